@@ -1,0 +1,294 @@
+"""What the session's processes say to each other. One direction per pipe, attrs objects, in order.
+
+The processes form a star around the session, but for slices, which go straight from the speaker to
+the playout::
+
+    ingest ─► session ─► hearing, music ─► session ─► speaker ═slices═► playout ─► session
+
+Media time in ``Heard`` and ``Progress`` is flicks; ``slot`` numbers output slices (40 ms each)
+since the session began; ``epoch`` numbers replies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from maestra.core.hearing import FloorLabel, HearingEvent
+from maestra.core.media_time import MediaTime
+from maestra.core.performance.notes import MusicEvent
+
+if TYPE_CHECKING:
+    from maestra.ports.audio import AudioChunk
+
+__all__ = [
+    "Advance",
+    "Cancel",
+    "Configure",
+    "EndOfReply",
+    "EndOfStream",
+    "Failed",
+    "Feed",
+    "Flush",
+    "Heard",
+    "Hello",
+    "InputLost",
+    "MusicHeard",
+    "Pause",
+    "PlayedOut",
+    "Primed",
+    "Progress",
+    "Resume",
+    "Rewind",
+    "Say",
+    "Silent",
+    "Slice",
+    "SliceStatistics",
+    "SlotTaken",
+    "Start",
+    "Started",
+    "Stop",
+    "Switched",
+]
+
+# --- any worker ---------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Hello:
+    """The worker is ready. ``detail`` says which backends it loaded."""
+
+    worker: str
+    detail: str = ""
+
+
+@frozen(kw_only=True)
+class Failed:
+    """Something failed and was survived, or (``fatal``) not. ``kind`` is the error's class name."""
+
+    worker: str
+    kind: str
+    text: str
+    fatal: bool = False
+
+
+@frozen(kw_only=True)
+class Switched:
+    """The worker replaced a failed backend by the next one."""
+
+    worker: str
+    before: str
+    after: str
+
+
+@frozen(kw_only=True)
+class Stop:
+    """Drain, close, leave."""
+
+
+@frozen(kw_only=True)
+class Configure:
+    """New values for settings that may change while running, by dotted name."""
+
+    values: dict[str, object]
+
+
+# --- ingest → session ---------------------------------------------------------
+
+
+@frozen(kw_only=True, eq=False)
+class Feed:
+    """Sound that came in, 44.1 kHz (also session → hearing and session → music).
+
+    ``floor`` is what the session knows the floor to be, for the music analysis.
+    """
+
+    chunk: AudioChunk
+    floor: FloorLabel = FloorLabel.SILENCE
+    bridged: bool = False
+
+
+@frozen(kw_only=True)
+class InputLost:
+    """The input broke or is late; silence bridges it from media time ``at``; ``text`` says why."""
+
+    at: MediaTime
+    text: str
+
+
+@frozen(kw_only=True)
+class EndOfStream:
+    """The input is over (also session → hearing, music: flush)."""
+
+
+# --- hearing, music → session -------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Heard:
+    event: HearingEvent
+
+
+@frozen(kw_only=True)
+class MusicHeard:
+    event: MusicEvent
+
+
+@frozen(kw_only=True)
+class Progress:
+    """Everything up to ``up_to`` has been listened to and reported."""
+
+    worker: str
+    up_to: MediaTime
+
+
+# --- session → speaker --------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Say:
+    """Speak ``clause``, the next of reply ``epoch``; it begins at character ``position`` of the reply."""
+
+    epoch: int
+    clause: str
+    position: int
+
+
+@frozen(kw_only=True)
+class EndOfReply:
+    """Reply ``epoch`` has no more clauses."""
+
+    epoch: int
+
+
+@frozen(kw_only=True)
+class Start:
+    """Play reply ``epoch``."""
+
+    epoch: int
+
+
+@frozen(kw_only=True)
+class Cancel:
+    """Forget reply ``epoch`` and all before it."""
+
+    epoch: int
+
+
+# --- speaker → session --------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Primed:
+    """The first slices of reply ``epoch`` are ready to be played; how long each stage took (s)."""
+
+    epoch: int
+    voice_duration: float
+    face_duration: float
+
+
+# --- speaker → playout --------------------------------------------------------
+
+
+@frozen(kw_only=True, eq=False)
+class Slice:
+    """One A/V slice for output slot ``slot``: a picture and exactly the 40 ms of sound it belongs to.
+
+    ``epoch`` 0 is idle: ``sound`` is ``None``, which is silence. ``picture`` ``None`` holds the last
+    one. ``heard_to`` is how many characters of the reply have been spoken when this slice ends.
+    Pictures are raw RGB bytes, sound raw int16 at 48 kHz.
+    """
+
+    slot: int
+    epoch: int
+    sound: bytes | None
+    picture: bytes | None
+    heard_to: int = 0
+    last: bool = False
+
+
+# --- playout → speaker --------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class SlotTaken:
+    """Slot ``slot`` has been written: there is room for one more."""
+
+    slot: int
+
+
+@frozen(kw_only=True)
+class Rewind:
+    """The queue was flushed: the next slice must be for ``slot``."""
+
+    slot: int
+
+
+# --- session → playout --------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Pause:
+    """Silence from the next slot on; keep the queue of ``epoch``."""
+
+    epoch: int
+
+
+@frozen(kw_only=True)
+class Resume:
+    epoch: int
+
+
+@frozen(kw_only=True)
+class Flush:
+    """Silence from the next slot on; drop what carries ``epoch`` or less, now and later."""
+
+    epoch: int
+
+
+@frozen(kw_only=True)
+class Advance:
+    """On a virtual clock: write slots up to, not including, ``slot``."""
+
+    slot: int
+
+
+# --- playout → session --------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Started:
+    """The first slice with sound of reply ``epoch`` was written at slot ``slot``."""
+
+    epoch: int
+    slot: int
+
+
+@frozen(kw_only=True)
+class Silent:
+    """Paused or flushed: ``slot`` is the first silent one; ``heard_to`` characters had been heard."""
+
+    epoch: int
+    slot: int
+    heard_to: int
+
+
+@frozen(kw_only=True)
+class PlayedOut:
+    """Reply ``epoch`` was played to its end; ``slot`` is the first after it."""
+
+    epoch: int
+    slot: int
+
+
+@frozen(kw_only=True)
+class SliceStatistics:
+    """Once a second of output: frames written, slots without a fresh picture, slots that came late."""
+
+    slot: int
+    fps: float
+    held: int
+    underruns: int
+    late: int
+    queued: int

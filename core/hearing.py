@@ -1,0 +1,99 @@
+"""What was heard: the vocabulary between the senses and the conversation.
+
+Every event is stamped with ``at``, the media time of the last input sample that was needed to know
+it. ``since``, ``start`` and ``end`` say where in the input the thing itself lies, which is earlier.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from attrs import frozen
+
+from .media_time import MediaTime
+
+__all__ = [
+    "FloorChanged",
+    "FloorLabel",
+    "HearingEvent",
+    "SpeechStarted",
+    "SpeechStopped",
+    "Transcript",
+    "UtteranceEnded",
+]
+
+
+class FloorLabel(enum.StrEnum):
+    """Who or what has the floor: what is sounding now."""
+
+    SILENCE = "silence"
+    SPEECH = "speech"
+    PLAYING = "playing"
+    SINGING = "singing"
+    BOTH = "both"
+    OWN_VOICE = "own_voice"
+    OTHER = "other"
+
+    @property
+    def is_music(self) -> bool:
+        """Somebody plays or sings, whether or not somebody talks too."""
+        return self in (FloorLabel.PLAYING, FloorLabel.SINGING, FloorLabel.BOTH)
+
+    @property
+    def is_speech(self) -> bool:
+        """Somebody other than the teacher talks, whether or not there is music too."""
+        return self in (FloorLabel.SPEECH, FloorLabel.BOTH)
+
+
+@frozen(kw_only=True)
+class FloorChanged:
+    """The floor has a new label, true since ``since``."""
+
+    at: MediaTime
+    label: FloorLabel
+    since: MediaTime
+
+
+@frozen(kw_only=True)
+class SpeechStarted:
+    """A voice began to speak at ``since``."""
+
+    at: MediaTime
+    since: MediaTime
+
+
+@frozen(kw_only=True)
+class SpeechStopped:
+    """The voice fell silent at ``since``: the hangover is already taken off."""
+
+    at: MediaTime
+    since: MediaTime
+
+
+@frozen(kw_only=True)
+class Transcript:
+    """The words of utterance number ``utterance`` so far.
+
+    ``final`` is false while it may still be revised. ``text`` is empty if there were no words.
+    """
+
+    at: MediaTime
+    utterance: int
+    text: str
+    start: MediaTime
+    end: MediaTime
+    final: bool
+
+
+@frozen(kw_only=True)
+class UtteranceEnded:
+    """The end-of-turn decision: the speaker is done. ``text`` may be empty (a cough, a noise)."""
+
+    at: MediaTime
+    utterance: int
+    text: str
+    start: MediaTime
+    end: MediaTime
+
+
+HearingEvent = FloorChanged | SpeechStarted | SpeechStopped | Transcript | UtteranceEnded

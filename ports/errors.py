@@ -1,0 +1,56 @@
+"""The error tree: what an adapter may raise. Foreign errors stop at the adapter's edge."""
+
+from __future__ import annotations
+
+__all__ = [
+    "BrainError",
+    "FaceError",
+    "MaestraError",
+    "ModelMissing",
+    "PortError",
+    "SensesError",
+    "StreamClosed",
+    "StreamError",
+    "StreamRefused",
+    "VoiceError",
+]
+
+
+class MaestraError(Exception):
+    """Every error that is ours. Its text is one sentence a user can act on."""
+
+
+class ModelMissing(MaestraError):
+    """A model file is absent or is not the file that was pinned."""
+
+
+class PortError(MaestraError):
+    """An adapter could not do what its port promises."""
+
+
+class SensesError(PortError):
+    """A floor detector, VAD, recogniser or music analysis failed."""
+
+
+class BrainError(PortError):
+    """A brain failed, refused, timed out or said nothing."""
+
+
+class VoiceError(PortError):
+    """A voice failed, timed out or made no sound."""
+
+
+class FaceError(PortError):
+    """A face failed, timed out or made no picture."""
+
+
+class StreamError(PortError):
+    """An input or output failed; it may be tried again."""
+
+
+class StreamRefused(StreamError):
+    """The address is not one that may be opened, or will never work: do not try again."""
+
+
+class StreamClosed(StreamError):
+    """The other side finished."""
