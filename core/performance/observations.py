@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
+from .figure import Figure
+
 __all__ = ["Figure", "Observation", "ObservationKind"]
 
 
@@ -63,20 +65,6 @@ _PRAISE = frozenset(
         ObservationKind.PERSEVERED,
     }
 )
-
-
-@frozen(kw_only=True)
-class Figure:
-    """A measured number. It is absent, never zero, where it could not be measured.
-
-    ``unit`` is one of ``bpm``, ``cents``, ``s``, ``db``, ``percent``, ``ratio``, ``count``, ``midi``.
-    """
-
-    value: float
-    unit: str
-    confidence: float
-    start: float
-    end: float
 
 
 @frozen(kw_only=True)

@@ -1,12 +1,262 @@
-"""The performance summary: every figure with its confidence and its time span."""
+"""The performance summary: every figure with its confidence and its time span.
+
+Conventions: instants are seconds of session media time. A figure that could not be measured is
+``None`` here and absent in :meth:`PerformanceSummary.to_dict`; it is never zero. Lists of places
+(hesitations and the like) hold the most telling ones of a long take, in order of time.
+"""
 
 from __future__ import annotations
 
-from attrs import frozen
+from collections.abc import Iterator
 
-__all__ = ["PerformanceSummary"]
+from attrs import field, fields, frozen
+
+from .figure import Figure
+
+__all__ = [
+    "DynamicsShape",
+    "ForeignNote",
+    "Hesitation",
+    "LoudNote",
+    "MissedNotes",
+    "PerformanceSummary",
+    "PitchClassIntonation",
+    "TakeSummary",
+    "TempoPoint",
+]
+
+DynamicsShape = str
+"""How the level goes through a take: ``level``, ``rising``, ``falling`` or ``arch``."""
+
+
+@frozen(kw_only=True)
+class TempoPoint:
+    """The tempo around ``at``, measured over some eight beats. For drawing."""
+
+    at: float
+    tempo_bpm: float
+
+
+@frozen(kw_only=True)
+class PitchClassIntonation:
+    """How all notes of one name were tuned, against the take's own overall tuning.
+
+    ``pitch_class`` is 0 for C to 11 for B, ``name`` the same as it is spoken ("F sharp").
+    ``deviation`` is in cents, sharp positive, relative to the take's overall deviation.
+    """
+
+    pitch_class: int
+    name: str
+    deviation: Figure
+    count: int
+
+
+@frozen(kw_only=True)
+class Hesitation:
+    """The pulse stood still at ``at`` for ``gap`` (s) more than the music's own pace explains.
+
+    ``went_back`` says that what follows repeats what came just before: another try.
+    """
+
+    at: float
+    gap: Figure
+    place: str
+    went_back: bool = False
+
+
+@frozen(kw_only=True)
+class MissedNotes:
+    """The beat went on at ``at``, but ``count`` notes that the pattern of the piece asks for are not
+    there."""
+
+    at: float
+    count: int
+    place: str
+    confidence: float
+
+
+@frozen(kw_only=True)
+class ForeignNote:
+    """A note that doesn't belong to the key the rest is in."""
+
+    at: float
+    midi: int
+    name: str
+    place: str
+    confidence: float
+
+
+@frozen(kw_only=True)
+class LoudNote:
+    """A note that sticks out by ``excess`` (dB) over its neighbours."""
+
+    at: float
+    midi: int
+    excess: Figure
+    place: str
+
+
+@frozen(kw_only=True)
+class TakeSummary:
+    """One take: the playing between two rests.
+
+    ``tempo_drift`` is how much faster (percent, positive) the end is than the start, the slowing of
+    the ending taken off; ``tempo_unsteadiness`` how far the tempo strays around that drift;
+    ``ending_slowing`` how much slower the last notes are. ``rhythm_deviation`` is the spread (s) of
+    the onsets against the beat grid; ``long_share`` the share (percent) that the first of two
+    neighbouring short notes has of their time, 50 when even. ``articulation`` is sounding time over
+    inter-onset time. ``intonation`` is the overall deviation, ``intonation_spread`` the spread of
+    single notes around their own pitch class. ``tuning_hz`` is where the take's A4 lies.
+    ``dynamics_range`` is between the soft and the loud passages; ``balance`` how much louder the low
+    voice is than the high one. ``practice_tempo_bpm`` is a slower tempo to practise at, derived from
+    the measured one.
+    """
+
+    number: int
+    start: float
+    end: float
+    running: bool = False
+    instrument: str | None = None
+    key: str | None = None
+    note_count: Figure
+    duration: Figure
+    tempo_bpm: Figure | None = None
+    tempo_start_bpm: Figure | None = None
+    tempo_end_bpm: Figure | None = None
+    tempo_drift: Figure | None = None
+    tempo_unsteadiness: Figure | None = None
+    ending_slowing: Figure | None = None
+    practice_tempo_bpm: Figure | None = None
+    rhythm_deviation: Figure | None = None
+    rhythm_unevenness: Figure | None = None
+    long_share: Figure | None = None
+    articulation: Figure | None = None
+    articulation_spread: Figure | None = None
+    intonation: Figure | None = None
+    intonation_spread: Figure | None = None
+    tuning_hz: Figure | None = None
+    dynamics_range: Figure | None = None
+    dynamics_shape: DynamicsShape | None = None
+    balance: Figure | None = None
+    hesitation_count: Figure | None = None
+    missed_count: Figure | None = None
+    foreign_count: Figure | None = None
+    repeated_tries: Figure | None = None
+    pitch_classes: tuple[PitchClassIntonation, ...] = ()
+    hesitations: tuple[Hesitation, ...] = ()
+    missed: tuple[MissedNotes, ...] = ()
+    foreign: tuple[ForeignNote, ...] = ()
+    loud: tuple[LoudNote, ...] = ()
+    tempo_curve: tuple[TempoPoint, ...] = ()
+
+    def figures(self) -> Iterator[Figure]:
+        """Every figure it holds."""
+        for attribute in fields(TakeSummary):
+            value = getattr(self, attribute.name)
+            if isinstance(value, Figure):
+                yield value
+        yield from (each.deviation for each in self.pitch_classes)
+        yield from (each.gap for each in self.hesitations)
+        yield from (each.excess for each in self.loud)
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-able; what was not measured is left out, and so is the tempo curve."""
+        made: dict[str, object] = {}
+        for attribute in fields(TakeSummary):
+            value = getattr(self, attribute.name)
+            if isinstance(value, Figure):
+                made[attribute.name] = _figure_to_dict(value)
+            elif isinstance(value, (str, int)) or attribute.name == "number":
+                made[attribute.name] = value
+            elif isinstance(value, float):
+                made[attribute.name] = round(value, 3)
+        places: dict[str, list[dict[str, object]]] = {
+            "pitch_classes": [
+                {"name": each.name, "count": each.count, **_figure_to_dict(each.deviation)}
+                for each in self.pitch_classes
+            ],
+            "hesitations": [
+                {
+                    "at": round(each.at, 3),
+                    "place": each.place,
+                    "went_back": each.went_back,
+                    "gap": _figure_to_dict(each.gap),
+                }
+                for each in self.hesitations
+            ],
+            "missed": [
+                {
+                    "at": round(each.at, 3),
+                    "place": each.place,
+                    "count": each.count,
+                    "confidence": round(each.confidence, 2),
+                }
+                for each in self.missed
+            ],
+            "foreign": [
+                {
+                    "at": round(each.at, 3),
+                    "place": each.place,
+                    "name": each.name,
+                    "midi": each.midi,
+                    "confidence": round(each.confidence, 2),
+                }
+                for each in self.foreign
+            ],
+            "loud": [
+                {
+                    "at": round(each.at, 3),
+                    "place": each.place,
+                    "midi": each.midi,
+                    "excess": _figure_to_dict(each.excess),
+                }
+                for each in self.loud
+            ],
+        }
+        made.update({name: listed for name, listed in places.items() if listed})
+        return made
 
 
 @frozen(kw_only=True)
 class PerformanceSummary:
-    """Placeholder shape; the performance work fills it in."""
+    """Everything measured since the session began (or since it was last cleared).
+
+    ``playing_time`` (s) and ``note_count`` are over all takes. ``takes`` are in order of time; the
+    last one may still be running.
+    """
+
+    takes: tuple[TakeSummary, ...] = ()
+    playing_time: Figure | None = None
+    note_count: Figure | None = None
+    take_count: Figure | None = field(default=None)
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was played yet."""
+        return not self.takes
+
+    def figures(self) -> tuple[Figure, ...]:
+        """Every figure it holds, for the number checker."""
+        own = (self.playing_time, self.note_count, self.take_count)
+        return (
+            *(each for each in own if each is not None),
+            *(each for take in self.takes for each in take.figures()),
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-able, compact: units, confidences and spans of every figure; absent ones left out."""
+        made: dict[str, object] = {"takes": [take.to_dict() for take in self.takes]}
+        for name in ("playing_time", "note_count", "take_count"):
+            value = getattr(self, name)
+            if value is not None:
+                made[name] = _figure_to_dict(value)
+        return made
+
+
+def _figure_to_dict(figure: Figure) -> dict[str, object]:
+    return {
+        "value": round(figure.value, 2),
+        "unit": figure.unit,
+        "confidence": round(figure.confidence, 2),
+        "span": [round(figure.start, 2), round(figure.end, 2)],
+    }
