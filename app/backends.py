@@ -1,0 +1,68 @@
+"""Which backends there are: those that come with Maestra, and those that others bring.
+
+A distribution brings a backend by an entry point in its port's group::
+
+    [project.entry-points."maestra.brain"]
+    oracle = "oracle.maestra:build"
+
+which names a callable that takes the port's section of the configuration and builds the adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+from typing import Any
+
+from maestra.ports.errors import MaestraError
+
+__all__ = ["BUILT_IN", "NoSuchBackend", "load_third_party", "names", "third_party"]
+
+BUILT_IN: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "senses.floor": ("yamnet",),
+        "senses.vad": ("silero",),
+        "senses.asr": ("faster-whisper",),
+        "senses.music": ("crepe-madmom",),
+        "brain": ("coach",),
+        "voice": ("piper",),
+        "face": ("puppet",),
+    }
+)
+"""The names of our own backends by port; the entry point group is ``maestra.`` and the port."""
+
+
+class NoSuchBackend(MaestraError):
+    """A backend is neither ours nor registered by a distribution that is installed."""
+
+
+def third_party(port: str) -> Mapping[str, EntryPoint]:
+    """The backends that other distributions register for ``port``, by name. Imports none of them.
+
+    A name that is ours stays ours.
+    """
+    return {
+        point.name: point
+        for point in entry_points(group=f"maestra.{port}")
+        if point.name not in BUILT_IN[port]
+    }
+
+
+def names(port: str) -> tuple[str, ...]:
+    """Every backend that ``port`` could be served by, ours first."""
+    return (*BUILT_IN[port], *sorted(third_party(port)))
+
+
+def load_third_party(port: str, name: str) -> Callable[..., Any]:
+    """Import the backend ``name`` of another distribution.
+
+    :raises NoSuchBackend: there is none of that name, or it cannot be imported.
+    """
+    point = third_party(port).get(name)
+    if point is None:
+        raise NoSuchBackend(f"no {port} backend is called {name!r}")
+    try:
+        return point.load()  # type: ignore[no-any-return]
+    except Exception as error:  # a stranger's import may raise anything
+        raise NoSuchBackend(f"the {port} backend {name!r} cannot be imported: {error}") from error

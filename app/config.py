@@ -1,0 +1,652 @@
+"""The configuration: typed, checked, and able to say where each value came from.
+
+A value is taken from the first of these that has it: ``--set section.key=value``, the environment
+(``MAESTRA_SECTION__KEY``), the file (TOML), the default. A key that does not exist is refused with
+the nearest one that does. Keys marked as *live* may change while a session runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, get_origin
+
+import attrs
+from attrs import Attribute, field, frozen
+
+from maestra.ports.errors import MaestraError
+
+from . import backends
+
+__all__ = [
+    "BrainConfig",
+    "Config",
+    "ConfigError",
+    "ConversationConfig",
+    "Effective",
+    "FaceConfig",
+    "Option",
+    "SensesConfig",
+    "StreamConfig",
+    "VoiceConfig",
+    "change",
+    "load",
+    "options",
+]
+
+ENVIRONMENT_PREFIX = "MAESTRA_"
+
+DEFAULT = "default"
+"""The origin of a value that nobody set."""
+
+
+class ConfigError(MaestraError):
+    """The configuration cannot be used. The text is one sentence that says what to change."""
+
+
+# --- options ------------------------------------------------------------------
+
+
+def _about(
+    doc: str,
+    *,
+    unit: str = "",
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+    port: str = "",
+    live: bool = False,
+) -> dict[str, Any]:
+    """What an option means, which values it may have, and whether it may change at run time.
+
+    ``port`` says that the value names a backend (or several) of that port.
+    """
+    return {
+        "doc": doc,
+        "unit": unit,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+        "port": port,
+        "live": live,
+    }
+
+
+def _check(instance: Section, attribute: Attribute[Any], value: Any) -> None:
+    """An attrs validator: ``value`` has the attribute's type and lies within its bounds."""
+    key, about = _dotted(instance.SECTION, attribute.name), attribute.metadata
+    if get_origin(attribute.type) is tuple:
+        if not (isinstance(value, tuple) and all(isinstance(item, str) for item in value)):
+            raise ConfigError(f"{key} must be a list of strings, not {value!r}")
+        if not value and about["minimum"]:
+            raise ConfigError(f"{key} must not be empty")
+    elif isinstance(value, bool) is not (attribute.type is bool) or not isinstance(
+        value, int | float if attribute.type is float else _plain(attribute.type)
+    ):
+        raise ConfigError(f"{key} must be {_IN_WORDS[attribute.type]}, not {value!r}")
+    if about["choices"] and value not in about["choices"]:
+        raise ConfigError(f"{key} must be one of {', '.join(about['choices'])}, not {value!r}")
+    if isinstance(value, int | float):
+        if about["minimum"] is not None and not value >= about["minimum"]:
+            raise ConfigError(f"{key} must be at least {about['minimum']:g}, not {value:g}")
+        if about["maximum"] is not None and not value <= about["maximum"]:
+            raise ConfigError(f"{key} must be at most {about['maximum']:g}, not {value:g}")
+
+
+def _plain(kind: Any) -> Any:
+    return Mapping if get_origin(kind) is Mapping else kind
+
+
+_STRINGS = tuple[str, ...]
+_TABLE = Mapping[str, object]
+_IN_WORDS: Mapping[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    _STRINGS: "a list of strings",
+    _TABLE: "a table",
+}
+
+
+@frozen(kw_only=True)
+class Section:
+    """A table of the configuration."""
+
+    SECTION: ClassVar[str] = ""
+
+
+@frozen(kw_only=True)
+class SensesConfig(Section):
+    """What listens."""
+
+    SECTION: ClassVar[str] = "senses"
+
+    floor: str = field(
+        default="yamnet",
+        validator=_check,
+        metadata=_about("Tells speech, playing, singing and noise apart.", port="senses.floor"),
+    )
+    vad: str = field(
+        default="silero",
+        validator=_check,
+        metadata=_about("Finds where a voice speaks.", port="senses.vad"),
+    )
+    asr: str = field(
+        default="faster-whisper",
+        validator=_check,
+        metadata=_about("Writes down what is said.", port="senses.asr"),
+    )
+    asr_model: str = field(
+        default="tiny.en",
+        validator=_check,
+        metadata=_about("The recogniser's model: a registered name, or a path to a folder."),
+    )
+    music: str = field(
+        default="crepe-madmom",
+        validator=_check,
+        metadata=_about("Finds notes, beats and tempo.", port="senses.music"),
+    )
+    a4_hz: float = field(
+        default=440.0,
+        validator=_check,
+        metadata=_about("What the A is tuned to.", unit="Hz", minimum=380, maximum=500),
+    )
+
+
+@frozen(kw_only=True)
+class BrainConfig(Section):
+    """What thinks of an answer."""
+
+    SECTION: ClassVar[str] = "brain"
+
+    backend: str = field(
+        default="coach",
+        validator=_check,
+        metadata=_about("Writes the answers.", port="brain"),
+    )
+    fallbacks: tuple[str, ...] = field(
+        default=("coach",),
+        validator=_check,
+        metadata=_about("Who takes over when it fails, in this order.", port="brain"),
+    )
+    timeout: float = field(
+        default=2.0,
+        validator=_check,
+        metadata=_about(
+            "Without a clause for this long, it has failed.", unit="s", minimum=0.1, maximum=60
+        ),
+    )
+    options: Mapping[str, object] = field(
+        factory=dict, validator=_check, metadata=_about("Passed on to the backend as it is.")
+    )
+
+
+@frozen(kw_only=True)
+class VoiceConfig(Section):
+    """What speaks the answer."""
+
+    SECTION: ClassVar[str] = "voice"
+
+    backend: str = field(
+        default="piper",
+        validator=_check,
+        metadata=_about("Turns words into sound.", port="voice"),
+    )
+    fallbacks: tuple[str, ...] = field(
+        default=(),
+        validator=_check,
+        metadata=_about("Who takes over when it fails, in this order.", port="voice"),
+    )
+    timeout: float = field(
+        default=2.0,
+        validator=_check,
+        metadata=_about(
+            "Without sound for this long, it has failed.", unit="s", minimum=0.1, maximum=60
+        ),
+    )
+    options: Mapping[str, object] = field(
+        factory=dict, validator=_check, metadata=_about("Passed on to the backend as it is.")
+    )
+
+
+@frozen(kw_only=True)
+class FaceConfig(Section):
+    """What shows the teacher."""
+
+    SECTION: ClassVar[str] = "face"
+
+    backend: str = field(
+        default="puppet",
+        validator=_check,
+        metadata=_about("Draws the pictures.", port="face"),
+    )
+    fallbacks: tuple[str, ...] = field(
+        default=(),
+        validator=_check,
+        metadata=_about(
+            "Who takes over when it fails, in this order; after the last one a still picture.",
+            port="face",
+        ),
+    )
+    size: int = field(
+        default=512,
+        validator=_check,
+        metadata=_about(
+            "Width and height of the picture, an even number.",
+            unit="pixels",
+            minimum=64,
+            maximum=1080,
+        ),
+    )
+    timeout: float = field(
+        default=2.0,
+        validator=_check,
+        metadata=_about(
+            "Without a picture for this long, it has failed.", unit="s", minimum=0.1, maximum=60
+        ),
+    )
+    options: Mapping[str, object] = field(
+        factory=dict, validator=_check, metadata=_about("Passed on to the backend as it is.")
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.size % 2:
+            raise ConfigError(f"face.size must be an even number, not {self.size}")
+
+
+@frozen(kw_only=True)
+class StreamConfig(Section):
+    """How sound comes in, and how sound and picture go out."""
+
+    SECTION: ClassVar[str] = "stream"
+
+    bridge_after: float = field(
+        default=0.15,
+        validator=_check,
+        metadata=_about(
+            "An input this late is bridged with silence.", unit="s", minimum=0.04, maximum=10
+        ),
+    )
+    reconnect_min: float = field(
+        default=0.5,
+        validator=_check,
+        metadata=_about(
+            "The first wait before a broken stream is opened again; it doubles from there.",
+            unit="s",
+            minimum=0.05,
+            maximum=60,
+        ),
+    )
+    reconnect_max: float = field(
+        default=10.0,
+        validator=_check,
+        metadata=_about("The longest such wait.", unit="s", minimum=0.05, maximum=600),
+    )
+    video_bitrate: int = field(
+        default=1_500_000,
+        validator=_check,
+        metadata=_about(
+            "Bits of H.264 a second.", unit="bit/s", minimum=100_000, maximum=50_000_000
+        ),
+    )
+    audio_bitrate: int = field(
+        default=128_000,
+        validator=_check,
+        metadata=_about("Bits of AAC a second.", unit="bit/s", minimum=32_000, maximum=512_000),
+    )
+    keyframe_interval: float = field(
+        default=2.0,
+        validator=_check,
+        metadata=_about("Seconds from keyframe to keyframe.", unit="s", minimum=0.2, maximum=10),
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.reconnect_min > self.reconnect_max:
+            raise ConfigError(
+                f"stream.reconnect_min ({self.reconnect_min:g}) must not be more than"
+                f" stream.reconnect_max ({self.reconnect_max:g})"
+            )
+
+
+@frozen(kw_only=True)
+class ConversationConfig(Section):
+    """When the teacher is asked, when it answers, and when it gives way."""
+
+    SECTION: ClassVar[str] = "conversation"
+
+    wake_phrases: tuple[str, ...] = field(
+        default=("teacher, comment",),
+        validator=_check,
+        metadata=_about("What calls the teacher: any of these.", minimum=1, live=True),
+    )
+    strictness: str = field(
+        default="high",
+        validator=_check,
+        metadata=_about(
+            "How like a wake phrase the words must sound.",
+            choices=("low", "medium", "high"),
+            live=True,
+        ),
+    )
+    window: float = field(
+        default=10.0,
+        validator=_check,
+        metadata=_about(
+            "After an answer, questions need no wake phrase for this long.",
+            unit="s",
+            minimum=0,
+            maximum=300,
+            live=True,
+        ),
+    )
+    silence_complete: float = field(
+        default=0.35,
+        validator=_check,
+        metadata=_about(
+            "Silence that ends a turn whose words are complete.",
+            unit="s",
+            minimum=0.1,
+            maximum=5,
+            live=True,
+        ),
+    )
+    silence_open: float = field(
+        default=0.8,
+        validator=_check,
+        metadata=_about(
+            "Silence that ends a turn whose words could go on.",
+            unit="s",
+            minimum=0.1,
+            maximum=5,
+            live=True,
+        ),
+    )
+    max_utterance: float = field(
+        default=30.0,
+        validator=_check,
+        metadata=_about(
+            "A question is cut, and answered, at this length.",
+            unit="s",
+            minimum=2,
+            maximum=300,
+            live=True,
+        ),
+    )
+    speech_threshold: float = field(
+        default=0.15,
+        validator=_check,
+        metadata=_about(
+            "Speech this long silences the teacher.", unit="s", minimum=0.02, maximum=5, live=True
+        ),
+    )
+    music_threshold: float = field(
+        default=0.2,
+        validator=_check,
+        metadata=_about(
+            "Music this long silences the teacher.", unit="s", minimum=0.02, maximum=5, live=True
+        ),
+    )
+    keep_audio: bool = field(
+        default=False,
+        validator=_check,
+        metadata=_about("Keep the student's sound next to the event log. Off: it is forgotten."),
+    )
+
+
+@frozen(kw_only=True)
+class Config(Section):
+    """Everything that can be set. Immutable; ``change`` makes another."""
+
+    persona: str = field(
+        default="teacher_mary_v1",
+        validator=_check,
+        metadata=_about("Who the teacher is; `maestra personas` lists them."),
+    )
+    senses: SensesConfig = field(factory=SensesConfig)
+    brain: BrainConfig = field(factory=BrainConfig)
+    voice: VoiceConfig = field(factory=VoiceConfig)
+    face: FaceConfig = field(factory=FaceConfig)
+    stream: StreamConfig = field(factory=StreamConfig)
+    conversation: ConversationConfig = field(factory=ConversationConfig)
+
+
+for _cls in (
+    SensesConfig,
+    BrainConfig,
+    VoiceConfig,
+    FaceConfig,
+    StreamConfig,
+    ConversationConfig,
+    Config,
+):
+    attrs.resolve_types(_cls, globals(), locals())
+
+
+@frozen(kw_only=True)
+class Option:
+    """One option: its dotted key, its type in words, its default and what is known about it."""
+
+    key: str
+    kind: Any
+    default: Any
+    about: Mapping[str, Any]
+
+    @property
+    def kind_in_words(self) -> str:
+        return _IN_WORDS[self.kind]
+
+
+def options() -> Iterator[Option]:
+    """Every option there is, in the order of the file."""
+    for cls in (Config, *(a.type for a in attrs.fields(Config) if _is_section(a))):
+        assert cls is not None
+        blank = cls()
+        for attribute in attrs.fields(cls):
+            if not _is_section(attribute):
+                yield Option(
+                    key=_dotted(cls.SECTION, attribute.name),
+                    kind=attribute.type,
+                    default=getattr(blank, attribute.name),
+                    about=attribute.metadata,
+                )
+
+
+def _is_section(attribute: Attribute[Any]) -> bool:
+    return isinstance(attribute.type, type) and issubclass(attribute.type, Section)
+
+
+def _dotted(section: str, name: str) -> str:
+    return f"{section}.{name}" if section else name
+
+
+# --- reading ------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Effective:
+    """A configuration and, by dotted key, where each value came from."""
+
+    config: Config
+    origins: Mapping[str, str]
+
+    def values(self) -> Mapping[str, object]:
+        """Every value by dotted key."""
+        return {option.key: _get(self.config, option.key) for option in options()}
+
+
+def load(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    assignments: Sequence[str] = (),
+) -> Effective:
+    """The configuration of ``path`` (none: no file), ``environ`` (none: this process's) and
+    ``assignments``, each ``section.key=value``.
+
+    :raises ConfigError: a file cannot be read, a key is unknown, or a value is not allowed.
+    """
+    known = {option.key: option for option in options()}
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(known, DEFAULT)
+
+    if path is not None:
+        for key, value, line in _from_file(path, known):
+            values[key] = value
+            origins[key] = f"{path}:{line}" if line else str(path)
+    for name, text in sorted((os.environ if environ is None else environ).items()):
+        if name.startswith(ENVIRONMENT_PREFIX):
+            key = _key_of_variable(name, known)
+            values[key] = _parse(known[key], text, name)
+            origins[key] = f"environment {name}"
+    for assignment in assignments:
+        key, equals, text = (part.strip() for part in assignment.partition("="))
+        if not equals:
+            raise ConfigError(f"--set wants section.key=value, not {assignment!r}")
+        _require(key, known, f"--set {key}")
+        values[key] = _parse(known[key], text, f"--set {key}")
+        origins[key] = "--set"
+
+    config = _with(Config(), values, known)
+    _check_backends(config, known)
+    return Effective(config=config, origins=types.MappingProxyType(origins))
+
+
+def change(config: Config, values: Mapping[str, object]) -> Config:
+    """``config`` with new ``values`` (dotted key to value), as a running session may take them.
+
+    :raises ConfigError: a key is unknown or not live, or a value is not allowed. Then nothing
+        changes.
+    """
+    known = {option.key: option for option in options()}
+    for key in values:
+        _require(key, known, key)
+        if not known[key].about["live"]:
+            raise ConfigError(f"{key} cannot change while a session runs")
+    return _with(config, values, known)
+
+
+def _with(config: Config, values: Mapping[str, Any], known: Mapping[str, Option]) -> Config:
+    tables: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        section, _, name = key.rpartition(".")
+        if isinstance(value, list):
+            value = tuple(value)
+        elif known[key].kind is float and type(value) is int:
+            value = float(value)
+        tables.setdefault(section, {})[name] = value
+    top = tables.pop("", {})
+    for section, table in tables.items():
+        top[section] = attrs.evolve(getattr(config, section), **table)
+    return attrs.evolve(config, **top)
+
+
+def _get(config: Config, key: str) -> object:
+    value: object = config
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def _require(key: str, known: Mapping[str, object], where: str) -> None:
+    """Refuse ``key``, which was met at ``where``, unless it is ``known``."""
+    if key in known:
+        return
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    if not near:  # perhaps the right key under the wrong section, or under none
+        last = key.rpartition(".")[2]
+        near = [k for k in known if k.rpartition(".")[2] == last][:1]
+    hint = f"; did you mean {near[0]}?" if near else "; `maestra config` lists them all"
+    raise ConfigError(f"{where} is not an option{hint}")
+
+
+def _from_file(path: Path, known: Mapping[str, Option]) -> Iterator[tuple[str, Any, int | None]]:
+    """Key, value and line of every option in the file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    sections = {key.partition(".")[0] for key in known if "." in key}
+    for name, content in document.items():
+        if name in sections and not isinstance(content, dict):
+            raise ConfigError(f"{path}: {name} is a section: write it as [{name}]")
+        if isinstance(content, dict) and name not in sections:
+            _require(name, dict.fromkeys(sections), f"{path}: section [{name}]")
+        flat = content if isinstance(content, dict) else {name: content}
+        section = name if isinstance(content, dict) else ""
+        for short, value in flat.items():
+            key = _dotted(section, short)
+            line = _line_of(text, section, short)
+            _require(key, known, f"{path}{f':{line}' if line else ''}: {key}")
+            yield key, value, line
+
+
+def _line_of(text: str, section: str, name: str) -> int | None:
+    """The line that sets ``name``, for people. ``None`` if it is written in an unusual way."""
+    current = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
+            current = header[1]
+            if current == _dotted(section, name):
+                return number
+        elif current == section and re.match(rf"\s*{re.escape(name)}\s*=", line):
+            return number
+    return None
+
+
+def _key_of_variable(name: str, known: Mapping[str, Option]) -> str:
+    spelt = {_variable(key): key for key in known}
+    if name in spelt:
+        return spelt[name]
+    near = difflib.get_close_matches(name, spelt, n=1, cutoff=0.6)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise ConfigError(f"the environment's {name} is not an option{hint}")
+
+
+def _variable(key: str) -> str:
+    """The environment variable that sets ``key``."""
+    return ENVIRONMENT_PREFIX + key.upper().replace(".", "__")
+
+
+def _parse(option: Option, text: str, where: str) -> Any:
+    """What the command line or the environment means by ``text``.
+
+    A list may be written as in TOML; any other text is a list of one.
+    """
+    try:
+        if option.kind is bool:
+            return {"true": True, "false": False}[text.strip().lower()]
+        if option.kind is int:
+            return int(text)
+        if option.kind is float:
+            return float(text)
+        if option.kind is str:
+            return text
+        if option.kind == _STRINGS and not text.lstrip().startswith("["):
+            return (text,)
+        value = tomllib.loads(f"value = {text}")["value"]
+        return tuple(value) if isinstance(value, list) else value
+    except (KeyError, ValueError):
+        raise ConfigError(f"{where} must be {option.kind_in_words}, not {text!r}") from None
+
+
+def _check_backends(config: Config, known: Mapping[str, Option]) -> None:
+    for option in known.values():
+        port = option.about["port"]
+        if not port:
+            continue
+        value = _get(config, option.key)
+        there = backends.names(port)
+        for name in value if isinstance(value, tuple) else (value,):
+            if name not in there:
+                near = difflib.get_close_matches(str(name), there, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(there)}"
+                raise ConfigError(f"{option.key}: no backend is called {name!r}; {hint}")
