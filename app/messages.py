@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Advance",
+    "Advanced",
     "Cancel",
     "Configure",
     "EndOfReply",
@@ -39,6 +40,7 @@ __all__ = [
     "PlayedOut",
     "Primed",
     "Progress",
+    "ReplyLost",
     "Resume",
     "Rewind",
     "Say",
@@ -148,7 +150,7 @@ class Progress:
 
 @frozen(kw_only=True)
 class Say:
-    """Speak ``clause``, the next of reply ``epoch``; it begins at character ``position`` of the reply."""
+    """Speak ``clause``, the next of reply ``epoch``; it begins at character ``position`` of it."""
 
     epoch: int
     clause: str
@@ -188,15 +190,23 @@ class Primed:
     face_duration: float
 
 
+@frozen(kw_only=True)
+class ReplyLost:
+    """No voice could speak reply ``epoch`` (or the rest of it)."""
+
+    epoch: int
+    text: str
+
+
 # --- speaker → playout --------------------------------------------------------
 
 
 @frozen(kw_only=True, eq=False)
 class Slice:
-    """One A/V slice for output slot ``slot``: a picture and exactly the 40 ms of sound it belongs to.
+    """One A/V slice for output slot ``slot``: a picture and exactly the 40 ms of its sound.
 
-    ``epoch`` 0 is idle: ``sound`` is ``None``, which is silence. ``picture`` ``None`` holds the last
-    one. ``heard_to`` is how many characters of the reply have been spoken when this slice ends.
+    ``epoch`` 0 is idle: ``sound`` is ``None``, which is silence. ``picture`` ``None`` holds the
+    last one. ``heard_to`` is how many characters of the reply have been spoken when this slice ends.
     Pictures are raw RGB bytes, sound raw int16 at 48 kHz.
     """
 
@@ -249,12 +259,23 @@ class Flush:
 
 @frozen(kw_only=True)
 class Advance:
-    """On a virtual clock: write slots up to, not including, ``slot``."""
+    """On a virtual clock: write slots up to, not including, ``slot``, then say ``Advanced``.
+
+    While ``epoch`` is not 0 the slices of that reply are waited for, until its last.
+    """
 
     slot: int
+    epoch: int = 0
 
 
 # --- playout → session --------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Advanced:
+    """On a virtual clock: every slot before ``slot`` has been written."""
+
+    slot: int
 
 
 @frozen(kw_only=True)
@@ -267,7 +288,7 @@ class Started:
 
 @frozen(kw_only=True)
 class Silent:
-    """Paused or flushed: ``slot`` is the first silent one; ``heard_to`` characters had been heard."""
+    """Paused or flushed: ``slot`` is the first silent one, ``heard_to`` characters were heard."""
 
     epoch: int
     slot: int
@@ -284,7 +305,7 @@ class PlayedOut:
 
 @frozen(kw_only=True)
 class SliceStatistics:
-    """Once a second of output: frames written, slots without a fresh picture, slots that came late."""
+    """Once a second of output: frames written, slots without a fresh picture, late slots."""
 
     slot: int
     fps: float

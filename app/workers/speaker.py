@@ -1,0 +1,491 @@
+"""The speaker: voice and face, from clauses to A/V slices.
+
+Laws. A slice is made whole: a picture and exactly the 40 ms of sound it belongs to. Sound never
+waits for a picture: a picture that is not there in time is left out, and the playout holds the last
+one. The output's queue is short for idle pictures, so that a reply begins within two of them, and
+longer for speech, so that a slow picture is caught up with.
+
+Every picture has an index, its output slot. When a reply begins, or the queue is flushed, the slots
+whose pictures were not shown are drawn again; the face steps back to them without a jump.
+"""
+
+from __future__ import annotations
+
+import bisect
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import anyio
+import anyio.to_thread
+import numpy as np
+import soxr
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from attrs import define, field, frozen
+
+from maestra.core.persona import Persona
+from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
+from maestra.ports.errors import FaceError, PortError, VoiceError
+from maestra.ports.face import LOOK_AHEAD, LOOK_BACK, Face, FrameRequest
+from maestra.ports.voice import Voice
+
+from ..messages import (
+    Cancel,
+    EndOfReply,
+    Failed,
+    Hello,
+    Pause,
+    Primed,
+    ReplyLost,
+    Resume,
+    Rewind,
+    Say,
+    Slice,
+    SlotTaken,
+    Start,
+    Stop,
+    Switched,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..config import Config
+
+__all__ = ["APOLOGY", "Reply", "Speaker", "SpeakerSettings", "run"]
+
+APOLOGY = "I am sorry, I lost my train of thought. Please ask me again."
+"""Spoken from memory when nothing else can be: made when the session starts."""
+
+_IDLE_LEAD = 2
+"""Idle slices ahead of the output: what a beginning reply may have to wait for."""
+
+_SPEECH_LEAD = 8
+"""Speech slices ahead of the output: what a slow picture may take before it is left out."""
+
+_CHARACTERS_PER_SECOND = 14
+"""How fast speech is, until the lengths of a clause's pieces are known."""
+
+_FACE_TIMEOUT = 1.0
+"""Seconds after which a picture's maker counts as hung."""
+
+_BACK = round(LOOK_BACK * PLAYOUT_RATE_HZ)
+_AHEAD = round(LOOK_AHEAD * PLAYOUT_RATE_HZ)
+
+
+@frozen(kw_only=True)
+class SpeakerSettings:
+    """``pictures`` is false where nobody will see them: then no face is built."""
+
+    config: Config
+    persona: Persona
+    pictures: bool
+
+
+@define
+class Reply:
+    """What has been spoken of one reply: its sound, and where in its text each piece ends."""
+
+    epoch: int
+    sound: NDArray[np.float32] = field(factory=lambda: np.zeros(0, np.float32))
+    complete: bool = False
+    begun_at: float = 0.0
+    primed: bool = False
+    _ends: list[int] = field(factory=list)
+    _positions: list[int] = field(factory=list)
+
+    def append(self, sound: NDArray[np.float32], position: int) -> None:
+        """Add 48 kHz ``sound``, at whose end ``position`` characters of the reply are spoken."""
+        self.sound = np.concatenate([self.sound, sound])
+        self._ends.append(len(self.sound))
+        self._positions.append(position)
+
+    def settle(self, begun: int, position: int) -> None:
+        """The clause that began at sample ``begun`` and character ``position`` is spoken: now that
+        its pieces' lengths are known, share its characters out among them."""
+        first = bisect.bisect_right(self._ends, begun)
+        if first == len(self._ends):
+            return
+        end, last = self._ends[-1], self._positions[-1]
+        for index in range(first, len(self._ends)):
+            share = (self._ends[index] - begun) / (end - begun)
+            self._positions[index] = position + round(share * (last - position))
+
+    @property
+    def slices(self) -> int:
+        """How many slices can be cut: whole ones, and the last, padded, once all is spoken."""
+        whole = len(self.sound) // SLICE_SAMPLES
+        return whole + 1 if self.complete and len(self.sound) % SLICE_SAMPLES else whole
+
+    def cut(self, number: int) -> NDArray[np.float32]:
+        """The 40 ms of slice ``number``, padded with silence at the very end."""
+        part = self.sound[number * SLICE_SAMPLES : (number + 1) * SLICE_SAMPLES]
+        return part if len(part) == SLICE_SAMPLES else _padded(part, SLICE_SAMPLES)
+
+    def window(self, number: int) -> NDArray[np.float32]:
+        """The sound around slice ``number`` that a face looks at."""
+        begin = number * SLICE_SAMPLES - _BACK
+        end = (number + 1) * SLICE_SAMPLES + _AHEAD
+        window = np.zeros(end - begin, np.float32)
+        known = self.sound[max(begin, 0) : end]
+        window[max(-begin, 0) : max(-begin, 0) + len(known)] = known
+        return window
+
+    def heard_to(self, number: int) -> int:
+        """How many characters of the reply are spoken when slice ``number`` ends."""
+        sample = (number + 1) * SLICE_SAMPLES
+        index = bisect.bisect_left(self._ends, sample)
+        if index == len(self._ends):
+            return self._positions[-1] if self._positions else 0
+        before_end, before = (
+            (self._ends[index - 1], self._positions[index - 1]) if index else (0, 0)
+        )
+        share = (sample - before_end) / (self._ends[index] - before_end)
+        return before + int(share * (self._positions[index] - before))
+
+
+def _padded(part: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    whole = np.zeros(length, np.float32)
+    whole[: len(part)] = part
+    return whole
+
+
+_IDLE_WINDOW = np.zeros(_BACK + SLICE_SAMPLES + _AHEAD, np.float32)
+
+
+_Backend = TypeVar("_Backend")
+
+
+class _Line(Generic[_Backend]):
+    """The backends of one port in their configured order, the first that works in front."""
+
+    def __init__(
+        self,
+        kind: str,
+        choices: Sequence[tuple[str, Callable[[], _Backend]]],
+        report: Callable[[object], None],
+    ) -> None:
+        self._kind = kind
+        self._choices = tuple(choices)
+        self._next = 0
+        self._report = report
+        self.name = ""
+        self.current: _Backend | None = None
+
+    def advance(self) -> bool:
+        """Build the next one that can be built; false if there is none left, and then the line
+        begins again from the front: what failed once may work for the next reply."""
+        before = self.name
+        self.current = None
+        while self._next < len(self._choices):
+            name, build = self._choices[self._next]
+            self._next += 1
+            try:
+                self.current = build()
+            except PortError as error:
+                self.failed(name, error)
+                continue
+            self.name = name
+            if before:
+                self._report(Switched(worker=self._kind, before=before, after=name))
+            return True
+        self._next = 0
+        return False
+
+    def failed(self, name: str, error: Exception) -> None:
+        self._report(Failed(worker=self._kind, kind=type(error).__name__, text=f"{name}: {error}"))
+
+
+class Speaker:
+    """Turns ``Say`` into slices.
+
+    :param voices: names and builders in their configured order; likewise ``faces``, of which there
+        are none where nobody will see them.
+    :param report: sends a message to the session.
+    :param put: sends a slice to the playout.
+    :param voice_timeout: seconds a voice has for the first sound of a clause.
+    """
+
+    def __init__(
+        self,
+        *,
+        voices: Sequence[tuple[str, Callable[[], Voice]]],
+        faces: Sequence[tuple[str, Callable[[], Face]]],
+        report: Callable[[object], None],
+        put: Callable[[Slice], None],
+        voice_timeout: float = 2.0,
+    ) -> None:
+        self._voices = _Line("voice", voices, report)
+        self._faces = _Line("face", faces, report)
+        self._pictures = bool(faces)
+        self._report = report
+        self._put = put
+        self._voice_timeout = voice_timeout
+        self._apology = np.zeros(0, np.float32)
+        self._clauses: dict[int, MemoryObjectSendStream[Say]] = {}
+        self._replies: dict[int, Reply] = {}
+        self._cancelled = 0
+        self._playing: Reply | None = None
+        self._paused = False
+        self._next_slice = 0
+        self._next_slot = 0
+        self._taken = -1
+        self._changed = anyio.Event()
+        self._tasks: TaskGroup | None = None
+
+    async def load(self) -> str:
+        """Build the first voice and face that can be built, and prepare the apology.
+
+        :returns: their names.
+        :raises VoiceError: no voice can be built.
+        :raises FaceError: faces were asked for, and none can be built.
+        """
+        if not await anyio.to_thread.run_sync(self._voices.advance):
+            raise VoiceError("no voice can be built; maestra doctor says what is missing")
+        if self._pictures and not await anyio.to_thread.run_sync(self._faces.advance):
+            raise FaceError("no face can be built; maestra doctor says what is missing")
+        self._apology = np.concatenate([part async for part in self._spoken(APOLOGY)])
+        return ", ".join(name for name in (self._voices.name, self._faces.name) if name)
+
+    async def run(self) -> None:
+        """Make slices until cancelled."""
+        async with anyio.create_task_group() as self._tasks:
+            while True:
+                await self._make_room()
+                await self._make_slice()
+
+    # --- told by the session and the playout ----------------------------------
+
+    def handle(self, message: object) -> None:
+        """Obey one message; call it from the event loop."""
+        match message:
+            case Say(epoch=epoch) if epoch > self._cancelled:
+                if epoch not in self._clauses:
+                    self._begin(epoch)
+                self._clauses[epoch].send_nowait(message)
+            case EndOfReply(epoch=epoch) if epoch in self._clauses:
+                self._clauses.pop(epoch).close()
+            case Start(epoch=epoch) if epoch in self._replies:
+                self._playing = self._replies[epoch]
+                self._paused = False
+                self._next_slice = 0
+                # The idle pictures that wait in the output's queue are not worth waiting for.
+                self._next_slot = self._taken + 1
+            case Cancel(epoch=epoch):
+                self._cancelled = max(self._cancelled, epoch)
+                for number in [number for number in self._clauses if number <= epoch]:
+                    self._clauses.pop(number).close()
+                for number in [number for number in self._replies if number <= epoch]:
+                    del self._replies[number]
+                if self._playing is not None and self._playing.epoch <= epoch:
+                    self._playing = None
+            case Pause():
+                self._paused = True
+                self._next_slot = self._taken + 1
+            case Resume():
+                self._paused = False
+            case SlotTaken(slot=slot):
+                self._taken = max(self._taken, slot)
+            case Rewind(slot=slot):
+                self._taken = max(self._taken, slot - 1)
+                self._next_slot = slot
+            case _:
+                return
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    # --- voice ----------------------------------------------------------------
+
+    def _begin(self, epoch: int) -> None:
+        assert self._tasks is not None
+        reply = Reply(epoch=epoch, begun_at=time.monotonic())
+        self._replies[epoch] = reply
+        send, receive = anyio.create_memory_object_stream[Say](64)
+        self._clauses[epoch] = send
+        self._tasks.start_soon(self._speak, reply, receive)
+
+    async def _speak(self, reply: Reply, clauses: MemoryObjectReceiveStream[Say]) -> None:
+        """Speak the clauses of one reply, in order."""
+        async with clauses:
+            async for say in clauses:
+                if not await self._speak_clause(reply, say):
+                    return
+                if reply.epoch <= self._cancelled:
+                    return
+        reply.complete = True
+        self._prime(reply)
+        self._wake()
+
+    async def _speak_clause(self, reply: Reply, say: Say) -> bool:
+        """Speak one clause with the first voice that can; false if none can."""
+        end = say.position + len(say.clause)
+        if self._voices.current is None:
+            await anyio.to_thread.run_sync(self._voices.advance)
+        while self._voices.current is not None or say.clause == APOLOGY:
+            begun = len(reply.sound)
+            try:
+                async for sound in self._spoken(say.clause):
+                    if reply.epoch <= self._cancelled:
+                        return False
+                    said = (len(reply.sound) - begun + len(sound)) / PLAYOUT_RATE_HZ
+                    reply.append(sound, min(end, say.position + int(said * _CHARACTERS_PER_SECOND)))
+                    self._prime(reply)
+                    self._wake()
+                reply.settle(begun, say.position)
+                return True
+            except VoiceError as error:
+                self._voices.failed(self._voices.name, error)
+                if len(reply.sound) > begun:
+                    return True  # half a clause was spoken: go on with the next
+                if say.clause == APOLOGY:
+                    break
+                await anyio.to_thread.run_sync(self._voices.advance)
+        self._report(ReplyLost(epoch=reply.epoch, text="no voice can speak it"))
+        reply.complete = True
+        self._wake()
+        return False
+
+    async def _spoken(self, clause: str) -> AsyncIterator[NDArray[np.float32]]:
+        """``clause`` as 48 kHz sound, piece by piece.
+
+        :raises VoiceError: the voice failed, or took too long.
+        """
+        if clause == APOLOGY and len(self._apology):
+            yield self._apology
+            return
+        voice = self._voices.current
+        if voice is None:
+            raise VoiceError("no voice is left")
+        sounds = voice.synthesise(clause)
+        while True:
+            try:
+                with anyio.fail_after(self._voice_timeout):
+                    sound = await anext(sounds)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                raise VoiceError(f"no sound for {self._voice_timeout:g} s") from error
+            yield soxr.resample(sound, voice.sample_rate_hz, PLAYOUT_RATE_HZ)
+
+    def _prime(self, reply: Reply) -> None:
+        if not reply.primed and reply.slices and reply.epoch > self._cancelled:
+            reply.primed = True
+            self._report(
+                Primed(
+                    epoch=reply.epoch,
+                    voice_duration=time.monotonic() - reply.begun_at,
+                    face_duration=0.0,
+                )
+            )
+
+    # --- face and slices ------------------------------------------------------
+
+    @property
+    def _speaking(self) -> bool:
+        return self._playing is not None and not self._paused
+
+    async def _make_room(self) -> None:
+        """Wait until the output's queue wants a slice that can be made."""
+        while True:
+            changed = self._changed
+            lead = _SPEECH_LEAD if self._speaking else _IDLE_LEAD
+            room = self._next_slot - self._taken <= lead
+            if self._speaking:
+                assert self._playing is not None
+                if room and (self._pictures or self._next_slice < self._playing.slices):
+                    return
+            elif room and self._pictures:
+                return
+            await changed.wait()
+
+    async def _make_slice(self) -> None:
+        self._next_slot = max(self._next_slot, self._taken + 1)
+        reply, slot = self._playing, self._next_slot
+        if reply is not None and not self._paused and self._next_slice < reply.slices:
+            number = self._next_slice
+            picture = await self._drawn(slot, reply.window(number), speaking=True)
+            if self._playing is not reply or self._next_slot != slot or self._paused:
+                return  # cancelled, paused or rewound while it was drawn
+            last = reply.complete and number + 1 == reply.slices
+            self._put(
+                Slice(
+                    slot=slot,
+                    epoch=reply.epoch,
+                    sound=_int16(reply.cut(number)),
+                    picture=picture,
+                    heard_to=reply.heard_to(number),
+                    last=last,
+                )
+            )
+            self._next_slice += 1
+            if last:
+                self._playing = None
+                self._replies.pop(reply.epoch, None)
+        else:
+            picture = await self._drawn(slot, _IDLE_WINDOW, speaking=False)
+            if self._next_slot != slot:
+                return
+            self._put(Slice(slot=slot, epoch=0, sound=None, picture=picture))
+        self._next_slot = slot + 1
+
+    async def _drawn(
+        self, slot: int, window: NDArray[np.float32], *, speaking: bool
+    ) -> bytes | None:
+        """The picture for ``slot``; nothing if no face can draw it: then the last one is held."""
+        while (face := self._faces.current) is not None:
+            request = FrameRequest(index=slot, sound=window, speaking=speaking)
+            try:
+                with anyio.fail_after(_FACE_TIMEOUT):
+                    picture = await anyio.to_thread.run_sync(
+                        face.render, request, abandon_on_cancel=True
+                    )
+                return picture.tobytes()
+            except (FaceError, TimeoutError) as error:
+                self._faces.failed(self._faces.name, error)
+                await anyio.to_thread.run_sync(self._faces.advance)
+        return None
+
+
+def _int16(sound: NDArray[np.float32]) -> bytes:
+    return (np.clip(sound, -1.0, 1.0) * 32767.0).astype(np.int16).tobytes()
+
+
+async def _serve(control: Connection, slices: Connection, settings: SpeakerSettings) -> None:
+    from .. import composition
+
+    speaker = Speaker(
+        voices=composition.voices(settings.config, settings.persona),
+        faces=composition.faces(settings.config, settings.persona) if settings.pictures else (),
+        report=control.send,
+        put=slices.send,
+        voice_timeout=settings.config.voice.timeout,
+    )
+    detail = await speaker.load()
+    control.send(Hello(worker="speaker", detail=detail))
+
+    async def listen(connection: Connection) -> None:
+        while True:
+            try:
+                message = await anyio.to_thread.run_sync(connection.recv, abandon_on_cancel=True)
+            except (EOFError, OSError):
+                tasks.cancel_scope.cancel()
+                return
+            if isinstance(message, Stop):
+                tasks.cancel_scope.cancel()
+                return
+            speaker.handle(message)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listen, control)
+        tasks.start_soon(listen, slices)
+        await speaker.run()
+
+
+def run(control: Connection, slices: Connection, settings: SpeakerSettings) -> None:
+    """Be the speaker, until the session says stop or goes."""
+    anyio.run(_serve, control, slices, settings)
