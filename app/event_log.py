@@ -19,7 +19,7 @@ from typing import IO, Self
 import anyio
 import attrs
 
-from maestra.core.log import Record, Warned, encode
+from maestra.core.log import Record, SessionEnded, Warned, encode
 from maestra.ports.errors import MaestraError
 
 __all__ = ["EventLog", "EventLogError", "Subscription"]
@@ -116,7 +116,7 @@ class EventLog:
         self._publish(stamped)
         if self._path is None:
             return
-        if self._lost and stamped.wall < self._retry_at:
+        if self._lost and stamped.wall < self._retry_at and not isinstance(record, SessionEnded):
             self._lost += 1
             return
         data = b""
