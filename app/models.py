@@ -34,7 +34,8 @@ class ModelFile:
 class Model:
     """One model. ``port`` and ``backend`` say who needs it by default (empty: nobody).
 
-    ``folder`` says that it is loaded as a folder. ``restriction`` is empty unless using or passing on the model is limited.
+    ``folder`` says that it is loaded as a folder. ``restriction`` is empty unless using the model
+    or passing it on is limited.
     """
 
     name: str

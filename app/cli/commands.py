@@ -1,0 +1,193 @@
+"""What each subcommand does. Heavy things are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config import Effective, load
+
+if TYPE_CHECKING:
+    from ..doctor import Report
+
+__all__ = ["analyse", "config", "demo", "doctor", "lesson", "personas"]
+
+
+def _effective(parsed: argparse.Namespace) -> Effective:
+    return load(parsed.config, assignments=parsed.assignments)
+
+
+def lesson(parsed: argparse.Namespace) -> int:
+    """``maestra lesson``."""
+    effective = _effective(parsed)
+    from .lesson import hold
+
+    hold(
+        effective.config,
+        ingest=parsed.input,
+        publish=parsed.publish,
+        persona=parsed.persona,
+        pace=parsed.pace,
+        events_path=parsed.events,
+    )
+    return 0
+
+
+def demo(parsed: argparse.Namespace) -> int:
+    """``maestra demo``."""
+    effective = _effective(parsed)
+    from ..demo import play
+
+    return play(effective.config, out=parsed.out)
+
+
+def analyse(parsed: argparse.Namespace) -> int:
+    """``maestra analyse``."""
+    effective = _effective(parsed)
+    from .analyse import analyse_file
+
+    analyse_file(effective.config, parsed.file, as_json=parsed.json, plot=parsed.plot)
+    return 0
+
+
+def personas(parsed: argparse.Namespace) -> int:
+    """``maestra personas``."""
+    from ..personas import all_personas
+
+    everybody = all_personas()
+    if parsed.json:
+        _print_json([{"id": p.id, "name": p.name, "voices": dict(p.voices)} for p in everybody])
+    else:
+        _print_table(
+            ("ID", "NAME", "VOICES"),
+            [
+                (p.id, p.name, ", ".join(f"{backend}: {v}" for backend, v in p.voices.items()))
+                for p in everybody
+            ],
+        )
+    return 0
+
+
+def config(parsed: argparse.Namespace) -> int:
+    """``maestra config``."""
+    effective = _effective(parsed)
+    values = effective.values()
+    if parsed.json:
+        _print_json(
+            {key: {"value": v, "origin": effective.origins[key]} for key, v in values.items()}
+        )
+        return 0
+    rows = [(_toml(key, value), effective.origins[key]) for key, value in values.items()]
+    width = max(len(text) for text, _ in rows)
+    section = ""
+    for (text, origin), key in zip(rows, values, strict=True):
+        name = key.rpartition(".")[0]
+        if name != section:
+            section = name
+            print(f"\n[{section}]")
+        print(f"{text:<{width}}  # {origin}")
+    return 0
+
+
+def _toml(key: str, value: object) -> str:
+    """An assignment as it would stand in the file."""
+    return f"{key.rpartition('.')[2]} = {toml_value(value)}"
+
+
+def toml_value(value: object) -> str:
+    """``value`` as TOML writes it."""
+    match value:
+        case dict():
+            inner = ", ".join(f"{key} = {toml_value(item)}" for key, item in value.items())
+            return f"{{ {inner} }}" if inner else "{}"
+        case list() | tuple():
+            return f"[{', '.join(toml_value(item) for item in value)}]"
+        case _:
+            return json.dumps(value, ensure_ascii=False)
+
+
+def doctor(parsed: argparse.Namespace) -> int:
+    """``maestra doctor``."""
+    effective = _effective(parsed)
+    from ..doctor import examine
+
+    report = examine(effective.config)
+    if parsed.json:
+        _print_json(report.as_dict())
+    else:
+        _print_report(report)
+    if report.well:
+        return 0
+    return 4 if any(trouble.missing_model for trouble in report.troubles) else 3
+
+
+def _print_report(report: Report) -> None:
+    print(f"Maestra {report.maestra}, Python {report.python}, {report.platform}\n")
+    _print_table(
+        ("PACKAGE", "VERSION", "LICENCE"),
+        [(p.name, p.version or "not installed", p.licence) for p in report.packages],
+    )
+    print()
+    _print_table(
+        ("MODEL", "STATE", "MB", "SHA-256", "LICENCE"),
+        [
+            (
+                m.name,
+                m.state,
+                f"{m.size / 1e6:.1f}",
+                m.sha256[0][:12] + ("" if len(m.sha256) == 1 else f" and {len(m.sha256) - 1} more"),
+                m.licence,
+            )
+            for m in report.models
+        ],
+    )
+    print()
+    _print_table(
+        ("PORT", "BACKEND", "", "NEEDS"),
+        [
+            (
+                b.port,
+                b.name + (" *" if b.chosen else ""),
+                "ready" if b.ready else "not ready",
+                ", ".join((*b.packages, *b.models)) or "nothing more",
+            )
+            for b in report.backends
+        ],
+    )
+    print("* in use with this configuration\n")
+    for notice in report.notices:
+        print(f"Note: {notice}.")
+    print()
+    if not report.troubles:
+        print("All is well.")
+    for trouble in report.troubles:
+        print(f"{'Wrong' if trouble.serious else 'Beware'}: {trouble.what}.")
+        print(f"  To mend it: {trouble.mend}")
+
+
+# --- printing -----------------------------------------------------------------
+
+
+def _print_json(content: object) -> None:
+    json.dump(content, sys.stdout, ensure_ascii=False, indent=2, default=_plain)
+    print()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Iterable):
+        return list(value)
+    raise TypeError(f"{value!r} has no place in JSON")
+
+
+def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in (head, *rows):
+        print(
+            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
