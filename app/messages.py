@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from maestra.ports.audio import AudioChunk
 
 __all__ = [
+    "APOLOGY",
     "Advance",
     "Advanced",
+    "Begin",
     "Cancel",
     "Configure",
     "EndOfReply",
@@ -53,6 +55,9 @@ __all__ = [
     "Stop",
     "Switched",
 ]
+
+APOLOGY = "I am sorry, I lost my train of thought. Please ask me again."
+"""Spoken from memory when nothing else can be: the speaker prepares it when the session starts."""
 
 # --- any worker ---------------------------------------------------------------
 
@@ -87,6 +92,13 @@ class Switched:
 @frozen(kw_only=True)
 class Stop:
     """Drain, close, leave."""
+
+
+@frozen(kw_only=True)
+class Begin:
+    """Everybody is ready: media time 0 is ``anchor`` (s) on ``time.monotonic``."""
+
+    anchor: float
 
 
 @frozen(kw_only=True)
@@ -206,7 +218,7 @@ class Slice:
     """One A/V slice for output slot ``slot``: a picture and exactly the 40 ms of its sound.
 
     ``epoch`` 0 is idle: ``sound`` is ``None``, which is silence. ``picture`` ``None`` holds the
-    last one. ``heard_to`` is how many characters of the reply have been spoken when this slice ends.
+    last one. ``heard_to`` is how many characters of the reply are spoken when this slice ends.
     Pictures are raw RGB bytes, sound raw int16 at 48 kHz.
     """
 

@@ -16,6 +16,7 @@ from typing import NewType
 
 __all__ = [
     "FLICKS_PER_SECOND",
+    "SESSION_START",
     "MediaTime",
     "from_samples",
     "from_seconds",
@@ -27,6 +28,8 @@ FLICKS_PER_SECOND = 705_600_000
 
 MediaTime = NewType("MediaTime", int)
 """An instant or a span, in flicks."""
+
+SESSION_START = MediaTime(0)
 
 
 def from_samples(count: int, rate_hz: int) -> MediaTime:

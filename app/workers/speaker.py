@@ -32,6 +32,7 @@ from maestra.ports.face import LOOK_AHEAD, LOOK_BACK, Face, FrameRequest
 from maestra.ports.voice import Voice
 
 from ..messages import (
+    APOLOGY,
     Cancel,
     EndOfReply,
     Failed,
@@ -54,10 +55,7 @@ if TYPE_CHECKING:
 
     from ..config import Config
 
-__all__ = ["APOLOGY", "Reply", "Speaker", "SpeakerSettings", "run"]
-
-APOLOGY = "I am sorry, I lost my train of thought. Please ask me again."
-"""Spoken from memory when nothing else can be: made when the session starts."""
+__all__ = ["Reply", "Speaker", "SpeakerSettings", "run"]
 
 _IDLE_LEAD = 2
 """Idle slices ahead of the output: what a beginning reply may have to wait for."""

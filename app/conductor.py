@@ -1,0 +1,762 @@
+"""The conductor: from what the workers report to what the conversation decides, and back.
+
+Synchronous: no awaits, no clocks, no pipes. The session calls it with each message and with the
+media time at which that is so, carries out what it asks of its ``Stage``, and calls ``tick`` when
+``deadline`` has come. So the same conductor runs a live stream and, on a virtual clock, a file.
+
+Its own work is small: it routes (music to the accumulator, words to the wake phrase matcher),
+prepares an answer while the question is still being asked, and knows what has been heard of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, Protocol
+
+from attrs import define, field
+from maestra.core.conversation.conversation import (
+    Conversation,
+    ConversationSettings,
+    ConversationState,
+)
+from maestra.core.interruption import InterruptionPolicy, Verdict
+from maestra.core.performance.accumulator import PerformanceAccumulator, TakeEnded, TakeStarted
+from maestra.core.wake import WakeMatch, WakePhraseMatcher
+
+from maestra.core import log
+from maestra.core.conversation import events as conv
+from maestra.core.conversation.commands import (
+    AskBrain,
+    CancelReply,
+    CancelTimer,
+    Close,
+    Command,
+    FlushPlayout,
+    ForgetPerformance,
+    PausePlayout,
+    QuestionKind,
+    ReportReset,
+    ResumePlayout,
+    SayApology,
+    StartPlayout,
+    StartTimer,
+)
+from maestra.core.conversation.history import Turn
+from maestra.core.hearing import (
+    FloorChanged,
+    FloorLabel,
+    HearingEvent,
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+    UtteranceEnded,
+)
+from maestra.core.media_time import SESSION_START, MediaTime, from_samples, from_seconds, to_seconds
+from maestra.core.performance.notes import Beat, MusicEvent, PerformedNote
+from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
+
+from .config import Config
+from .messages import (
+    APOLOGY,
+    Cancel,
+    EndOfReply,
+    Flush,
+    Pause,
+    PlayedOut,
+    Resume,
+    Say,
+    Silent,
+    Start,
+    Started,
+)
+
+__all__ = ["Conductor", "ReplyInMaking", "Stage", "conversation_settings"]
+
+_SILENCE_BY = from_seconds(0.25)
+"""How long to wait for the playout to say how much was heard, before taking what is known."""
+
+_SPEECH_HOLD = from_seconds(2.0)
+"""How long a voice may hold back an answer that is ready, without ending its utterance."""
+
+StopCause = Literal["finished", "speech", "music", "reset", "failed"]
+
+
+def slot_time(slot: int) -> MediaTime:
+    """Where output slot ``slot`` begins."""
+    return from_samples(slot * SLICE_SAMPLES, PLAYOUT_RATE_HZ)
+
+
+def conversation_settings(config: Config) -> ConversationSettings:
+    return ConversationSettings(window=from_seconds(config.conversation.window))
+
+
+@define(eq=False)
+class ReplyInMaking:
+    """One answer on its way. ``number`` is what its slices carry; ``epoch`` is the conversation's
+    number for it, 0 while it is only being prepared in case it is asked for."""
+
+    number: int
+    kind: QuestionKind
+    question: str
+    history: tuple[Turn, ...]
+    asked_at: MediaTime
+    epoch: int = 0
+    clauses: list[str] = field(factory=list)
+    brain: str = ""
+    brain_duration: float | None = None
+    voice_duration: float | None = None
+    ended: bool = False
+    primed: bool = False
+    failed: bool = False
+    begun: bool = False
+    started_slot: int | None = None
+    heard_to: int = 0
+    question_end: MediaTime = SESSION_START
+    words_at: MediaTime = SESSION_START
+    turn_at: MediaTime = SESSION_START
+    apology: bool = False
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.clauses)
+
+    @property
+    def heard(self) -> str:
+        """The words of it that were heard, whole ones."""
+        text = self.text
+        if self.heard_to >= len(text):
+            return text
+        cut = text[: self.heard_to]
+        if self.heard_to and not text[self.heard_to].isspace():
+            cut = cut.rpartition(" ")[0]
+        return cut.strip()
+
+
+class Stage(Protocol):
+    """What the conductor has done for it."""
+
+    def log(self, record: log.Record) -> None: ...
+
+    def to_speaker(self, message: object) -> None: ...
+
+    def to_playout(self, message: object) -> None: ...
+
+    def make(self, reply: ReplyInMaking) -> None:
+        """Have a brain write ``reply``; call ``Conductor.clause``, ``written`` or ``lost``."""
+        ...
+
+    def unmake(self, reply: ReplyInMaking) -> None:
+        """Stop writing ``reply``."""
+        ...
+
+    def reset_done(self, turns: int, performance: bool) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Conductor:
+    """One session's decisions.
+
+    :param speculate: prepare an answer to what has been said so far, before the question is over.
+    """
+
+    def __init__(self, config: Config, stage: Stage, *, speculate: bool = True) -> None:
+        self.conversation = Conversation(conversation_settings(config))
+        self.accumulator = PerformanceAccumulator()
+        self.now = SESSION_START
+        self.floor = FloorLabel.SILENCE
+        self.transcript = ""
+        self.reply: ReplyInMaking | None = None
+        self._stage = stage
+        self._speculate = speculate
+        self._speculation: ReplyInMaking | None = None
+        self._numbers = 0
+        self._timer: StartTimer | None = None
+        self._interruption = InterruptionPolicy()
+        self._speech_since: MediaTime | None = None
+        self._utterance_text = ""
+        self._hold_until = SESSION_START
+        self._interrupted_by: Literal["speech", "music"] | None = None
+        self._interrupted_at = SESSION_START
+        self._silent = False
+        self._barge_confirmed = False
+        self._after_barge: UtteranceEnded | None = None
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Take new live settings."""
+        talk = config.conversation
+        self._matcher = WakePhraseMatcher(talk.wake_phrases, talk.strictness)
+        self.conversation.update(conversation_settings(config))
+
+    # --- the senses -----------------------------------------------------------
+
+    def heard(self, event: HearingEvent) -> None:
+        """The hearing reports ``event``."""
+        match event:
+            case FloorChanged():
+                self._floor_changed(event)
+            case SpeechStarted():
+                self._speech_started(event)
+            case SpeechStopped():
+                self._stage.log(log.SpeechStopped(t=self._t, since=to_seconds(event.since)))
+            case Transcript():
+                self._transcript(event)
+            case UtteranceEnded():
+                self._utterance_ended(event)
+
+    def music(self, event: MusicEvent) -> None:
+        """The music analysis reports ``event``."""
+        match event:
+            case PerformedNote():
+                self._stage.log(
+                    log.Note(
+                        t=self._t,
+                        onset=event.onset,
+                        offset=event.offset,
+                        midi=event.midi,
+                        f0_hz=event.f0_hz,
+                        deviation_cents=event.deviation_cents,
+                        loudness_db=event.loudness_db,
+                        confidence=event.confidence,
+                    )
+                )
+            case Beat():
+                self._stage.log(log.Beat(t=self._t, at=event.at, confidence=event.confidence))
+            case _:
+                pass
+        self._log_takes(self.accumulator.add(event) or ())
+
+    def _log_takes(self, changes: Iterable[TakeStarted | TakeEnded]) -> None:
+        for change in changes:
+            match change:
+                case TakeStarted():
+                    self._stage.log(
+                        log.TakeStarted(t=self._t, take=change.number, start=change.start)
+                    )
+                case TakeEnded():
+                    self._stage.log(
+                        log.TakeEnded(
+                            t=self._t,
+                            take=change.number,
+                            start=change.start,
+                            end=change.end,
+                            notes=change.notes,
+                        )
+                    )
+
+    def _floor_changed(self, event: FloorChanged) -> None:
+        before, self.floor = self.floor, event.label
+        self._stage.log(log.Floor(t=self._t, label=event.label, since=to_seconds(event.since)))
+        if event.label.is_music and not before.is_music:
+            self._log_takes(self.accumulator.music_started(to_seconds(event.since)))
+        elif before.is_music and not event.label.is_music:
+            self._log_takes(self.accumulator.music_stopped(to_seconds(event.since)))
+        if event.label.is_music and not event.label.is_speech:
+            self._music_started()
+
+    def _music_started(self) -> None:
+        match self.conversation.state:
+            case ConversationState.SPEAKING:
+                self._suspect("music")
+            case ConversationState.RESPONDING | ConversationState.ACTIVE_LISTENING:
+                self._drop_apology("music")
+                self._handle(conv.MusicStarted(at=self.now))
+            case _:
+                pass
+
+    def _speech_started(self, event: SpeechStarted) -> None:
+        self._stage.log(log.SpeechStarted(t=self._t, since=to_seconds(event.since)))
+        self._speech_since = event.since
+        self._utterance_text = ""
+        self._hold_until = MediaTime(self.now + _SPEECH_HOLD)
+        match self.conversation.state:
+            case ConversationState.SPEAKING:
+                self._suspect("speech")
+            case ConversationState.ACTIVE_LISTENING:
+                self._drop_apology("speech")
+                self._handle(conv.SpeechResumed(at=self.now))
+            case _:
+                pass
+
+    def _transcript(self, event: Transcript) -> None:
+        self.transcript = event.text
+        self._utterance_text = event.text
+        self._stage.log(
+            log.Transcript(
+                t=self._t,
+                utterance=event.utterance,
+                text=event.text,
+                start=to_seconds(event.start),
+                end=to_seconds(event.end),
+                final=event.final,
+            )
+        )
+        if self.conversation.state is ConversationState.SPEAKING:
+            self._judge(ended=False)
+        elif self._speculate and not event.final:
+            self._prepare(event.text)
+
+    def _prepare(self, text: str) -> None:
+        """Begin the answer to what has been said so far, if it is a question."""
+        state = self.conversation.state
+        if not text or state not in (
+            ConversationState.PASSIVE_LISTENING,
+            ConversationState.ACTIVE_LISTENING,
+        ):
+            return
+        if match := self._matcher.match(text):
+            kind, question = QuestionKind.WAKE, match.question
+        elif state is ConversationState.ACTIVE_LISTENING:
+            kind, question = QuestionKind.FOLLOW_UP, text
+        else:
+            return
+        prepared = self._speculation
+        if prepared is not None:
+            if prepared.kind is kind and _same(prepared.question, question):
+                return
+            self._drop_speculation()
+        self._speculation = self._new_reply(kind, question, self.conversation.history)
+        self._stage.make(self._speculation)
+
+    def _drop_speculation(self) -> None:
+        if (prepared := self._speculation) is not None:
+            self._speculation = None
+            self._discard(prepared)
+
+    def _utterance_ended(self, event: UtteranceEnded) -> None:
+        self._speech_since = None
+        self._utterance_text = event.text
+        match = self._matcher.match(event.text) if event.text else None
+        if match is not None:
+            self._stage.log(
+                log.Wake(
+                    t=self._t,
+                    phrase=match.phrase,
+                    score=match.score,
+                    text=event.text,
+                    start=to_seconds(event.start),
+                    end=to_seconds(event.end),
+                )
+            )
+        state = self.conversation.state
+        if state is ConversationState.SPEAKING and self._interrupted_by is None:
+            # Speech that began before the answer did, and ends within it.
+            self._suspect("speech")
+        if self.conversation.state is ConversationState.SPEAKING:
+            self._judge(ended=True, text=event.text)
+            if self.conversation.state is ConversationState.SPEAKING:
+                if self._interrupted_by == "speech" and self._barge_confirmed:
+                    self._after_barge = event
+                return
+        self._put_question(event, match)
+        self._drop_speculation()
+
+    def _put_question(self, event: UtteranceEnded, match: WakeMatch | None) -> None:
+        state = self.conversation.state
+        if match is not None and state is not ConversationState.ENDED:
+            self._handle(
+                conv.WakePhraseHeard(
+                    at=self.now,
+                    phrase=match.phrase,
+                    score=match.score,
+                    text=event.text,
+                    question=match.question,
+                    utterance=event.utterance,
+                ),
+                about=event,
+            )
+        elif state is ConversationState.ACTIVE_LISTENING:
+            self._drop_apology("speech")
+            self._handle(
+                conv.UtteranceHeard(at=self.now, text=event.text, utterance=event.utterance),
+                about=event,
+            )
+        elif state is ConversationState.RESPONDING:
+            if event.text and not self._interruption.is_backchannel(event.text):
+                assert self.reply is not None
+                joined = f"{self.reply.question} {event.text}".strip()
+                self._handle(
+                    conv.SpeechContinued(at=self.now, question=joined, utterance=event.utterance),
+                    about=event,
+                )
+            else:
+                self._release()
+
+    # --- interruptions --------------------------------------------------------
+
+    def _suspect(self, what: Literal["speech", "music"]) -> None:
+        """Fall silent now; decide when it is known how much was heard, and what it was."""
+        if self._interrupted_by == "music" or self._interrupted_by == what:
+            return
+        first = self._interrupted_by is None
+        self._interrupted_by = what
+        self._interrupted_at = self.now
+        if first:
+            self._silent = False
+            self._barge_confirmed = False
+            self._after_barge = None
+            self._handle(conv.InterruptionSuspected(at=self.now))
+        self._decide()
+
+    def _judge(self, *, ended: bool, text: str | None = None) -> None:
+        if self._interrupted_by != "speech":
+            return
+        since = self._speech_since if self._speech_since is not None else self._interrupted_at
+        verdict = self._interruption.judge(
+            self._utterance_text if text is None else text,
+            to_seconds(MediaTime(self.now - since)),
+            ended,
+        )
+        if verdict is Verdict.BARGE_IN:
+            self._barge_confirmed = True
+            self._decide()
+        elif verdict is Verdict.NOTHING:
+            self._interrupted_by = None
+            self._handle(conv.InterruptionDismissed(at=self.now))
+
+    def _decide(self) -> None:
+        """Carry the interruption out once the playout has said how much was heard."""
+        late = self.now - self._interrupted_at >= _SILENCE_BY
+        if self.reply is None or not (self._silent or late):
+            return
+        heard = self.reply.heard
+        if self._interrupted_by == "music":
+            self._interrupted_by = None
+            self._handle(conv.MusicStarted(at=self.now, heard=heard))
+        elif self._interrupted_by == "speech" and self._barge_confirmed:
+            self._interrupted_by = None
+            self._handle(conv.BargedIn(at=self.now, heard=heard))
+            if (event := self._after_barge) is not None:
+                self._after_barge = None
+                self._put_question(event, self._matcher.match(event.text))
+
+    # --- replies --------------------------------------------------------------
+
+    def clause(self, reply: ReplyInMaking, text: str) -> None:
+        """A brain wrote the next clause of ``reply``."""
+        position = len(reply.text) + 1 if reply.clauses else 0
+        reply.clauses.append(text)
+        if reply.epoch:
+            self._stage.log(
+                log.ReplyText(t=self._t, epoch=reply.epoch, text=text, brain=reply.brain)
+            )
+        self._stage.to_speaker(Say(epoch=reply.number, clause=text, position=position))
+
+    def written(self, reply: ReplyInMaking) -> None:
+        """``reply`` has no more clauses."""
+        reply.ended = True
+        self._stage.to_speaker(EndOfReply(epoch=reply.number))
+
+    def lost(self, number: int) -> None:
+        """No brain could write reply ``number``, or no voice speak it."""
+        if (prepared := self._speculation) is not None and prepared.number == number:
+            self._drop_speculation()
+        reply = self.reply
+        if reply is None or reply.number != number:
+            return
+        reply.failed = True
+        if reply.apology:
+            self.reply = None
+            return
+        self._handle(conv.ReplyFailed(at=self.now, epoch=reply.epoch))
+
+    def primed(self, number: int, voice_duration: float) -> None:
+        """The first slices of reply ``number`` can be played."""
+        for reply in (self.reply, self._speculation):
+            if reply is not None and reply.number == number:
+                reply.primed = True
+                reply.voice_duration = voice_duration
+        self._release()
+
+    def _release(self) -> None:
+        """Play the answer if it is ready and nobody is talking."""
+        reply = self.reply
+        if (
+            reply is None
+            or not reply.primed
+            or self.conversation.state is not ConversationState.RESPONDING
+        ):
+            return
+        if self._speech_since is not None and self.now < self._hold_until:
+            return
+        self._handle(conv.ReplyReady(at=self.now, epoch=reply.epoch))
+
+    def started(self, message: Started) -> None:
+        """The playout wrote the first slice of a reply."""
+        reply = self.reply
+        if reply is None or reply.number != message.epoch:
+            return
+        reply.started_slot = message.slot
+        at = slot_time(message.slot)
+        self._stage.log(
+            log.ReplyStarted(
+                t=self._t,
+                epoch=reply.epoch,
+                latency=log.Latency(
+                    hearing=to_seconds(MediaTime(reply.words_at - reply.question_end)),
+                    turn=to_seconds(MediaTime(reply.turn_at - reply.words_at)),
+                    brain=reply.brain_duration,
+                    voice=reply.voice_duration,
+                    total=to_seconds(MediaTime(at - reply.question_end)),
+                ),
+            )
+        )
+
+    def silent(self, message: Silent) -> None:
+        """The playout fell silent."""
+        reply = self.reply
+        if reply is None or reply.number != message.epoch:
+            return
+        reply.heard_to = max(reply.heard_to, message.heard_to)
+        self._silent = True
+        if self._interrupted_by is not None:
+            self._decide()
+
+    def played_out(self, message: PlayedOut) -> None:
+        """A reply was played to its end."""
+        reply = self.reply
+        if reply is None or reply.number != message.epoch:
+            return
+        reply.heard_to = len(reply.text)
+        self._interrupted_by = None
+        if reply.apology:
+            self.reply = None
+            self._log_stop(reply, "failed", slot_time(message.slot))
+            return
+        self._handle(
+            conv.ReplyFinished(at=self.now, epoch=reply.epoch, heard=reply.text),
+            silence_at=slot_time(message.slot),
+        )
+
+    def _new_reply(
+        self, kind: QuestionKind, question: str, history: tuple[Turn, ...]
+    ) -> ReplyInMaking:
+        self._numbers += 1
+        return ReplyInMaking(
+            number=self._numbers,
+            kind=kind,
+            question=question,
+            history=history,
+            asked_at=self.now,
+        )
+
+    def _discard(self, reply: ReplyInMaking) -> None:
+        self._stage.unmake(reply)
+        self._stage.to_speaker(Cancel(epoch=reply.number))
+
+    # --- time -----------------------------------------------------------------
+
+    @property
+    def deadline(self) -> MediaTime | None:
+        """When ``tick`` is wanted next; ``None`` if nothing waits for time to pass."""
+        times = []
+        if self._timer is not None:
+            times.append(self._timer.deadline)
+        if self._interrupted_by is not None:
+            times.append(MediaTime(self.now + from_seconds(0.1)))
+        if (
+            self.conversation.state is ConversationState.RESPONDING
+            and self._speech_since is not None
+            and self.now < self._hold_until
+        ):
+            times.append(self._hold_until)
+        return min(times) if times else None
+
+    def tick(self) -> None:
+        """Time has passed: ``now`` says how much."""
+        if self._timer is not None and self.now >= self._timer.deadline:
+            timer = self._timer
+            self._timer = None
+            self._stage.log(log.Timer(t=self._t, timer=timer.timer, action="expired"))
+            self._handle(conv.WindowExpired(at=self.now, timer=timer.timer))
+        if self._interrupted_by == "speech" and not self._barge_confirmed:
+            self._judge(ended=False)
+        if self._interrupted_by is not None:
+            self._decide()
+        self._release()
+
+    # --- the embedding program ------------------------------------------------
+
+    def reset(self, *, performance: bool) -> None:
+        """A new student or piece."""
+        self._drop_apology("reset")
+        self._drop_speculation()
+        self._interrupted_by = None
+        self._handle(conv.ContextReset(at=self.now, performance=performance))
+
+    def end(self) -> None:
+        """The session is over."""
+        if self.conversation.state is not ConversationState.ENDED:
+            self._drop_speculation()
+            self._drop_apology("reset")
+            self._handle(conv.SessionEnded(at=self.now))
+
+    # --- the conversation -----------------------------------------------------
+
+    @property
+    def _t(self) -> float:
+        return to_seconds(self.now)
+
+    def _handle(
+        self,
+        event: conv.ConversationEvent,
+        *,
+        about: UtteranceEnded | None = None,
+        silence_at: MediaTime | None = None,
+    ) -> None:
+        before = self.conversation.state
+        commands = self.conversation.handle(event)
+        after = self.conversation.state
+        if after is not before:
+            self._stage.log(
+                log.State(
+                    t=self._t,
+                    before=before.value,
+                    after=after.value,
+                    cause=_snake(type(event).__name__),
+                )
+            )
+        if before is ConversationState.SPEAKING and after is not before and self.reply is not None:
+            self._log_stop(self.reply, _stop_cause(event), silence_at or self.now)
+            self.reply = None
+            self._interrupted_by = None
+        for command in commands:
+            self._obey(command, about)
+
+    def _obey(self, command: Command, about: UtteranceEnded | None) -> None:
+        match command:
+            case AskBrain():
+                self._ask(command, about)
+            case CancelReply(epoch=epoch):
+                if self.reply is not None and self.reply.epoch == epoch:
+                    self._discard(self.reply)
+                    self.reply = None
+            case StartPlayout(epoch=epoch):
+                if self.reply is not None and self.reply.epoch == epoch:
+                    self.reply.begun = True
+                    self._stage.to_speaker(Start(epoch=self.reply.number))
+            case PausePlayout():
+                self._to_both(Pause)
+            case ResumePlayout():
+                self._to_both(Resume)
+            case FlushPlayout():
+                self._stage.to_playout(Flush(epoch=self._numbers))
+                self._stage.to_speaker(Cancel(epoch=self._numbers))
+            case SayApology(epoch=epoch):
+                self._apologise(epoch)
+            case StartTimer():
+                self._timer = command
+                self._stage.log(
+                    log.Timer(
+                        t=self._t,
+                        timer=command.timer,
+                        action="started",
+                        deadline=to_seconds(command.deadline),
+                    )
+                )
+            case CancelTimer(timer=timer):
+                if self._timer is not None and self._timer.timer == timer:
+                    self._timer = None
+                self._stage.log(log.Timer(t=self._t, timer=timer, action="cancelled"))
+            case ForgetPerformance():
+                self.accumulator.clear()
+            case ReportReset():
+                self._stage.log(
+                    log.ContextReset(
+                        t=self._t, turns=command.turns, performance=command.performance
+                    )
+                )
+                self._stage.reset_done(command.turns, command.performance)
+            case Close():
+                self._stage.close()
+
+    def _to_both(self, message: type[Pause] | type[Resume]) -> None:
+        if self.reply is not None:
+            self._stage.to_playout(message(epoch=self.reply.number))
+            self._stage.to_speaker(message(epoch=self.reply.number))
+
+    def _ask(self, command: AskBrain, about: UtteranceEnded | None) -> None:
+        prepared = self._speculation
+        if (
+            prepared is not None
+            and prepared.kind is command.kind
+            and prepared.history == command.history
+            and not prepared.failed
+            and _same(prepared.question, command.question)
+        ):
+            reply = prepared
+            self._speculation = None
+        else:
+            self._drop_speculation()
+            reply = self._new_reply(command.kind, command.question, command.history)
+        reply.epoch = command.epoch
+        reply.turn_at = self.now
+        reply.question_end = about.end if about is not None else self.now
+        reply.words_at = min(self.now, max(reply.question_end, reply.asked_at))
+        self.reply = reply
+        self._stage.log(
+            log.Question(t=self._t, epoch=reply.epoch, kind=reply.kind, text=command.question)
+        )
+        if reply is prepared:
+            for text in reply.clauses:
+                self._stage.log(
+                    log.ReplyText(t=self._t, epoch=reply.epoch, text=text, brain=reply.brain)
+                )
+            self._release()
+        else:
+            self._stage.make(reply)
+
+    def _apologise(self, epoch: int) -> None:
+        reply = self._new_reply(QuestionKind.FOLLOW_UP, "", ())
+        reply.epoch = epoch
+        reply.apology = True
+        reply.brain = "apology"
+        reply.turn_at = reply.question_end = reply.words_at = self.now
+        self.reply = reply
+        self.clause(reply, APOLOGY)
+        self.written(reply)
+        reply.begun = True
+        self._stage.to_speaker(Start(epoch=reply.number))
+
+    def _drop_apology(self, cause: StopCause) -> None:
+        if self.reply is not None and self.reply.apology:
+            reply, self.reply = self.reply, None
+            self._stage.to_playout(Flush(epoch=reply.number))
+            self._stage.to_speaker(Cancel(epoch=reply.number))
+            self._log_stop(reply, cause, self.now)
+
+    def _log_stop(self, reply: ReplyInMaking, cause: StopCause, silence_at: MediaTime) -> None:
+        self._stage.log(
+            log.ReplyStopped(
+                t=self._t,
+                epoch=reply.epoch,
+                cause=cause,
+                heard_text=reply.heard,
+                silence_at=to_seconds(silence_at),
+            )
+        )
+
+
+def _same(one: str, other: str) -> bool:
+    """The same words, whatever their punctuation and case."""
+    return _words(one) == _words(other)
+
+
+def _words(text: str) -> list[str]:
+    return "".join(c if c.isalnum() or c == "'" else " " for c in text.lower()).split()
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+def _stop_cause(event: conv.ConversationEvent) -> StopCause:
+    causes: Mapping[type, StopCause] = {
+        conv.ReplyFinished: "finished",
+        conv.BargedIn: "speech",
+        conv.WakePhraseHeard: "speech",
+        conv.MusicStarted: "music",
+        conv.ReplyFailed: "failed",
+    }
+    return causes.get(type(event), "reset")

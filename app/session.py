@@ -1,0 +1,810 @@
+"""The session: one lesson, from its first sample to its last.
+
+One context manager owns it. Entering starts the workers and waits until their models are loaded;
+leaving leaves no thread, no process, no socket and no temporary file. Between the two the session
+carries messages between the workers and the conductor, asks the brains, and keeps the event log.
+
+Time. On a stream the session's media time is the wall clock's, counted from one anchor that all
+workers share. On a virtual clock (``pace="fast"``) it is the media's own: the workers listen as
+fast as they can, the session takes their reports in the order of media time, and lets the output go
+on to where it has got to, so the same events come in the same order.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+import anyio.to_thread
+import attrs
+from anyio.abc import TaskGroup
+from attrs import define, field, frozen
+
+from maestra.core import log
+from maestra.core.conversation.conversation import ConversationState
+from maestra.core.figures import unmeasured_figures
+from maestra.core.hearing import FloorChanged, FloorLabel
+from maestra.core.media_time import SESSION_START, MediaTime, from_samples, from_seconds, to_seconds
+from maestra.core.performance.observations import observe
+from maestra.core.persona import Persona
+from maestra.core.stream_url import StreamUrl
+from maestra.ports.audio import FRAME_RATE, AudioChunk
+from maestra.ports.brain import Brain, BrainRequest
+from maestra.ports.errors import BrainError, MaestraError, ModelMissing, PortError, StreamError
+
+from . import composition
+from .conductor import Conductor, ReplyInMaking, slot_time
+from .config import Config, change
+from .event_log import EventLog, Subscription
+from .messages import (
+    Advance,
+    Advanced,
+    Begin,
+    Configure,
+    EndOfStream,
+    Failed,
+    Feed,
+    Heard,
+    Hello,
+    InputLost,
+    MusicHeard,
+    PlayedOut,
+    Primed,
+    Progress,
+    ReplyLost,
+    Silent,
+    SliceStatistics,
+    Started,
+    Switched,
+)
+from .workers import Worker, pipe
+
+__all__ = ["Pace", "ResetReport", "Session", "SessionFailed", "Status", "open_session"]
+
+Pace = Literal["realtime", "fast"]
+
+_LOADING = 60.0
+"""Seconds the workers have to load their models: a cold disk, not a hung one."""
+
+_MUSIC_DELAY = from_seconds(0.6)
+"""How long the music analysis waits for the floor detector's word on what it is about to hear."""
+
+_LOOK_AHEAD = from_seconds(20.0)
+"""On a virtual clock, how far the workers may listen ahead of the conversation."""
+
+_NOMINAL_REPLY_DELAY = from_seconds(0.3)
+"""On a virtual clock, what an answer takes from the end of the turn to its first sound."""
+
+_STEP = from_seconds(0.2)
+"""On a virtual clock, how far the output goes at once while an answer is heard."""
+
+
+class SessionFailed(MaestraError):
+    """The session cannot begin, or cannot go on. ``missing_model`` says that a model is absent."""
+
+    def __init__(self, text: str, *, missing_model: bool = False, stream: bool = False) -> None:
+        super().__init__(text)
+        self.missing_model = missing_model
+        self.stream = stream
+
+
+@frozen(kw_only=True)
+class ResetReport:
+    """What a reset cleared."""
+
+    turns: int
+    performance: bool
+
+
+@frozen(kw_only=True)
+class Status:
+    """How the session fares now."""
+
+    t: float
+    state: str
+    floor: str
+    transcript: str
+    reply: str
+    epoch: int
+    takes: int
+    notes: int
+    fps: float | None
+    running: bool
+
+
+@define
+class _Pending:
+    """Reports that wait, on a virtual clock, for media time to reach them."""
+
+    _heap: list[tuple[MediaTime, int, Callable[[], None]]] = field(factory=list)
+    _count: itertools.count[int] = field(factory=itertools.count)
+
+    def put(self, at: MediaTime, act: Callable[[], None]) -> None:
+        heapq.heappush(self._heap, (at, next(self._count), act))
+
+    @property
+    def next_at(self) -> MediaTime | None:
+        return self._heap[0][0] if self._heap else None
+
+    def take(self) -> Callable[[], None]:
+        return heapq.heappop(self._heap)[2]
+
+
+class Session:
+    """A running lesson. Made by ``open_session``.
+
+    ``events()`` yields the event log's records from now on; ``status()`` tells how things are;
+    ``update_config()`` changes live settings; ``reset_context()`` forgets the conversation;
+    ``wait()`` returns when the input has ended and the last answer has been heard.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        ingest: StreamUrl,
+        publish: StreamUrl | None,
+        persona: Persona,
+        pace: Pace,
+        event_log: EventLog,
+        end_on_close: bool,
+    ) -> None:
+        self.config = config
+        self._ingest_url = ingest
+        self._publish_url = publish
+        self._persona = persona
+        self._fast = pace == "fast"
+        self._pace: Pace = pace
+        self._log = event_log
+        self._end_on_close = end_on_close
+        self._brains = composition.brains(config, persona)
+        self._conductor = Conductor(config, self)
+        self._workers: dict[str, Worker] = {}
+        self._tasks: TaskGroup | None = None
+        self._making: dict[int, anyio.CancelScope] = {}
+        self._anchor = 0.0
+        self._floors = deque([(SESSION_START, FloorLabel.SILENCE)])
+        self._held: deque[AudioChunk] = deque()
+        self._progress = {"hearing": SESSION_START, "music": SESSION_START}
+        self._finished = {"hearing": False, "music": False}
+        self._primed: set[int] = set()
+        self._music_batch: list[MusicHeard] = []
+        self._pending = _Pending()
+        self._input_ended = False
+        self._fed_to = SESSION_START
+        self._written_to = 0
+        self._fps: float | None = None
+        self._changed = anyio.Event()
+        self._done = anyio.Event()
+        self._closing = False
+        self._failure: SessionFailed | None = None
+        self._reset: ResetReport | None = None
+        self._ears_behind = False
+
+    # --- the embedding program ------------------------------------------------
+
+    def events(self) -> Subscription:
+        """The records of the event log from now on, as an async iterator that ends with the
+        session."""
+        return self._log.subscribe()
+
+    def status(self) -> Status:
+        conductor = self._conductor
+        summary = conductor.accumulator.summary()
+        reply = conductor.reply
+        return Status(
+            t=to_seconds(self._media_now()),
+            state=conductor.conversation.state.value,
+            floor=conductor.floor.value,
+            transcript=conductor.transcript,
+            reply=reply.text if reply is not None else "",
+            epoch=conductor.conversation.epoch,
+            takes=len(summary.takes),
+            notes=sum(take.notes for take in summary.takes),
+            fps=self._fps,
+            running=not self._done.is_set(),
+        )
+
+    async def update_config(self, values: Mapping[str, object]) -> Config:
+        """Change live settings, by dotted key.
+
+        :raises ConfigError: a key is unknown or not live, or a value is not allowed; then nothing
+            has changed.
+        """
+        self.config = change(self.config, values)
+        self._conductor.configure(self.config)
+        self._workers["hearing"].send(Configure(values=dict(values)))
+        self.log(log.ConfigChanged(t=self._t, values=dict(values)))
+        return self.config
+
+    async def reset_context(self, *, performance: bool = False) -> ResetReport:
+        """Forget the conversation: a new student sits down, or a new piece begins.
+
+        :param performance: forget what was played, too.
+        :returns: what was cleared.
+        """
+        self._reset = None
+        self._set_now()
+        self._conductor.reset(performance=performance)
+        return self._reset or ResetReport(turns=0, performance=performance)
+
+    async def wait(self) -> None:
+        """Until the input has ended and the last answer has been heard, or the session failed.
+
+        :raises SessionFailed: it could not go on.
+        """
+        await self._done.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """End the session as if the input had ended."""
+        self._done.set()
+
+    # --- the conductor's stage ------------------------------------------------
+
+    def log(self, record: log.Record) -> None:
+        self._log.append(record)
+
+    def to_speaker(self, message: object) -> None:
+        self._workers["speaker"].send(message)
+
+    def to_playout(self, message: object) -> None:
+        self._workers["playout"].send(message)
+
+    def make(self, reply: ReplyInMaking) -> None:
+        assert self._tasks is not None
+        scope = anyio.CancelScope()
+        self._making[reply.number] = scope
+        self._tasks.start_soon(self._make, reply, scope)
+
+    def unmake(self, reply: ReplyInMaking) -> None:
+        if (scope := self._making.pop(reply.number, None)) is not None:
+            scope.cancel()
+
+    def reset_done(self, turns: int, performance: bool) -> None:
+        self._reset = ResetReport(turns=turns, performance=performance)
+
+    def close(self) -> None:
+        self._done.set()
+
+    # --- answers --------------------------------------------------------------
+
+    async def _make(self, reply: ReplyInMaking, scope: anyio.CancelScope) -> None:
+        """Have the first brain that can write ``reply``."""
+        with scope:
+            begun = time.monotonic()
+            summary = self._conductor.accumulator.summary()
+            observations = observe(summary)
+            self._log_summary(reply, summary, observations, time.monotonic() - begun)
+            request = BrainRequest(
+                epoch=reply.number,
+                kind=reply.kind,
+                question=reply.question,
+                summary=summary,
+                observations=observations,
+                history=reply.history,
+                persona=self._persona,
+            )
+            figures = tuple(summary.figures())
+            before = ""
+            for name, build in self._brains:
+                if before:
+                    self.log(
+                        log.AdapterSwitched(t=self._t, port="brain", before=before, after=name)
+                    )
+                try:
+                    if await self._write(reply, name, build(), request, figures, begun):
+                        self._conductor.written(reply)
+                        return
+                    raise BrainError("said nothing that could be spoken")
+                except PortError as error:
+                    self.log(
+                        log.AdapterFailed(
+                            t=self._t,
+                            port="brain",
+                            adapter=name,
+                            error=type(error).__name__,
+                            text=str(error),
+                        )
+                    )
+                if reply.clauses:
+                    break  # half an answer was spoken: another brain would begin again
+                before = name
+            self._set_now()
+            if reply.clauses:
+                self._conductor.written(reply)
+            else:
+                self._conductor.lost(reply.number)
+        self._making.pop(reply.number, None)
+        self._wake()
+
+    async def _write(
+        self,
+        reply: ReplyInMaking,
+        name: str,
+        brain: Brain,
+        request: BrainRequest,
+        figures: tuple[Any, ...],
+        begun: float,
+    ) -> bool:
+        """Pass the clauses of ``brain`` on, each once its figures are found to be measured."""
+        clauses = brain.reply(request)
+        spoken = False
+        while True:
+            try:
+                with anyio.fail_after(self.config.brain.timeout):
+                    clause = (await anext(clauses)).strip()
+            except StopAsyncIteration:
+                return spoken
+            except TimeoutError as error:
+                raise BrainError(f"no clause for {self.config.brain.timeout:g} s") from error
+            except PortError:
+                raise
+            except Exception as error:  # a brain of somebody else's may raise anything
+                raise BrainError(f"{type(error).__name__}: {error}") from error
+            if not clause:
+                continue
+            if wrong := unmeasured_figures(clause, figures):
+                self.log(
+                    log.Warned(
+                        t=self._t,
+                        source="figures",
+                        text=f"{name} stated what was not measured ({', '.join(wrong)}): {clause}",
+                    )
+                )
+                continue
+            self._set_now()
+            if reply.brain_duration is None:
+                reply.brain_duration = time.monotonic() - begun
+            reply.brain = name
+            self._conductor.clause(reply, clause)
+            spoken = True
+
+    def _log_summary(
+        self, reply: ReplyInMaking, summary: Any, observations: Any, duration: float
+    ) -> None:
+        self.log(
+            log.Summary(
+                t=self._t,
+                epoch=reply.number,
+                duration=duration,
+                takes=len(summary.takes),
+                notes=sum(take.notes for take in summary.takes),
+                observations=tuple(
+                    log.Remark(
+                        kind=one.kind.value,
+                        take=one.take,
+                        start=one.start,
+                        end=one.end,
+                        text=one.text,
+                        facts={
+                            name: log.Fact(
+                                value=fact.value, unit=fact.unit, confidence=fact.confidence
+                            )
+                            for name, fact in one.facts.items()
+                        },
+                    )
+                    for one in observations[:8]
+                ),
+            )
+        )
+
+    # --- running --------------------------------------------------------------
+
+    async def _start(self, stack: ExitStack) -> None:
+        """Start the workers and wait until they are ready."""
+        to_playout, to_speaker = pipe()
+        pictures = self._publish_url is not None
+        start = {
+            "hearing": composition.hearing_settings(self.config, fast=self._fast),
+            "music": composition.music_settings(self.config),
+            "speaker": composition.speaker_settings(self.config, self._persona, pictures=pictures),
+            "playout": composition.playout_settings(
+                self.config, self._publish_url, fast=self._fast, pictures=pictures
+            ),
+            "ingest": composition.ingest_settings(
+                self.config, self._ingest_url, fast=self._fast, end_on_close=self._end_on_close
+            ),
+        }
+        pipes = {"speaker": (to_playout,), "playout": (to_speaker,)}
+        for name, settings in start.items():
+            worker = Worker(name, settings, pipes=pipes.get(name, ()))
+            self._workers[name] = await anyio.to_thread.run_sync(worker.__enter__)
+            stack.callback(worker.join)
+        # They load side by side, and are told to leave side by side.
+        stack.callback(lambda: [worker.stop() for worker in self._workers.values()])
+        details: dict[str, str] = {}
+
+        async def await_hello(name: str) -> None:
+            while name not in details:
+                messages = await self._workers[name].receive()
+                if not messages:
+                    raise SessionFailed(f"the {name} worker ended before it was ready")
+                for message in messages:
+                    match message:
+                        case Hello():
+                            details[name] = message.detail
+                        case Failed(fatal=True):
+                            raise SessionFailed(
+                                message.text,
+                                missing_model=message.kind == ModelMissing.__name__,
+                                stream=name in ("ingest", "playout"),
+                            )
+                        case _:
+                            self._dispatch(name, message)
+
+        loading = anyio.create_task_group()
+        try:
+            with anyio.fail_after(_LOADING):
+                async with loading:
+                    for name in start:
+                        loading.start_soon(await_hello, name)
+        except TimeoutError as error:
+            missing = ", ".join(sorted(set(start) - set(details)))
+            raise SessionFailed(f"not ready after {_LOADING:g} s: {missing}") from error
+        except ExceptionGroup as group:
+            failed = [error for error in group.exceptions if isinstance(error, SessionFailed)]
+            raise (failed[0] if failed else group) from None
+
+        self._anchor = time.monotonic()
+        self.log(
+            log.SessionStarted(
+                t=0.0,
+                version=version("maestra"),
+                ingest=self._ingest_url.redacted(),
+                publish=self._publish_url.redacted() if self._publish_url else None,
+                persona=self._persona.id,
+                pace=self._pace,
+                backends={
+                    "brain": self.config.brain.backend,
+                    **{name: detail for name, detail in details.items() if detail},
+                },
+            )
+        )
+        for name in ("playout", "ingest"):
+            self._workers[name].send(Begin(anchor=self._anchor))
+
+    async def _run(self) -> None:
+        """Carry messages until the session is done."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            for name in self._workers:
+                tasks.start_soon(self._listen, name)
+            tasks.start_soon(self._drive_fast if self._fast else self._drive_in_real_time)
+            await self._done.wait()
+            tasks.cancel_scope.cancel()
+
+    async def _listen(self, name: str) -> None:
+        worker = self._workers[name]
+        while True:
+            messages = await worker.receive()
+            if not messages:
+                if not self._closing and not self._done.is_set():
+                    self._fail(f"the {name} worker has died")
+                return
+            self._set_now()
+            for message in messages:
+                self._dispatch(name, message)
+            self._wake()
+            if name == "ingest" and self._fast:
+                while self._fed_to - self._conductor.now > _LOOK_AHEAD:
+                    await self._news()
+
+    def _dispatch(self, name: str, message: object) -> None:
+        conductor = self._conductor
+        match message:
+            case Feed():
+                self._feed(message)
+            case Heard(event=event):
+                if isinstance(event, FloorChanged):
+                    self._floors.append((event.since, event.label))
+                self._when(event.at, lambda: conductor.heard(event))
+            case MusicHeard():
+                self._music_batch.append(message)
+            case Progress(up_to=up_to, worker="music"):
+                batch, self._music_batch = self._music_batch, []
+                for heard in batch:
+                    self._when(
+                        MediaTime(up_to + _MUSIC_DELAY),
+                        lambda event=heard.event: conductor.music(event),  # type: ignore[misc]
+                    )
+                self._progress["music"] = up_to
+            case Progress(up_to=up_to):
+                self._progress["hearing"] = up_to
+                self._release_music()
+            case EndOfStream() if name == "ingest":
+                self._input_ended = True
+                self._workers["hearing"].send(EndOfStream())
+            case EndOfStream():
+                self._finished[name] = True
+                if name == "hearing":
+                    self._release_music()
+                    self._workers["music"].send(EndOfStream())
+                elif self._music_batch:
+                    self._dispatch("music", Progress(worker="music", up_to=self._progress["music"]))
+            case InputLost():
+                self.log(log.Warned(t=to_seconds(message.at), source="ingest", text=message.text))
+            case Primed():
+                if self._fast:
+                    self._primed.add(message.epoch)
+                    self._when(
+                        MediaTime(conductor.now + _NOMINAL_REPLY_DELAY),
+                        lambda: conductor.primed(message.epoch, message.voice_duration),
+                    )
+                else:
+                    conductor.primed(message.epoch, message.voice_duration)
+            case ReplyLost():
+                conductor.lost(message.epoch)
+            case Started():
+                self._at_slot(message.slot)
+                conductor.started(message)
+            case Silent():
+                conductor.silent(message)
+            case PlayedOut():
+                self._at_slot(message.slot)
+                conductor.played_out(message)
+            case Advanced(slot=slot):
+                self._written_to = slot
+            case SliceStatistics():
+                self._fps = message.fps
+                self.log(
+                    log.Slice(
+                        t=to_seconds(slot_time(message.slot)),
+                        fps=message.fps,
+                        held=message.held,
+                        underruns=message.underruns,
+                        late=message.late,
+                        queued=message.queued / FRAME_RATE,
+                    )
+                )
+            case Failed():
+                self.log(
+                    log.AdapterFailed(
+                        t=self._t,
+                        port=message.worker,
+                        adapter=message.text.partition(":")[0],
+                        error=message.kind,
+                        text=message.text,
+                    )
+                )
+                if message.fatal:
+                    self._fail(message.text, stream=message.worker in ("ingest", "playout"))
+            case Switched():
+                self.log(
+                    log.AdapterSwitched(
+                        t=self._t, port=message.worker, before=message.before, after=message.after
+                    )
+                )
+            case _:
+                pass
+
+    def _when(self, at: MediaTime, act: Callable[[], None]) -> None:
+        """Do it now or, on a virtual clock, when media time has come to ``at``."""
+        if self._fast:
+            self._pending.put(at, act)
+        else:
+            act()
+
+    def _fail(self, text: str, *, stream: bool = False) -> None:
+        if self._failure is None and not self._done.is_set():
+            self._failure = SessionFailed(text, stream=stream)
+            self._done.set()
+
+    # --- the ear --------------------------------------------------------------
+
+    def _feed(self, message: Feed) -> None:
+        chunk = message.chunk
+        self._fed_to = from_samples(chunk.end, chunk.rate_hz)
+        taken = self._workers["hearing"].send(message, droppable=not self._fast)
+        if not taken and not self._ears_behind:
+            text = "the hearing is too far behind; sound is lost until it has caught up"
+            self.log(log.Warned(t=self._t, source="hearing", text=text))
+        self._ears_behind = not taken
+        self._held.append(chunk)
+
+    def _release_music(self) -> None:
+        """Give the music analysis what the floor detector has had time to judge."""
+        judged = self._progress["hearing"]
+        music = self._workers["music"]
+        while self._held:
+            chunk = self._held[0]
+            end = from_samples(chunk.end, chunk.rate_hz)
+            if end + _MUSIC_DELAY > judged and not self._finished["hearing"]:
+                return
+            self._held.popleft()
+            begin = from_samples(chunk.start, chunk.rate_hz)
+            while len(self._floors) > 1 and self._floors[1][0] <= begin:
+                self._floors.popleft()
+            music.send(Feed(chunk=chunk, floor=self._floors[0][1]), droppable=not self._fast)
+
+    # --- time -----------------------------------------------------------------
+
+    @property
+    def _t(self) -> float:
+        return to_seconds(self._conductor.now)
+
+    def _media_now(self) -> MediaTime:
+        if self._fast or not self._anchor:
+            return self._conductor.now
+        return from_seconds(time.monotonic() - self._anchor)
+
+    def _set_now(self) -> None:
+        self._conductor.now = max(self._conductor.now, self._media_now())
+
+    def _at_slot(self, slot: int) -> None:
+        if self._fast:
+            self._conductor.now = max(self._conductor.now, slot_time(slot))
+
+    def _wake(self) -> None:
+        """Let everybody who waits look again."""
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+
+    async def _news(self) -> None:
+        await self._changed.wait()
+
+    @property
+    def _idle(self) -> bool:
+        return self._conductor.conversation.state in (
+            ConversationState.PASSIVE_LISTENING,
+            ConversationState.ACTIVE_LISTENING,
+            ConversationState.ENDED,
+        ) and (self._conductor.reply is None or not self._conductor.reply.apology)
+
+    @property
+    def _all_heard(self) -> bool:
+        return self._input_ended and all(self._finished.values()) and not self._making
+
+    async def _drive_in_real_time(self) -> None:
+        """Let time pass: timers, and the end once all is heard and said."""
+        while True:
+            self._set_now()
+            self._conductor.tick()
+            if self._all_heard and self._idle:
+                self._done.set()
+                return
+            deadline = self._conductor.deadline
+            with anyio.move_on_after(
+                None
+                if deadline is None
+                else max(0.001, to_seconds(MediaTime(deadline - self._media_now())))
+            ):
+                await self._news()
+
+    async def _drive_fast(self) -> None:
+        """Go from report to report in the order of media time."""
+        conductor = self._conductor
+        while True:
+            if self._making or self._unanswered:
+                await self._news()  # an answer takes no media time but the nominal
+                continue
+            if self._all_heard and self._pending.next_at is None and self._idle:
+                break
+            target = self._next_step()
+            if target is None:
+                await self._news()
+                continue
+            await self._advance(target)
+            conductor.now = max(conductor.now, target)
+            conductor.tick()
+            while not self._making and (at := self._pending.next_at) is not None:
+                if at > conductor.now:
+                    break
+                self._pending.take()()
+            self._wake()
+        self._done.set()
+
+    @property
+    def _unanswered(self) -> bool:
+        """An answer is written and its voice not yet at hand."""
+        reply = self._conductor.reply
+        return (
+            reply is not None
+            and not reply.failed
+            and reply.number not in self._primed
+            and self._conductor.conversation.state is ConversationState.RESPONDING
+        )
+
+    def _next_step(self) -> MediaTime | None:
+        """How far media time may go now; ``None`` if it must wait for the senses."""
+        now = self._conductor.now
+        heard = None if self._finished["hearing"] else self._progress["hearing"]
+        analysed = (
+            None if self._finished["music"] else MediaTime(self._progress["music"] + _MUSIC_DELAY)
+        )
+        frontier = min((at for at in (heard, analysed) if at is not None), default=None)
+        limits = [
+            at
+            for at in (frontier, self._pending.next_at, self._conductor.deadline)
+            if at is not None
+        ]
+        if not self._idle:
+            limits.append(MediaTime(now + _STEP))
+        if not limits:
+            return None
+        target = max(now, min(limits))
+        due = self._pending.next_at is not None and self._pending.next_at <= now
+        return target if target > now or due else None
+
+    async def _advance(self, target: MediaTime) -> None:
+        """Let the output go on to ``target``."""
+        slot = int(to_seconds(target) * FRAME_RATE)
+        reply = self._conductor.reply
+        playing = reply.number if reply is not None and reply.begun and not self._idle else 0
+        if slot <= self._written_to or (not playing and self._publish_url is None):
+            return
+        self._workers["playout"].send(Advance(slot=slot, epoch=playing))
+        while self._written_to < slot:
+            await self._news()
+
+
+@asynccontextmanager
+async def open_session(
+    config: Config | None = None,
+    *,
+    ingest: str,
+    publish: str | None = None,
+    persona: str | Persona | None = None,
+    pace: Pace = "realtime",
+    events: str | Path | None = None,
+    end_on_close: bool = False,
+) -> AsyncGenerator[Session]:
+    """Hold a lesson.
+
+    :param config: the settings; the defaults if absent.
+    :param ingest: a file's path, or an rtmp or rtsp address; ``?listen=1`` on an rtmp address has
+        the publisher connect to us.
+    :param publish: where the teacher's voice and picture go, likewise; absent, nowhere.
+    :param persona: an id, a folder, or a persona; absent, the configuration's.
+    :param pace: ``realtime``, or ``fast`` for a file.
+    :param events: where to write the event log.
+    :param end_on_close: the lesson is over when the publisher that came to us goes.
+    :raises MaestraError: it cannot begin; the text says why.
+    """
+    config = config or Config()
+    source = composition.stream_url(ingest)
+    target = composition.stream_url(publish) if publish else None
+    if pace == "fast" and not source.is_file:
+        raise SessionFailed("only a file can be listened to faster than it sounds", stream=True)
+    if not isinstance(persona, Persona):
+        persona = composition.persona(persona or config.persona)
+    with EventLog(Path(events) if events else None) as event_log, ExitStack() as stack:
+        session = Session(
+            config,
+            ingest=source,
+            publish=target,
+            persona=persona,
+            pace=pace,
+            event_log=event_log,
+            end_on_close=end_on_close,
+        )
+        cause: Literal["finished", "stopped", "failed"] = "stopped"
+        try:
+            await session._start(stack)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(session._run)
+                try:
+                    yield session
+                finally:
+                    if session._done.is_set():
+                        cause = "failed" if session._failure else "finished"
+                    session._closing = True
+                    session._set_now()
+                    session._conductor.end()
+                    session._done.set()
+        finally:
+            with anyio.CancelScope(shield=True):
+                session._closing = True
+                await anyio.to_thread.run_sync(stack.close)
+            event_log.append(
+                log.SessionEnded(t=session._t, cause=cause, text=str(session._failure or ""))
+            )

@@ -1,0 +1,58 @@
+"""The hearing worker: floor, voice activity, words, and when a turn is over."""
+
+from __future__ import annotations
+
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from maestra.core.media_time import from_samples
+from maestra.ports.errors import MaestraError
+
+from ..messages import Configure, EndOfStream, Failed, Feed, Heard, Hello, Progress, Stop
+
+if TYPE_CHECKING:
+    from ..config import Config
+
+__all__ = ["HearingSettings", "run"]
+
+
+@frozen(kw_only=True)
+class HearingSettings:
+    """``fast`` makes the result independent of how fast this machine is."""
+
+    config: Config
+    fast: bool
+
+
+def run(control: Connection, settings: HearingSettings) -> None:
+    """Listen until the session says stop or goes."""
+    from .. import composition
+
+    try:
+        hearing = composition.hearing(settings.config, fast=settings.fast)
+    except MaestraError as error:
+        control.send(
+            Failed(worker="senses", kind=type(error).__name__, text=str(error), fatal=True)
+        )
+        return
+    control.send(Hello(worker="hearing", detail=composition.hearing_detail(settings.config)))
+    while not isinstance(message := control.recv(), Stop):
+        match message:
+            case Feed(chunk=chunk):
+                for event in hearing.push(chunk):
+                    control.send(Heard(event=event))
+                control.send(
+                    Progress(worker="hearing", up_to=from_samples(chunk.end, chunk.rate_hz))
+                )
+            case EndOfStream():
+                for event in hearing.flush():
+                    control.send(Heard(event=event))
+                control.send(EndOfStream())
+            case Configure(values=values):
+                hearing.configure(values)
+            case _:
+                pass
+        for failure in hearing.failures():
+            control.send(Failed(worker="senses", kind=type(failure).__name__, text=str(failure)))
