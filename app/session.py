@@ -16,21 +16,20 @@ import heapq
 import itertools
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import anyio
 import anyio.to_thread
-import attrs
 from anyio.abc import TaskGroup
 from attrs import define, field, frozen
-
-from maestra.core import log
 from maestra.core.conversation.conversation import ConversationState
 from maestra.core.figures import unmeasured_figures
+
+from maestra.core import log
 from maestra.core.hearing import FloorChanged, FloorLabel
 from maestra.core.media_time import SESSION_START, MediaTime, from_samples, from_seconds, to_seconds
 from maestra.core.performance.observations import observe
@@ -38,7 +37,7 @@ from maestra.core.persona import Persona
 from maestra.core.stream_url import StreamUrl
 from maestra.ports.audio import FRAME_RATE, AudioChunk
 from maestra.ports.brain import Brain, BrainRequest
-from maestra.ports.errors import BrainError, MaestraError, ModelMissing, PortError, StreamError
+from maestra.ports.errors import BrainError, MaestraError, ModelMissing, PortError
 
 from . import composition
 from .conductor import Conductor, ReplyInMaking, slot_time
@@ -755,7 +754,7 @@ async def open_session(
     publish: str | None = None,
     persona: str | Persona | None = None,
     pace: Pace = "realtime",
-    events: str | Path | None = None,
+    events_path: str | Path | None = None,
     end_on_close: bool = False,
 ) -> AsyncGenerator[Session]:
     """Hold a lesson.
@@ -766,7 +765,7 @@ async def open_session(
     :param publish: where the teacher's voice and picture go, likewise; absent, nowhere.
     :param persona: an id, a folder, or a persona; absent, the configuration's.
     :param pace: ``realtime``, or ``fast`` for a file.
-    :param events: where to write the event log.
+    :param events_path: where to write the event log.
     :param end_on_close: the lesson is over when the publisher that came to us goes.
     :raises MaestraError: it cannot begin; the text says why.
     """
@@ -777,7 +776,7 @@ async def open_session(
         raise SessionFailed("only a file can be listened to faster than it sounds", stream=True)
     if not isinstance(persona, Persona):
         persona = composition.persona(persona or config.persona)
-    with EventLog(Path(events) if events else None) as event_log, ExitStack() as stack:
+    with EventLog(Path(events_path) if events_path else None) as event_log, ExitStack() as stack:
         session = Session(
             config,
             ingest=source,
