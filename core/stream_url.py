@@ -1,0 +1,183 @@
+"""Addresses of streams: which may be opened at all, and what of them may be shown.
+
+FFmpeg understands many more addresses than a lesson needs, and some of them read other files or
+call other machines (``concat:``, ``subfile``, ``pipe:``, ``http:``, ``data:``). So an address is
+taken apart here, and only what is known to be a file, RTMP(S) or RTSP(S) comes out.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from typing import Self
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from attrs import field, frozen
+
+__all__ = ["BadStreamUrl", "StreamKind", "StreamUrl"]
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)
+"""One letter and a colon is a drive, two and more are a scheme."""
+
+_HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]+", re.IGNORECASE)
+_NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f\\]")
+_FILE_FORMATS = {".mp4": "mp4", ".flv": "flv", ".mkv": "matroska"}
+_HIDDEN = "***"
+
+
+class BadStreamUrl(ValueError):
+    """This address is not one that may be opened. Its text is one sentence a user can act on."""
+
+
+class StreamKind(enum.StrEnum):
+    FILE = "file"
+    RTMP = "rtmp"
+    RTMPS = "rtmps"
+    RTSP = "rtsp"
+    RTSPS = "rtsps"
+
+
+_PROTOCOLS: dict[str, tuple[str, ...]] = {
+    StreamKind.FILE: ("file",),
+    StreamKind.RTMP: ("rtmp", "tcp"),
+    StreamKind.RTMPS: ("rtmps", "tls", "tcp"),
+    StreamKind.RTSP: ("rtsp", "rtp", "udp", "tcp"),
+    StreamKind.RTSPS: ("rtsps", "rtsp", "rtp", "udp", "tls", "tcp"),
+}
+
+
+@frozen(kw_only=True)
+class StreamUrl:
+    """An address that may be opened.
+
+    ``address`` is a path for a file, else a URL without the ``listen`` parameter; it may hold
+    passwords and stream keys, so that ``str`` and ``repr`` of this object show :meth:`redacted`.
+    ``listen`` says that our side waits for the other to connect (RTMP only).
+    """
+
+    kind: StreamKind
+    address: str = field(repr=False)
+    listen: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Take ``text`` apart: a path, ``file:///path``, or an RTMP(S) or RTSP(S) URL.
+
+        :raises BadStreamUrl: it is anything else, or not well formed.
+        """
+        if not text.strip():
+            raise BadStreamUrl("The stream address is empty.")
+        if "\x00" in text or "\n" in text or "\r" in text:
+            raise BadStreamUrl("The stream address holds a control character.")
+        scheme = _SCHEME.match(text)
+        if scheme is None:
+            return cls(kind=StreamKind.FILE, address=text)
+        name = scheme[1].lower()
+        if name not in _PROTOCOLS:
+            raise BadStreamUrl(
+                f"A stream address cannot begin with {name}: — give a file, or a URL that begins "
+                "with rtmp, rtmps, rtsp or rtsps."
+            )
+        kind = StreamKind(name)
+        if kind is StreamKind.FILE:
+            return cls(kind=kind, address=_path_of_file_url(text))
+        return cls._network(kind, text)
+
+    @classmethod
+    def _network(cls, kind: StreamKind, text: str) -> Self:
+        if _NOT_IN_A_URL.search(text):
+            raise BadStreamUrl(f"A {kind} address cannot hold spaces or control characters.")
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError as error:
+            raise BadStreamUrl(f"This {kind} address is not well formed.") from error
+        if not parts.netloc or not parts.hostname or not _HOST.fullmatch(parts.hostname):
+            raise BadStreamUrl(f"A {kind} address needs a host: {kind}://host/path.")
+        if port == 0:
+            raise BadStreamUrl(f"Port 0 of this {kind} address cannot be reached.")
+        if parts.fragment or "#" in text:
+            raise BadStreamUrl(f"A {kind} address cannot hold a #.")
+        query, listen = _without_listen(kind, parts.query)
+        address = parts._replace(scheme=kind.value, query=query).geturl()
+        return cls(kind=kind, address=address, listen=listen)
+
+    @property
+    def is_network(self) -> bool:
+        return self.kind is not StreamKind.FILE
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The FFmpeg protocols that opening this address may use, and no others."""
+        return _PROTOCOLS[self.kind]
+
+    def output_format(self) -> str:
+        """The FFmpeg muxer that writes to this address.
+
+        :raises BadStreamUrl: it is a file with a suffix that is not written.
+        """
+        match self.kind:
+            case StreamKind.RTMP | StreamKind.RTMPS:
+                return "flv"
+            case StreamKind.RTSP | StreamKind.RTSPS:
+                return "rtsp"
+            case StreamKind.FILE:
+                for suffix, name in _FILE_FORMATS.items():
+                    if self.address.lower().endswith(suffix):
+                        return name
+                raise BadStreamUrl(
+                    f"The output file {self.address} must end in .mp4, .flv or .mkv."
+                )
+
+    def redacted(self) -> str:
+        """The address as it may stand in a log: no user, password, stream key or token."""
+        if self.kind is StreamKind.FILE:
+            return self.address
+        parts = urlsplit(self.address)
+        host = parts.netloc.rpartition("@")[2]
+        netloc = f"{_HIDDEN}@{host}" if "@" in parts.netloc else host
+        query = _HIDDEN if parts.query else ""
+        shown = parts._replace(netloc=netloc, path=self._redacted_path(parts), query=query).geturl()
+        if not self.listen:
+            return shown
+        return f"{shown}&listen=1" if query else f"{shown}?listen=1"
+
+    def _redacted_path(self, parts: SplitResult) -> str:
+        if self.kind not in (StreamKind.RTMP, StreamKind.RTMPS):
+            return parts.path
+        # An RTMP path is the application's name and then the stream's, which is its key.
+        application, slash, key = parts.path.removeprefix("/").partition("/")
+        return f"/{application}{slash}{_HIDDEN if key else ''}" if parts.path else ""
+
+    def __str__(self) -> str:
+        return self.redacted()
+
+    def __repr__(self) -> str:
+        return f"StreamUrl({self.redacted()!r})"
+
+
+def _path_of_file_url(text: str) -> str:
+    parts = urlsplit(text)
+    path = unquote(parts.path)
+    if not text.lower().startswith("file:///") or parts.query or parts.fragment:
+        raise BadStreamUrl("A file address is a path, or file:/// and an absolute path.")
+    if "\x00" in path or "\n" in path or "\r" in path or path == "/":
+        raise BadStreamUrl("This file address does not name a file.")
+    return path
+
+
+def _without_listen(kind: StreamKind, query: str) -> tuple[str, bool]:
+    """``query`` less its ``listen`` parameter, and whether that said to listen."""
+    rest: list[str] = []
+    listen = False
+    for item in query.split("&") if query else []:
+        name, _, value = item.partition("=")
+        if unquote(name).lower() != "listen":
+            rest.append(item)
+        elif kind is not StreamKind.RTMP:
+            raise BadStreamUrl(f"Maestra can listen for RTMP only, not for {kind}.")
+        elif value not in ("0", "1"):
+            raise BadStreamUrl("The listen parameter of an address is listen=1 or listen=0.")
+        else:
+            listen = value == "1"
+    return "&".join(rest), listen
