@@ -34,7 +34,10 @@ class QuestionKind(enum.StrEnum):
 
 @frozen(kw_only=True)
 class AskBrain:
-    """Have a reply made, under number ``epoch``. It may be prepared now and played at ``StartPlayout``."""
+    """Have a reply made, under number ``epoch``.
+
+    It may be prepared now, and is played at ``StartPlayout``.
+    """
 
     epoch: int
     kind: QuestionKind
@@ -75,7 +78,7 @@ class FlushPlayout:
 
 @frozen(kw_only=True)
 class SayApology:
-    """Say a short prepared sentence, under number ``epoch``."""
+    """Say a short prepared sentence, under number ``epoch``. It starts without ``StartPlayout``."""
 
     epoch: int
 

@@ -27,7 +27,10 @@ __all__ = [
 
 @frozen(kw_only=True)
 class WakePhraseHeard:
-    """Somebody called the teacher. ``question`` is what follows the phrase, perhaps empty."""
+    """Somebody called the teacher. ``question`` is what follows the phrase, perhaps empty.
+
+    ``heard`` is the part of the running answer that had been played, if the teacher was speaking.
+    """
 
     at: MediaTime
     phrase: str
@@ -35,6 +38,7 @@ class WakePhraseHeard:
     text: str
     question: str
     utterance: int
+    heard: str = ""
 
 
 @frozen(kw_only=True)
@@ -64,9 +68,13 @@ class UtteranceHeard:
 
 @frozen(kw_only=True)
 class MusicStarted:
-    """Music over the threshold."""
+    """Music over the threshold.
+
+    ``heard`` is the part of the running answer that had been played, if the teacher was speaking.
+    """
 
     at: MediaTime
+    heard: str = ""
 
 
 @frozen(kw_only=True)
@@ -79,15 +87,19 @@ class ReplyReady:
 
 @frozen(kw_only=True)
 class ReplyFailed:
-    """Reply ``epoch`` failed and so did every fallback."""
+    """Reply ``epoch`` failed and so did every fallback.
+
+    If it failed half way, this is sent once what had been made is played; that is ``heard``.
+    """
 
     at: MediaTime
     epoch: int
+    heard: str = ""
 
 
 @frozen(kw_only=True)
 class ReplyFinished:
-    """Reply ``epoch`` was played to its end. ``heard`` is its whole text."""
+    """Reply (or apology) ``epoch`` was played to its end. ``heard`` is its whole text."""
 
     at: MediaTime
     epoch: int
