@@ -37,6 +37,7 @@ __all__ = [
     "change",
     "load",
     "options",
+    "variable",
 ]
 
 ENVIRONMENT_PREFIX = "MAESTRA_"
@@ -603,7 +604,7 @@ def _line_of(text: str, section: str, name: str) -> int | None:
 
 
 def _key_of_variable(name: str, known: Mapping[str, Option]) -> str:
-    spelt = {_variable(key): key for key in known}
+    spelt = {variable(key): key for key in known}
     if name in spelt:
         return spelt[name]
     near = difflib.get_close_matches(name, spelt, n=1, cutoff=0.6)
@@ -611,7 +612,7 @@ def _key_of_variable(name: str, known: Mapping[str, Option]) -> str:
     raise ConfigError(f"the environment's {name} is not an option{hint}")
 
 
-def _variable(key: str) -> str:
+def variable(key: str) -> str:
     """The environment variable that sets ``key``."""
     return ENVIRONMENT_PREFIX + key.upper().replace(".", "__")
 
