@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import bisect
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import numpy as np
 import soxr
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import define, field, frozen
 
 from maestra.core.persona import Persona
@@ -88,6 +89,8 @@ class Reply:
 
     epoch: int
     sound: NDArray[np.float32] = field(factory=lambda: np.zeros(0, np.float32))
+    to_speak: deque[Say] = field(factory=deque)
+    written: bool = False
     complete: bool = False
     begun_at: float = 0.0
     primed: bool = False
@@ -222,7 +225,6 @@ class Speaker:
         self._put = put
         self._voice_timeout = voice_timeout
         self._apology = np.zeros(0, np.float32)
-        self._clauses: dict[int, MemoryObjectSendStream[Say]] = {}
         self._replies: dict[int, Reply] = {}
         self._cancelled = 0
         self._playing: Reply | None = None
@@ -251,6 +253,7 @@ class Speaker:
         """Make slices until cancelled."""
         async with anyio.create_task_group() as self._tasks:
             while True:
+                await anyio.lowlevel.checkpoint()  # without a face nothing below may wait
                 await self._make_room()
                 await self._make_slice()
 
@@ -260,11 +263,11 @@ class Speaker:
         """Obey one message; call it from the event loop."""
         match message:
             case Say(epoch=epoch) if epoch > self._cancelled:
-                if epoch not in self._clauses:
+                if epoch not in self._replies:
                     self._begin(epoch)
-                self._clauses[epoch].send_nowait(message)
-            case EndOfReply(epoch=epoch) if epoch in self._clauses:
-                self._clauses.pop(epoch).close()
+                self._replies[epoch].to_speak.append(message)
+            case EndOfReply(epoch=epoch) if epoch in self._replies:
+                self._replies[epoch].written = True
             case Start(epoch=epoch) if epoch in self._replies:
                 self._playing = self._replies[epoch]
                 self._paused = False
@@ -273,8 +276,6 @@ class Speaker:
                 self._next_slot = self._taken + 1
             case Cancel(epoch=epoch):
                 self._cancelled = max(self._cancelled, epoch)
-                for number in [number for number in self._clauses if number <= epoch]:
-                    self._clauses.pop(number).close()
                 for number in [number for number in self._replies if number <= epoch]:
                     del self._replies[number]
                 if self._playing is not None and self._playing.epoch <= epoch:
@@ -294,8 +295,9 @@ class Speaker:
         self._wake()
 
     def _wake(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
+        """Let everybody who waits look again."""
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
 
     # --- voice ----------------------------------------------------------------
 
@@ -303,18 +305,17 @@ class Speaker:
         assert self._tasks is not None
         reply = Reply(epoch=epoch, begun_at=time.monotonic())
         self._replies[epoch] = reply
-        send, receive = anyio.create_memory_object_stream[Say](64)
-        self._clauses[epoch] = send
-        self._tasks.start_soon(self._speak, reply, receive)
+        self._tasks.start_soon(self._speak, reply)
 
-    async def _speak(self, reply: Reply, clauses: MemoryObjectReceiveStream[Say]) -> None:
-        """Speak the clauses of one reply, in order."""
-        async with clauses:
-            async for say in clauses:
-                if not await self._speak_clause(reply, say):
-                    return
-                if reply.epoch <= self._cancelled:
-                    return
+    async def _speak(self, reply: Reply) -> None:
+        """Speak the clauses of one reply, in order, as they come."""
+        while reply.to_speak or not reply.written:
+            if reply.epoch <= self._cancelled:
+                return
+            if not reply.to_speak:
+                await self._changed.wait()
+            elif not await self._speak_clause(reply, reply.to_speak.popleft()):
+                return
         reply.complete = True
         self._prime(reply)
         self._wake()

@@ -1,0 +1,257 @@
+"""The speaker pairs sound with pictures, and goes on when a voice or a face does not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TypeVar
+
+import anyio
+import numpy as np
+import pytest
+from attrs import define, field
+from fakes.face import FakeFace
+from fakes.voice import SECONDS_PER_CHARACTER, FakeVoice
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maestra.app.messages import (
+    APOLOGY,
+    Cancel,
+    EndOfReply,
+    Failed,
+    Pause,
+    Primed,
+    ReplyLost,
+    Resume,
+    Rewind,
+    Say,
+    Slice,
+    SlotTaken,
+    Start,
+    Switched,
+)
+from maestra.app.workers.speaker import Reply, Speaker
+from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
+from maestra.ports.errors import FaceError, VoiceError
+from maestra.ports.face import Face
+from maestra.ports.voice import Voice
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+_Backend = TypeVar("_Backend")
+
+
+def _itself(backend: _Backend) -> _Backend:
+    return backend
+
+
+@define
+class Output:
+    """A playout that takes a slice per slot as soon as it is there."""
+
+    slices: list[Slice] = field(factory=list)
+    reports: list[object] = field(factory=list)
+
+    def of(self, kind: type) -> list[object]:
+        return [report for report in self.reports if isinstance(report, kind)]
+
+    @property
+    def speech(self) -> list[Slice]:
+        return [one for one in self.slices if one.epoch]
+
+
+@asynccontextmanager
+async def speaking(
+    *voices: Voice, faces: tuple[Face, ...] = (FakeFace(),), greedy: bool = True
+) -> AsyncIterator[tuple[Speaker, Output]]:
+    output = Output()
+
+    def put(one: Slice) -> None:
+        output.slices.append(one)
+        if greedy:
+            speaker.handle(SlotTaken(slot=one.slot))
+
+    speaker = Speaker(
+        voices=[(f"voice {i}", partial(_itself, one)) for i, one in enumerate(voices)],
+        faces=[(f"face {i}", partial(_itself, one)) for i, one in enumerate(faces)],
+        report=output.reports.append,
+        put=put,
+        voice_timeout=0.2,
+    )
+    await speaker.load()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(speaker.run)
+        await anyio.wait_all_tasks_blocked()
+        yield speaker, output
+        tasks.cancel_scope.cancel()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    with anyio.fail_after(5):
+        while not condition():  # noqa: ASYNC110 (the speaker tells its output, nobody else)
+            await anyio.sleep(0.002)
+
+
+def say(speaker: Speaker, epoch: int, *clauses: str) -> None:
+    position = 0
+    for clause in clauses:
+        speaker.handle(Say(epoch=epoch, clause=clause, position=position))
+        position += len(clause) + 1
+    speaker.handle(EndOfReply(epoch=epoch))
+
+
+async def test_a_reply_is_cut_into_slices_that_carry_all_its_sound() -> None:
+    async with speaking(FakeVoice()) as (speaker, output):
+        say(speaker, 1, "Good.", "Again.")
+        await until(lambda: output.of(Primed))
+        assert not output.speech, "nothing is played before it is started"
+
+        speaker.handle(Start(epoch=1))
+        await until(lambda: output.speech and output.speech[-1].last)
+
+    sound = b"".join(one.sound or b"" for one in output.speech)
+    samples = np.frombuffer(sound, np.int16)
+    spoken = round(len("Good.Again.") * SECONDS_PER_CHARACTER * PLAYOUT_RATE_HZ)
+    assert abs(np.count_nonzero(samples) - spoken) <= 48
+    assert len(samples) % SLICE_SAMPLES == 0
+    slots = [one.slot for one in output.speech]
+    assert slots == list(range(slots[0], slots[0] + len(slots)))
+    assert all(one.picture is not None for one in output.speech)
+    heard = [one.heard_to for one in output.speech]
+    assert heard == sorted(heard)
+    assert heard[-1] == len("Good. Again.")
+
+
+async def test_idle_pictures_run_only_a_little_ahead() -> None:
+    async with speaking(FakeVoice(), greedy=False) as (speaker, output):
+        await until(lambda: len(output.slices) >= 2)
+        await anyio.sleep(0.05)
+        assert [0, 1] == [one.slot for one in output.slices]
+
+        speaker.handle(SlotTaken(slot=0))
+        await until(lambda: len(output.slices) == 3)
+
+
+async def test_a_reply_does_not_wait_for_the_idle_pictures_in_the_queue() -> None:
+    async with speaking(FakeVoice(), greedy=False) as (speaker, output):
+        await until(lambda: len(output.slices) == 2)
+        say(speaker, 1, "Good.")
+        await until(lambda: output.of(Primed))
+        speaker.handle(Start(epoch=1))
+        await until(lambda: output.speech)
+
+        assert 0 == output.speech[0].slot
+
+
+async def test_what_is_cancelled_is_neither_spoken_nor_shown() -> None:
+    voice = FakeVoice(delay=0.05)
+    async with speaking(voice) as (speaker, output):
+        say(speaker, 1, "One.", "Two.", "Three.")
+        await anyio.sleep(0.01)
+        speaker.handle(Cancel(epoch=1))
+        speaker.handle(Start(epoch=1))
+        await anyio.sleep(0.2)
+
+        assert not output.speech
+        assert "Three." not in voice.spoke
+
+
+async def test_after_a_flush_the_slots_that_were_not_shown_are_drawn_again() -> None:
+    async with speaking(FakeVoice(), greedy=False) as (speaker, output):
+        await until(lambda: len(output.slices) == 2)
+        say(speaker, 1, "A rather long sentence.")
+        await until(lambda: output.of(Primed))
+        speaker.handle(Start(epoch=1))
+        await until(lambda: len(output.speech) >= 5)
+        speaker.handle(Cancel(epoch=1))
+        speaker.handle(Rewind(slot=3))
+        await until(lambda: any(one.slot == 3 and not one.epoch for one in output.slices))
+
+
+async def test_pausing_shows_idle_pictures_and_resuming_goes_on() -> None:
+    async with speaking(FakeVoice()) as (speaker, output):
+        say(speaker, 1, "Quite a long sentence, and it goes on and on.")
+        await until(lambda: output.of(Primed))
+        speaker.handle(Start(epoch=1))
+        await until(lambda: len(output.speech) >= 3)
+        speaker.handle(Pause(epoch=1))
+        begun = len(output.slices)
+        await until(lambda: sum(not one.epoch for one in output.slices[begun:]) >= 3)
+        spoken = len(output.speech)
+        await anyio.sleep(0.03)
+        assert spoken == len(output.speech)
+
+        speaker.handle(Resume(epoch=1))
+        await until(lambda: output.speech[-1].last)
+    samples = np.frombuffer(b"".join(one.sound or b"" for one in output.speech), np.int16)
+    clause = "Quite a long sentence, and it goes on and on."
+    assert abs(np.count_nonzero(samples) - len(clause) * 0.05 * PLAYOUT_RATE_HZ) <= 48
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [FakeVoice(error=VoiceError("no")), FakeVoice(hangs=True), FakeVoice(mute=True)],
+    ids=["raises", "hangs", "mute"],
+)
+async def test_a_voice_that_fails_is_replaced_by_the_next(broken: FakeVoice) -> None:
+    works = FakeVoice()
+    healthy = FakeVoice()
+    async with speaking(healthy, works) as (speaker, output):
+        healthy.error, healthy.hangs, healthy.mute = broken.error, broken.hangs, broken.mute
+        say(speaker, 1, "Good.")
+        await until(lambda: output.of(Primed))
+
+        assert ["Good."] == works.spoke
+        assert output.of(Failed) and output.of(Switched)
+
+
+async def test_without_any_voice_the_reply_is_lost_and_the_apology_is_known_by_heart() -> None:
+    voice = FakeVoice()
+    async with speaking(voice) as (speaker, output):
+        voice.error = VoiceError("gone")
+        say(speaker, 1, "Good.")
+        await until(lambda: output.of(ReplyLost))
+
+        say(speaker, 2, APOLOGY)
+        speaker.handle(Start(epoch=2))
+        await until(lambda: output.speech and output.speech[-1].last)
+
+        voice.error = None
+        say(speaker, 3, "Good again.")
+        await until(lambda: any(p.epoch == 3 for p in output.of(Primed)))  # type: ignore[attr-defined]
+
+
+async def test_the_voice_goes_on_without_a_face() -> None:
+    async with speaking(FakeVoice(), faces=(FakeFace(error=FaceError("no")),)) as (speaker, output):
+        say(speaker, 1, "Good.")
+        await until(lambda: output.of(Primed))
+        speaker.handle(Start(epoch=1))
+        await until(lambda: output.speech and output.speech[-1].last)
+
+        assert all(one.picture is None and one.sound for one in output.speech)
+        assert output.of(Failed)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 9_000), min_size=1, max_size=6),
+    characters=st.integers(1, 80),
+)
+def test_no_character_counts_as_heard_before_its_sound(lengths: list[int], characters: int) -> None:
+    reply = Reply(epoch=1)
+    for number, length in enumerate(lengths, start=1):
+        reply.append(np.ones(length, np.float32), number * characters)
+    reply.complete = True
+
+    for number in range(reply.slices):
+        end = min((number + 1) * SLICE_SAMPLES, sum(lengths))
+        pieces = sum(1 for i in range(len(lengths)) if sum(lengths[: i + 1]) <= end)
+        assert pieces * characters <= reply.heard_to(number) <= (pieces + 1) * characters
+    assert reply.heard_to(reply.slices - 1) == len(lengths) * characters
