@@ -558,10 +558,9 @@ def _require(key: str, known: Mapping[str, object], where: str) -> None:
     """Refuse ``key``, which was met at ``where``, unless it is ``known``."""
     if key in known:
         return
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    if not near:  # perhaps the right key under the wrong section, or under none
-        last = key.rpartition(".")[2]
-        near = [k for k in known if k.rpartition(".")[2] == last][:1]
+    last = key.rpartition(".")[2]  # perhaps it is right, and its section is not
+    near = [k for k in known if k.rpartition(".")[2] == last]
+    near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.7)
     hint = f"; did you mean {near[0]}?" if near else "; `maestra config` lists them all"
     raise ConfigError(f"{where} is not an option{hint}")
 
