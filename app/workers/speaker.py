@@ -103,16 +103,12 @@ class Reply:
         self._ends.append(len(self.sound))
         self._positions.append(position)
 
-    def settle(self, begun: int, position: int) -> None:
-        """The clause that began at sample ``begun`` and character ``position`` is spoken: now that
-        its pieces' lengths are known, share its characters out among them."""
-        first = bisect.bisect_right(self._ends, begun)
-        if first == len(self._ends):
-            return
-        end, last = self._ends[-1], self._positions[-1]
-        for index in range(first, len(self._ends)):
-            share = (self._ends[index] - begun) / (end - begun)
-            self._positions[index] = position + round(share * (last - position))
+    def settle(self, begun: int, first: int, last: int) -> None:
+        """Characters ``first`` to ``last`` are spoken, from sample ``begun`` on: now that their
+        pieces' lengths are known, share them out."""
+        for index in range(bisect.bisect_right(self._ends, begun), len(self._ends)):
+            share = (self._ends[index] - begun) / (self._ends[-1] - begun)
+            self._positions[index] = first + round(share * (last - first))
 
     @property
     def slices(self) -> int:
@@ -335,7 +331,9 @@ class Speaker:
                     reply.append(sound, min(end, say.position + int(said * _CHARACTERS_PER_SECOND)))
                     self._prime(reply)
                     self._wake()
-                reply.settle(begun, say.position)
+                if len(reply.sound) == begun:
+                    raise VoiceError(f"made no sound of {say.clause!r}")
+                reply.settle(begun, say.position, end)
                 return True
             except VoiceError as error:
                 self._voices.failed(self._voices.name, error)

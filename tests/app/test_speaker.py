@@ -89,7 +89,7 @@ async def speaking(
     await speaker.load()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(speaker.run)
-        await anyio.wait_all_tasks_blocked()
+        await until(lambda: output.slices)
         yield speaker, output
         tasks.cancel_scope.cancel()
 
