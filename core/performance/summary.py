@@ -55,35 +55,39 @@ class PitchClassIntonation:
 class Hesitation:
     """The pulse stood still at ``at`` for ``gap`` (s) more than the music's own pace explains.
 
-    ``went_back`` says that what follows repeats what came just before: another try.
+    ``since_start`` is from the take's start. ``went_back`` says that what follows repeats what came
+    just before: another try.
     """
 
     at: float
     gap: Figure
     place: str
+    since_start: Figure
     went_back: bool = False
 
 
 @frozen(kw_only=True)
 class MissedNotes:
-    """The beat went on at ``at``, but ``count`` notes that the pattern of the piece asks for are not
-    there."""
+    """The beat went on at ``at``, but ``count`` notes that the piece's pattern asks for are not
+    there. ``since_start`` is from the take's start."""
 
     at: float
     count: int
     place: str
     confidence: float
+    since_start: Figure
 
 
 @frozen(kw_only=True)
 class ForeignNote:
-    """A note that doesn't belong to the key the rest is in."""
+    """A note foreign to the key the rest is in. ``since_start`` is from the take's start."""
 
     at: float
     midi: int
     name: str
     place: str
     confidence: float
+    since_start: Figure
 
 
 @frozen(kw_only=True)
@@ -101,15 +105,17 @@ class TakeSummary:
     """One take: the playing between two rests.
 
     ``tempo_drift`` is how much faster (percent, positive) the end is than the start, the slowing of
-    the ending taken off; ``tempo_unsteadiness`` how far the tempo strays around that drift;
+    the ending taken off, and ``drift_duration`` how long (s) the change took: its span says when.
+    ``tempo_unsteadiness`` (percent) is how far the tempo strays around that drift, and
     ``ending_slowing`` how much slower the last notes are. ``rhythm_deviation`` is the spread (s) of
-    the onsets against the beat grid; ``long_share`` the share (percent) that the first of two
-    neighbouring short notes has of their time, 50 when even. ``articulation`` is sounding time over
-    inter-onset time. ``intonation`` is the overall deviation, ``intonation_spread`` the spread of
-    single notes around their own pitch class. ``tuning_hz`` is where the take's A4 lies.
-    ``dynamics_range`` is between the soft and the loud passages; ``balance`` how much louder the low
-    voice is than the high one. ``practice_tempo_bpm`` is a slower tempo to practise at, derived from
-    the measured one.
+    the onsets against the beat grid, ``rhythm_raggedness`` the percentage of notes that fit no
+    place on it; ``long_share`` is the percentage that the first of two neighbouring short notes has
+    of their time, 50 when even, and ``long_short_ratio`` the longer over the shorter.
+    ``articulation`` is sounding time over inter-onset time. ``intonation`` is the overall
+    deviation, ``intonation_spread`` the spread of single notes around their own pitch class.
+    ``tuning_hz`` is where the take's A4 lies. ``dynamics_range`` is between the soft and the loud
+    passages; ``balance`` how much louder the low voice is than the high one.
+    ``practice_tempo_bpm`` is a slower tempo to practise at, derived from the measured one.
     """
 
     number: int
@@ -124,12 +130,14 @@ class TakeSummary:
     tempo_start_bpm: Figure | None = None
     tempo_end_bpm: Figure | None = None
     tempo_drift: Figure | None = None
+    drift_duration: Figure | None = None
     tempo_unsteadiness: Figure | None = None
     ending_slowing: Figure | None = None
     practice_tempo_bpm: Figure | None = None
     rhythm_deviation: Figure | None = None
-    rhythm_unevenness: Figure | None = None
+    rhythm_raggedness: Figure | None = None
     long_share: Figure | None = None
+    long_short_ratio: Figure | None = None
     articulation: Figure | None = None
     articulation_spread: Figure | None = None
     intonation: Figure | None = None
@@ -156,6 +164,9 @@ class TakeSummary:
             if isinstance(value, Figure):
                 yield value
         yield from (each.deviation for each in self.pitch_classes)
+        yield from (each.since_start for each in self.hesitations)
+        yield from (each.since_start for each in self.missed)
+        yield from (each.since_start for each in self.foreign)
         yield from (each.gap for each in self.hesitations)
         yield from (each.excess for each in self.loud)
 
@@ -244,7 +255,7 @@ class PerformanceSummary:
         )
 
     def to_dict(self) -> dict[str, object]:
-        """JSON-able, compact: units, confidences and spans of every figure; absent ones left out."""
+        """JSON-able, compact: every figure with unit, confidence and span; absent ones left out."""
         made: dict[str, object] = {"takes": [take.to_dict() for take in self.takes]}
         for name in ("playing_time", "note_count", "take_count"):
             value = getattr(self, name)

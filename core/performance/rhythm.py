@@ -1,0 +1,435 @@
+"""Following the pulse of a passage from its onsets alone, without the printed music.
+
+Conventions: instants and spans in seconds. ``iois[i]`` lies between onset ``i`` and ``i + 1``. The
+*period* is the beat's; a *value* is a note value in beats. An onset's jitter (the player's and the
+detector's, some 10 to 20 ms) is what every threshold here is measured against.
+
+Method: candidates for the period come from the peaks of the histogram of inter-onset intervals;
+each is scored by how near the intervals lie to simple multiples of it, with a mild preference for
+100 beats a minute and for the detected beats. Then every interval gets the value nearest to it in
+the *local* period, which is a robust running mean of interval over value. What fits no value is
+either one of a pair of unequal short notes, or a detector's slip (a neighbour makes up for it), or
+a stop of the pulse.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import fmean, median
+
+from attrs import frozen
+
+__all__ = ["Fit", "Pulse", "follow_pulse", "tempo_points", "unsteadiness"]
+
+FEWEST_ONSETS = 7
+SHORTEST_PERIOD, LONGEST_PERIOD = 0.3, 1.5  # 200 and 40 beats a minute
+PREFERRED_PERIOD = 0.6
+LONGEST_STEADY_IOI = 3.0  # what is longer tells nothing about the period
+SHORTEST_STOP = 0.3  # a shorter delay is a breath
+REACH = 6  # intervals to either side that make the local period
+
+# Value in beats, and what it costs to believe in it. Simple values explain more.
+_COSTS = (
+    (1.0, 0.0),
+    (1.5, 0.08),
+    (2.0, 0.06),
+    (2.5, 0.2),
+    (3.0, 0.08),
+    (3.5, 0.22),
+    (4.0, 0.1),
+    (5.0, 0.14),
+    (6.0, 0.12),
+    (8.0, 0.14),
+)
+_VALUES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 16.0)
+_THIRDS = (1 / 3, 2 / 3, 4 / 3)
+
+
+class Fit:
+    """How an inter-onset interval fits the pulse."""
+
+    ON = "on"  # on the grid
+    PAIR_FIRST = "pair_first"  # two short notes share a beat, this is the first
+    PAIR_SECOND = "pair_second"
+    SLIP = "slip"  # off the grid, but a neighbour makes up for it
+    STOP = "stop"  # the pulse stood still
+
+
+@frozen(kw_only=True)
+class Pulse:
+    """The pulse of a passage. All sequences but ``clock`` have one item for each interval.
+
+    ``excess`` is how much longer the interval is than its value; ``clock`` has each onset's time
+    with the stops taken out, and ``positions`` each onset's place on the grid, in beats.
+    ``jitter`` is the spread of the onsets around the local grid. ``slowed_from`` is the index of
+    the interval where the ending begins to slow, or the number of intervals.
+    """
+
+    period: float
+    confidence: float
+    iois: Sequence[float]
+    values: Sequence[float]
+    periods: Sequence[float]
+    fits: Sequence[str]
+    excess: Sequence[float]
+    positions: Sequence[float]
+    clock: Sequence[float]
+    jitter: float
+    slowed_from: int
+    slowing: float | None
+    """Percent that the last notes are slower; ``None`` if there is too little before them."""
+
+
+def follow_pulse(
+    onsets: Sequence[float], ends: Sequence[float], beats: Sequence[float], hint: float | None
+) -> Pulse | None:
+    """The pulse of ``onsets`` (rising; struck together is one), or ``None`` if they have none.
+
+    ``ends`` says when each stopped sounding, ``beats`` where a beat tracker heard beats; ``hint``
+    is the period of the passage before.
+    """
+    if len(onsets) < FEWEST_ONSETS:
+        return None
+    iois = [b - a for a, b in pairwise(onsets)]
+    found = _period(iois, beats, hint)
+    if found is None:
+        return None
+    period, confidence = found
+    count = len(iois)
+    periods = [period] * count
+    values: list[float] = []
+    fits: list[str] = []
+    excess: list[float] = []
+    for _ in range(3):
+        values, fits, excess = _quantise(iois, periods, onsets, ends)
+        periods = _local_periods(iois, values, fits, period)
+    slowed_from, slowing = _ending(iois, values, fits, periods)
+    steady = [
+        abs(iois[i] + iois[i + 1] - periods[i])
+        for i in range(count - 1)
+        if fits[i] == Fit.PAIR_FIRST and i < slowed_from
+    ]
+    steady += [
+        abs(excess[i])
+        for i in range(count)
+        if fits[i] == Fit.ON and values[i] <= 4 and i < slowed_from
+    ]
+    # the excess of an interval is the difference of two onsets' jitters
+    jitter = 1.4826 * median(steady) / math.sqrt(2) if steady else 0.0
+    fitting = sum(fit not in (Fit.SLIP, Fit.STOP) for fit in fits) / count
+    positions, clock = [0.0], [onsets[0]]
+    for i in range(count):
+        positions.append(positions[-1] + values[i])
+        stopped = excess[i] if fits[i] == Fit.STOP else 0.0
+        clock.append(clock[-1] + iois[i] - stopped)
+    return Pulse(
+        period=median(periods),
+        confidence=confidence * fitting,
+        iois=iois,
+        values=values,
+        periods=periods,
+        fits=fits,
+        excess=excess,
+        positions=positions,
+        clock=clock,
+        jitter=jitter,
+        slowed_from=slowed_from,
+        slowing=slowing,
+    )
+
+
+def tempo_points(
+    pulse: Pulse, onsets: Sequence[float], beats: float = 8.0
+) -> list[tuple[float, float]]:
+    """(time, bpm) about every two beats: the slope of onset time against grid position over
+    windows of ``beats``, the stops and the ending's slowing left out. Regression over a window
+    makes 15 ms of jitter less than half a percent of tempo."""
+    last = pulse.slowed_from
+    positions, clock = pulse.positions, pulse.clock
+    usable = [
+        i
+        for i in range(last + 1)
+        if (i == 0 or pulse.fits[i - 1] not in (Fit.SLIP, Fit.PAIR_FIRST))
+    ]
+    points: list[tuple[float, float]] = []
+    if len(usable) < 4:
+        return points
+    span = positions[usable[-1]] - positions[usable[0]]
+    beats = min(beats, max(4.0, span / 2))
+    head = 0
+    reached = -math.inf
+    for tail in range(len(usable)):
+        while positions[usable[tail]] - positions[usable[head]] > beats:
+            head += 1
+        width = positions[usable[tail]] - positions[usable[head]]
+        window = usable[head : tail + 1]
+        if len(window) < 4 or width < 0.7 * beats or positions[usable[tail]] < reached + 2:
+            continue
+        reached = positions[usable[tail]]
+        n = len(window)
+        mean_x = sum(positions[i] for i in window) / n
+        mean_y = sum(clock[i] for i in window) / n
+        xx = sum((positions[i] - mean_x) ** 2 for i in window)
+        xy = sum((positions[i] - mean_x) * (clock[i] - mean_y) for i in window)
+        if xx > 0 and xy > 0:
+            points.append(((onsets[window[0]] + onsets[window[-1]]) / 2, 60 * xx / xy))
+    return points
+
+
+def unsteadiness(pulse: Pulse, onsets: Sequence[float]) -> float | None:
+    """Spread of the tempo (relative) over four beats at a time around a steady change, the part
+    that jitter alone explains taken off; ``None`` if the passage is too short."""
+    points = tempo_points(pulse, onsets, 4.0)
+    if len(points) < 6:
+        return None
+    x = [at for at, _ in points]
+    y = [math.log(bpm) for _, bpm in points]
+    mean_x, mean_y = fmean(x), fmean(y)
+    slope = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / sum(
+        (a - mean_x) ** 2 for a in x
+    )
+    stray = fmean((b - mean_y - slope * (a - mean_x)) ** 2 for a, b in zip(x, y, strict=True))
+    # standard error of a slope through five evenly spaced onsets
+    by_jitter = pulse.jitter / (math.sqrt(10) * pulse.period)
+    return math.sqrt(max(0.0, stray - by_jitter**2))
+
+
+# --- the period ---------------------------------------------------------------
+
+
+def _period(
+    iois: Sequence[float], beats: Sequence[float], hint: float | None
+) -> tuple[float, float] | None:
+    steady = [ioi for ioi in iois if 0.08 < ioi < LONGEST_STEADY_IOI]
+    if len(steady) < FEWEST_ONSETS - 2:
+        return None
+    bins = _peaks(steady)
+    sums = _peaks([a + b for a, b in pairwise(iois) if a + b < 2.2])
+    heard = _beat_period(beats)
+    candidates: list[float] = []
+    bases = [size for size, _ in sorted(bins, key=lambda each: -each[1])[:6]]
+    bases += [size for size, _ in sorted(sums, key=lambda each: -each[1])[:4]]
+    for base in bases:
+        candidates += [base * factor for factor in (1 / 3, 0.5, 2 / 3, 1.0, 2.0, 3.0, 4.0)]
+    if heard is not None:
+        candidates.append(heard)
+    if hint is not None:
+        candidates.append(hint)
+    best: tuple[float, float] | None = None
+    total = sum(weight for _, weight in bins)
+    tried: set[int] = set()
+    for period in candidates:
+        key = round(math.log(period) / 0.02)
+        if key in tried or not SHORTEST_PERIOD <= period <= LONGEST_PERIOD:
+            continue
+        tried.add(key)
+        misfit = sum(weight * _misfit(size / period) for size, weight in bins) / total
+        cost = misfit + 0.12 * (math.log2(period / PREFERRED_PERIOD) / 0.7) ** 2
+        if heard is not None and abs(math.log(period / heard)) < 0.05:
+            cost -= 0.15
+        if hint is not None and abs(math.log(period / hint)) < 0.1:
+            cost -= 0.2
+        if best is None or cost < best[0]:
+            best = (cost, period)
+    if best is None:
+        return None
+    period = best[1]
+    misfit = sum(weight * _misfit(size / period) for size, weight in bins) / total
+    if misfit > 0.45:
+        return None
+    close = [size for size in steady if abs(math.log(size / period)) < 0.1]
+    if len(close) >= 3:
+        period = median(close)
+    return period, max(0.2, min(1.0, 1.1 - misfit))
+
+
+def _misfit(ratio: float) -> float:
+    """0 to about 1: how badly an interval of ``ratio`` beats fits. Short ones may be uneven."""
+    if ratio < 0.22:
+        return 0.5
+    if ratio < 0.82:
+        near = abs(ratio - 0.5)
+        if near < 0.06:
+            return 0.03
+        if abs(ratio - 0.25) < 0.04 or abs(ratio - 0.75) < 0.06:
+            return 0.12
+        return 0.2 if 0.3 < ratio < 0.7 else 0.4
+    return min(min(1.0, ((ratio / value - 1) / 0.09) ** 2) + cost for value, cost in _COSTS)
+
+
+def _peaks(spans: Sequence[float]) -> list[tuple[float, float]]:
+    """(centre, weight) of a histogram with bins 6 % wide."""
+    bins: dict[int, list[float]] = {}
+    for span in spans:
+        if span > 0.05:
+            bins.setdefault(round(math.log(span) / 0.06), []).append(span)
+    return [(sum(each) / len(each), float(len(each))) for each in bins.values()]
+
+
+def _beat_period(beats: Sequence[float]) -> float | None:
+    gaps = [b - a for a, b in pairwise(beats) if 0.2 < b - a < 2]
+    if len(gaps) < 4:
+        return None
+    middle = median(gaps)
+    regular = sum(abs(gap / middle - 1) < 0.12 for gap in gaps) / len(gaps)
+    return middle if regular > 0.6 else None
+
+
+# --- values --------------------------------------------------------------------
+
+
+def _nearest(ratio: float) -> float:
+    """The value nearest to ``ratio`` beats."""
+    best = min(_VALUES, key=lambda value: abs(ratio - value) / (0.5 + 0.5 * value))
+    for third in _THIRDS:
+        if abs(ratio - third) < 0.04 and abs(ratio - third) < abs(ratio - best):
+            best = third
+    return best
+
+
+def _tolerance(value: float, period: float) -> float:
+    return max(0.055, 0.11 * period) + 0.03 * value * period
+
+
+def _quantise(
+    iois: Sequence[float],
+    periods: Sequence[float],
+    onsets: Sequence[float],
+    ends: Sequence[float],
+) -> tuple[list[float], list[str], list[float]]:
+    count = len(iois)
+    values = [0.0] * count
+    fits = [Fit.ON] * count
+    excess = [0.0] * count
+    i = 0
+    while i < count:
+        period = periods[i]
+        ratio = iois[i] / period
+        if ratio < 0.73 and i + 1 < count:
+            other = iois[i + 1] / period
+            if other < 0.73 and min(ratio, other) > 0.29 and abs(ratio + other - 1) < 0.1:
+                for k, fit in ((i, Fit.PAIR_FIRST), (i + 1, Fit.PAIR_SECOND)):
+                    values[k], fits[k] = 0.5, fit
+                    excess[k] = iois[k] - 0.5 * period
+                i += 2
+                continue
+        value = _nearest(ratio)
+        over = iois[i] - value * period
+        values[i], excess[i] = value, over
+        if abs(over) > _tolerance(value, period):
+            fits[i] = Fit.SLIP
+        i += 1
+    common = Counter(value for value in values if value >= 0.5)
+    usual = max(1.0, common.most_common(1)[0][0] if common else 1.0)
+    for i in range(count):
+        if fits[i] != Fit.SLIP:
+            continue
+        period = periods[i]
+        made_up = False
+        for k in (i - 1, i + 1):
+            if 0 <= k < count and fits[k] == Fit.SLIP:
+                both = (iois[i] + iois[k]) / period
+                near = _nearest(both)
+                made_up = made_up or abs(both - near) * period < _tolerance(near, period)
+        sounded = ends[i] - onsets[i]
+        written = max(usual, math.ceil((sounded / period - 0.25) * 2) / 2)
+        if written * period > iois[i] - SHORTEST_STOP:
+            written = usual
+        over = iois[i] - written * period
+        if over > SHORTEST_STOP and (not made_up or over > 2 * period):
+            values[i], excess[i], fits[i] = written, over, Fit.STOP
+    return values, fits, excess
+
+
+def _local_periods(
+    iois: Sequence[float], values: Sequence[float], fits: Sequence[str], period: float
+) -> list[float]:
+    """Period around each interval: median, then the mean of what lies near it, long ones more."""
+    quotients: list[tuple[int, float, float]] = []
+    i = 0
+    while i < len(iois):
+        if fits[i] == Fit.PAIR_FIRST:
+            quotients.append((i, iois[i] + iois[i + 1], 1.0))
+            i += 2
+            continue
+        if fits[i] == Fit.ON and values[i] <= 4:
+            quotients.append((i, iois[i], values[i]))
+        i += 1
+    if not quotients:
+        return [period] * len(iois)
+    local: list[float] = []
+    low = high = 0
+    for i in range(len(iois)):
+        while low < len(quotients) and quotients[low][0] < i - REACH:
+            low += 1
+        while high < len(quotients) and quotients[high][0] <= i + REACH:
+            high += 1
+        window = quotients[low:high]
+        if len(window) < 3:
+            local.append(local[-1] if local else period)
+            continue
+        middle = median(span / value for _, span, value in window)
+        kept = [(s, v) for _, s, v in window if abs(s / v / middle - 1) < 0.15]
+        local.append(
+            sum(s * min(v, 2.0) for s, v in kept) / sum(v * min(v, 2.0) for s, v in kept)
+            if kept
+            else middle
+        )
+    return local
+
+
+def _ending(
+    iois: Sequence[float], values: list[float], fits: Sequence[str], periods: list[float]
+) -> tuple[int, float | None]:
+    """Where the ending begins to slow, and by how much (percent), rewriting the values there.
+
+    A slowing of a half looks like dotted values to :func:`_nearest`; followed step by step it does
+    not, for each step is small.
+    """
+    count = len(iois)
+    if count < 8:
+        return count, None
+    begin = max(4, count - 8)
+    before = [
+        iois[i] / values[i]
+        for i in range(max(0, begin - 8), begin)
+        if fits[i] == Fit.ON and values[i] <= 4
+    ]
+    if len(before) < 3:
+        return count, None
+    base = median(before)
+    seen = Counter(values[:begin])
+    usual = [v for v, often in seen.items() if often >= max(2, 0.08 * begin) and v >= 0.5] or [1.0]
+    followed: list[tuple[float, float]] = []
+    pace = base
+    for i in range(begin, count):
+        if fits[i] in (Fit.PAIR_FIRST, Fit.PAIR_SECOND):
+            followed.append((0.5, periods[i]))
+            continue
+        value = min(usual, key=lambda v: abs(math.log(iois[i] / (v * pace))) + 0.02 * v)
+        step = iois[i] / value / pace
+        if not 0.8 < step < 1.45:
+            followed.append((values[i], iois[i] / values[i] if fits[i] == Fit.ON else pace))
+            continue
+        pace = pace + 0.7 * (iois[i] / value - pace)
+        followed.append((value, iois[i] / value))
+    quotients = [quotient for _, quotient in followed]
+    late = quotients[-3:]
+    weight = [value for value, _ in followed[-3:]]
+    end = sum(q * w for q, w in zip(late, weight, strict=True)) / sum(weight)
+    slowing = 100 * (end / base - 1)
+    rising = quotients[-1] > 1.06 * base and quotients[-2] > 1.02 * base
+    if slowing < 7 or not rising:
+        return count, slowing if abs(slowing) < 7 else 0.0
+    start = count - 1
+    while start > begin and quotients[start - 1 - begin] > 1.03 * base:
+        start -= 1
+    if start - begin <= 0 and quotients[0] > 1.06 * base:
+        return count, 0.0  # not an ending: it was slower already
+    for i in range(start, count):
+        values[i] = followed[i - begin][0]
+        periods[i] = followed[i - begin][1]
+    return start, slowing
