@@ -196,7 +196,7 @@ class ConversationChart(StateChart[Any]):
         )
         super().__init__()
 
-    # --- guards: a docstring says what it means when true / when false --------------------------------
+    # --- guards: a docstring says what is so when it is true / when it is false -----------------
 
     def is_current(self, happened: ReplyReady | ReplyFailed | ReplyFinished) -> bool:
         """the reply is the current one / it is another"""
