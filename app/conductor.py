@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 
 from attrs import define, field
 from maestra.core.conversation.conversation import (
+    EVENT_NAMES,
     Conversation,
     ConversationSettings,
     ConversationState,
@@ -87,7 +88,7 @@ def slot_time(slot: int) -> MediaTime:
 
 
 def conversation_settings(config: Config) -> ConversationSettings:
-    return ConversationSettings(window=from_seconds(config.conversation.window))
+    return ConversationSettings(window=config.conversation.window)
 
 
 @define(eq=False)
@@ -114,7 +115,6 @@ class ReplyInMaking:
     question_end: MediaTime = SESSION_START
     words_at: MediaTime = SESSION_START
     turn_at: MediaTime = SESSION_START
-    apology: bool = False
 
     @property
     def text(self) -> str:
@@ -178,7 +178,7 @@ class Conductor:
         self._hold_until = SESSION_START
         self._interrupted_by: Literal["speech", "music"] | None = None
         self._interrupted_at = SESSION_START
-        self._silent = False
+        self._silent_at: MediaTime | None = None
         self._barge_confirmed = False
         self._after_barge: UtteranceEnded | None = None
         self.configure(config)
@@ -260,7 +260,6 @@ class Conductor:
             case ConversationState.SPEAKING:
                 self._suspect("music")
             case ConversationState.RESPONDING | ConversationState.ACTIVE_LISTENING:
-                self._drop_apology("music")
                 self._handle(conv.MusicStarted(at=self.now))
             case _:
                 pass
@@ -274,7 +273,6 @@ class Conductor:
             case ConversationState.SPEAKING:
                 self._suspect("speech")
             case ConversationState.ACTIVE_LISTENING:
-                self._drop_apology("speech")
                 self._handle(conv.SpeechResumed(at=self.now))
             case _:
                 pass
@@ -316,7 +314,7 @@ class Conductor:
             if prepared.kind is kind and _same(prepared.question, question):
                 return
             self._drop_speculation()
-        self._speculation = self._new_reply(kind, question, self.conversation.history)
+        self._speculation = self._new_reply(kind, question, self.conversation.history.turns)
         self._stage.make(self._speculation)
 
     def _drop_speculation(self) -> None:
@@ -367,7 +365,6 @@ class Conductor:
                 about=event,
             )
         elif state is ConversationState.ACTIVE_LISTENING:
-            self._drop_apology("speech")
             self._handle(
                 conv.UtteranceHeard(at=self.now, text=event.text, utterance=event.utterance),
                 about=event,
@@ -393,7 +390,7 @@ class Conductor:
         self._interrupted_by = what
         self._interrupted_at = self.now
         if first:
-            self._silent = False
+            self._silent_at = None
             self._barge_confirmed = False
             self._after_barge = None
             self._handle(conv.InterruptionSuspected(at=self.now))
@@ -418,7 +415,7 @@ class Conductor:
     def _decide(self) -> None:
         """Carry the interruption out once the playout has said how much was heard."""
         late = self.now - self._interrupted_at >= _SILENCE_BY
-        if self.reply is None or not (self._silent or late):
+        if self.reply is None or (self._silent_at is None and not late):
             return
         heard = self.reply.heard
         if self._interrupted_by == "music":
@@ -456,10 +453,9 @@ class Conductor:
         if reply is None or reply.number != number:
             return
         reply.failed = True
-        if reply.apology:
-            self.reply = None
-            return
-        self._handle(conv.ReplyFailed(at=self.now, epoch=reply.epoch))
+        if self.conversation.state is not ConversationState.SPEAKING:
+            self._handle(conv.ReplyFailed(at=self.now, epoch=reply.epoch))
+        # Otherwise what had been made of it is played first, and then it counts as finished.
 
     def primed(self, number: int, voice_duration: float) -> None:
         """The first slices of reply ``number`` can be played."""
@@ -509,7 +505,7 @@ class Conductor:
         if reply is None or reply.number != message.epoch:
             return
         reply.heard_to = max(reply.heard_to, message.heard_to)
-        self._silent = True
+        self._silent_at = slot_time(message.slot)
         if self._interrupted_by is not None:
             self._decide()
 
@@ -520,14 +516,9 @@ class Conductor:
             return
         reply.heard_to = len(reply.text)
         self._interrupted_by = None
-        if reply.apology:
-            self.reply = None
-            self._log_stop(reply, "failed", slot_time(message.slot))
-            return
-        self._handle(
-            conv.ReplyFinished(at=self.now, epoch=reply.epoch, heard=reply.text),
-            silence_at=slot_time(message.slot),
-        )
+        self._log_stop(reply, "finished", slot_time(message.slot))
+        self.reply = None
+        self._handle(conv.ReplyFinished(at=self.now, epoch=reply.epoch, heard=reply.text))
 
     def _new_reply(
         self, kind: QuestionKind, question: str, history: tuple[Turn, ...]
@@ -580,7 +571,6 @@ class Conductor:
 
     def reset(self, *, performance: bool) -> None:
         """A new student or piece."""
-        self._drop_apology("reset")
         self._drop_speculation()
         self._interrupted_by = None
         self._handle(conv.ContextReset(at=self.now, performance=performance))
@@ -589,8 +579,7 @@ class Conductor:
         """The session is over."""
         if self.conversation.state is not ConversationState.ENDED:
             self._drop_speculation()
-            self._drop_apology("reset")
-            self._handle(conv.SessionEnded(at=self.now))
+                self._handle(conv.SessionEnded(at=self.now))
 
     # --- the conversation -----------------------------------------------------
 
@@ -599,11 +588,7 @@ class Conductor:
         return to_seconds(self.now)
 
     def _handle(
-        self,
-        event: conv.ConversationEvent,
-        *,
-        about: UtteranceEnded | None = None,
-        silence_at: MediaTime | None = None,
+        self, event: conv.ConversationEvent, *, about: UtteranceEnded | None = None
     ) -> None:
         before = self.conversation.state
         commands = self.conversation.handle(event)
@@ -614,35 +599,34 @@ class Conductor:
                     t=self._t,
                     before=before.value,
                     after=after.value,
-                    cause=_snake(type(event).__name__),
+                    cause=EVENT_NAMES[type(event)],
                 )
             )
-        if before is ConversationState.SPEAKING and after is not before and self.reply is not None:
-            self._log_stop(self.reply, _stop_cause(event), silence_at or self.now)
-            self.reply = None
-            self._interrupted_by = None
         for command in commands:
-            self._obey(command, about)
+            self._obey(command, event, about)
 
-    def _obey(self, command: Command, about: UtteranceEnded | None) -> None:
+    def _obey(
+        self, command: Command, event: conv.ConversationEvent, about: UtteranceEnded | None
+    ) -> None:
         match command:
             case AskBrain():
                 self._ask(command, about)
             case CancelReply(epoch=epoch):
-                if self.reply is not None and self.reply.epoch == epoch:
-                    self._discard(self.reply)
+                if (reply := self.reply) is not None and reply.epoch == epoch:
+                    if reply.begun:
+                        self._log_stop(reply, _stop_cause(event), self._silent_at or self.now)
+                    self._discard(reply)
                     self.reply = None
+                    self._interrupted_by = None
             case StartPlayout(epoch=epoch):
                 if self.reply is not None and self.reply.epoch == epoch:
-                    self.reply.begun = True
-                    self._stage.to_speaker(Start(epoch=self.reply.number))
+                    self._play(self.reply)
             case PausePlayout():
                 self._to_both(Pause)
             case ResumePlayout():
                 self._to_both(Resume)
             case FlushPlayout():
                 self._stage.to_playout(Flush(epoch=self._numbers))
-                self._stage.to_speaker(Cancel(epoch=self._numbers))
             case SayApology(epoch=epoch):
                 self._apologise(epoch)
             case StartTimer():
@@ -656,8 +640,7 @@ class Conductor:
                     )
                 )
             case CancelTimer(timer=timer):
-                if self._timer is not None and self._timer.timer == timer:
-                    self._timer = None
+                self._timer = None
                 self._stage.log(log.Timer(t=self._t, timer=timer, action="cancelled"))
             case ForgetPerformance():
                 self.accumulator.clear()
@@ -670,6 +653,12 @@ class Conductor:
                 self._stage.reset_done(command.turns, command.performance)
             case Close():
                 self._stage.close()
+
+    def _play(self, reply: ReplyInMaking) -> None:
+        reply.begun = True
+        self._silent_at = None
+        self._interrupted_by = None
+        self._stage.to_speaker(Start(epoch=reply.number))
 
     def _to_both(self, message: type[Pause] | type[Resume]) -> None:
         if self.reply is not None:
@@ -708,23 +697,16 @@ class Conductor:
             self._stage.make(reply)
 
     def _apologise(self, epoch: int) -> None:
+        if self.reply is not None:
+            self._log_stop(self.reply, "failed", self.now)
         reply = self._new_reply(QuestionKind.FOLLOW_UP, "", ())
         reply.epoch = epoch
-        reply.apology = True
         reply.brain = "apology"
         reply.turn_at = reply.question_end = reply.words_at = self.now
         self.reply = reply
         self.clause(reply, APOLOGY)
         self.written(reply)
-        reply.begun = True
-        self._stage.to_speaker(Start(epoch=reply.number))
-
-    def _drop_apology(self, cause: StopCause) -> None:
-        if self.reply is not None and self.reply.apology:
-            reply, self.reply = self.reply, None
-            self._stage.to_playout(Flush(epoch=reply.number))
-            self._stage.to_speaker(Cancel(epoch=reply.number))
-            self._log_stop(reply, cause, self.now)
+        self._play(reply)
 
     def _log_stop(self, reply: ReplyInMaking, cause: StopCause, silence_at: MediaTime) -> None:
         self._stage.log(
@@ -747,16 +729,10 @@ def _words(text: str) -> list[str]:
     return "".join(c if c.isalnum() or c == "'" else " " for c in text.lower()).split()
 
 
-def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
-
-
 def _stop_cause(event: conv.ConversationEvent) -> StopCause:
     causes: Mapping[type, StopCause] = {
-        conv.ReplyFinished: "finished",
         conv.BargedIn: "speech",
         conv.WakePhraseHeard: "speech",
         conv.MusicStarted: "music",
-        conv.ReplyFailed: "failed",
     }
     return causes.get(type(event), "reset")

@@ -26,10 +26,10 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 from attrs import define, field, frozen
-from maestra.core.conversation.conversation import ConversationState
 from maestra.core.figures import unmeasured_figures
 
 from maestra.core import log
+from maestra.core.conversation.conversation import ConversationState
 from maestra.core.hearing import FloorChanged, FloorLabel
 from maestra.core.media_time import SESSION_START, MediaTime, from_samples, from_seconds, to_seconds
 from maestra.core.performance.observations import observe
@@ -653,11 +653,15 @@ class Session:
 
     @property
     def _idle(self) -> bool:
-        return self._conductor.conversation.state in (
-            ConversationState.PASSIVE_LISTENING,
-            ConversationState.ACTIVE_LISTENING,
-            ConversationState.ENDED,
-        ) and (self._conductor.reply is None or not self._conductor.reply.apology)
+        return (
+            self._conductor.conversation.state
+            in (
+                ConversationState.PASSIVE_LISTENING,
+                ConversationState.ACTIVE_LISTENING,
+                ConversationState.ENDED,
+            )
+            and self._conductor.reply is None
+        )
 
     @property
     def _all_heard(self) -> bool:

@@ -112,9 +112,9 @@ class Reply:
 
     @property
     def slices(self) -> int:
-        """How many slices can be cut: whole ones, and the last, padded, once all is spoken."""
-        whole = len(self.sound) // SLICE_SAMPLES
-        return whole + 1 if self.complete and len(self.sound) % SLICE_SAMPLES else whole
+        """How many slices can be cut: whole ones, and once all is spoken a last one, padded with
+        silence (or all silence: it also says that the reply is over)."""
+        return len(self.sound) // SLICE_SAMPLES + self.complete
 
     def cut(self, number: int) -> NDArray[np.float32]:
         """The 40 ms of slice ``number``, padded with silence at the very end."""
