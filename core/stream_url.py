@@ -103,8 +103,8 @@ class StreamUrl:
         return cls(kind=kind, address=address, listen=listen)
 
     @property
-    def is_network(self) -> bool:
-        return self.kind is not StreamKind.FILE
+    def is_file(self) -> bool:
+        return self.kind is StreamKind.FILE
 
     @property
     def protocols(self) -> tuple[str, ...]:

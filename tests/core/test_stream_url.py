@@ -89,7 +89,7 @@ def test_files(text: str, path: str) -> None:
     url = StreamUrl.parse(text)
     assert (url.kind, url.address, url.listen) == (StreamKind.FILE, path, False)
     assert url.protocols == ("file",)
-    assert not url.is_network
+    assert url.is_file
 
 
 @given(kind=st.sampled_from(KINDS), host=NAMES.filter(lambda n: n[0].isalnum() and n[-1].isalnum()))
@@ -97,7 +97,7 @@ def test_network_addresses_go_through_unchanged(kind: StreamKind, host: str) -> 
     text = f"{kind}://{host}:1935/app/key?token=1"
     url = StreamUrl.parse(text)
     assert (url.kind, url.address, url.listen) == (kind, text, False)
-    assert url.is_network
+    assert not url.is_file
     assert not {"http", "https", "file", "concat", "data", "pipe"} & set(url.protocols)
 
 

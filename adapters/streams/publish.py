@@ -1,0 +1,326 @@
+"""Sound and picture to a file, RTMP or RTSP, by FFmpeg (PyAV).
+
+Time stamps are counted, never measured: slot *n* begins at *n*/25 s, in picture and in sound.
+
+On a network, FFmpeg's ``fifo`` muxer does the connecting and sending in a thread of its own. That
+matters: PyAV holds the GIL while it opens an output, so a server that accepts and says nothing
+would stop every thread of this process; and only this way do the time-outs reach the protocol.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import threading
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+import av.error
+import numpy as np
+from attrs import frozen
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.codec.context import Flags
+from av.container import OutputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from maestra.core.stream_url import BadStreamUrl, StreamKind, StreamUrl
+from maestra.ports.audio import FRAME_RATE, PLAYOUT_RATE_HZ, SLICE_SAMPLES
+from maestra.ports.errors import StreamError, StreamRefused
+
+from ._ffmpeg import hush, microseconds, network_error
+
+if TYPE_CHECKING:
+    from maestra.ports.audio import Picture, Samples
+
+__all__ = ["Encoding", "PyavPublish"]
+
+_FOREIGN = (av.error.FFmpegError, OSError, EOFError)
+
+_AAC_FRAME = 1024
+_QUEUE = 32
+"""Packets that wait for the network: half a second. More would only be stale when it comes back."""
+
+_LONGEST_GAP = 10 * FRAME_RATE
+"""Slots that may be left out before it is better to begin a new connection."""
+
+_LISTEN_TIMEOUT = 60
+"""Seconds to wait for a player to come to us, before the wait begins anew."""
+
+
+@frozen(kw_only=True)
+class Encoding:
+    """Bit rates are bit/s; ``keyframe_interval`` is seconds."""
+
+    video_bit_rate: int = 1_500_000
+    audio_bit_rate: int = 128_000
+    keyframe_interval: float = 2.0
+
+
+class PyavPublish:
+    """One connection to an output. See ``ports.streams.Publish``.
+
+    A network output is opened in the background: the constructor does not wait for it, and what
+    goes wrong is raised by a later ``write``.
+
+    :param url: where to.
+    :param width: of the pictures, even; likewise ``height``.
+    :param timeout: seconds until a network connection counts as hung.
+    :raises StreamRefused: the file cannot be written.
+    """
+
+    def __init__(
+        self,
+        url: StreamUrl,
+        *,
+        width: int,
+        height: int,
+        encoding: Encoding | None = None,
+        timeout: float = 5.0,
+    ) -> None:
+        hush()
+        self._url = url
+        self._timeout = timeout
+        self._encoding = encoding or Encoding()
+        self._width, self._height = width, height
+        self._reformatter = VideoReformatter()
+        self._shown: VideoFrame | None = None
+        self._sound = np.zeros(0, np.float32)
+        self._first_sample = 0
+        self._next_sample = 0
+        self._next_slot: int | None = None
+        self._muxed = 0
+        self._broken = False
+        self._closed = False
+        try:
+            self._container = self._open(url.output_format())
+        except BadStreamUrl as error:
+            raise StreamRefused(str(error)) from error
+        self._video = self._add_video()
+        self._audio = self._add_audio()
+        try:
+            self._container.start_encoding()
+        except _FOREIGN as error:
+            raise self._failure(error) from error
+
+    # --- opening --------------------------------------------------------------
+
+    def _open(self, name: str) -> OutputContainer:
+        if self._url.is_file:
+            options = {"flush_packets": "1"}
+            if name == "mp4":
+                # In pieces while it grows, so that a killed process leaves a file that plays; an
+                # ordinary file once it is closed.
+                options["movflags"] = "hybrid_fragmented+frag_keyframe+default_base_moof"
+                options["frag_duration"] = microseconds(0.5)
+            path = Path(self._url.address)
+            if not path.parent.is_dir():
+                raise StreamRefused(f"There is no folder {path.parent} to write {path.name} to.")
+            return av.open(f"file:{path}", "w", format=name, container_options=options)
+        inner = {"flush_packets": "1"}
+        if self._url.kind in (StreamKind.RTMP, StreamKind.RTMPS):
+            inner |= {
+                "rw_timeout": microseconds(self._timeout),
+                "flvflags": "no_duration_filesize",
+                "tcp_nodelay": "1",
+            }
+            if self._url.listen:
+                inner |= {"listen": "1", "timeout": str(_LISTEN_TIMEOUT)}
+        else:
+            inner |= {"rtsp_transport": "tcp", "timeout": microseconds(self._timeout)}
+        return av.open(
+            self._url.address,
+            "w",
+            format="fifo",
+            container_options={
+                "fifo_format": name,
+                "format_opts": ":".join(f"{key}={value}" for key, value in inner.items()),
+                "queue_size": str(_QUEUE),
+            },
+        )
+
+    def _add_video(self) -> VideoStream:
+        rate = self._encoding.video_bit_rate
+        interval = max(1, round(self._encoding.keyframe_interval * FRAME_RATE))
+        stream = self._container.add_stream(
+            "libx264",
+            rate=FRAME_RATE,
+            options={
+                "preset": "ultrafast",
+                "tune": "zerolatency",
+                "crf": "23",
+                "maxrate": str(rate),
+                "bufsize": str(rate),
+                "g": str(interval),
+                "keyint_min": str(interval),
+                "sc_threshold": "0",
+                "forced-idr": "1",
+            },
+        )
+        stream.width, stream.height = self._width, self._height
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.time_base = Fraction(1, FRAME_RATE)
+        context.thread_count = 1
+        context.flags |= Flags.global_header
+        return stream
+
+    def _add_audio(self) -> AudioStream:
+        stream = self._container.add_stream("aac", rate=PLAYOUT_RATE_HZ, layout="mono")
+        stream.bit_rate = self._encoding.audio_bit_rate
+        stream.codec_context.flags |= Flags.global_header
+        return stream
+
+    # --- writing --------------------------------------------------------------
+
+    def write(self, sound: Samples, picture: Picture | None, slot: int | None = None) -> None:
+        """Send one A/V slice.
+
+        :param sound: 1920 samples at 48 kHz.
+        :param picture: ``(height, width, 3)`` RGB; ``None`` shows the last one again.
+        :param slot: its number, if it is not the next one: what was left out stays silent.
+        :raises StreamError: the output broke; open a new one.
+        :raises StreamRefused: the file cannot be written on: do not try again.
+        :raises ValueError: the slice has the wrong shape, or its slot has passed.
+        """
+        if self._broken or self._closed:
+            raise StreamError(f"{self._url} is closed.")
+        if sound.shape != (SLICE_SAMPLES,):
+            raise ValueError(f"a slice has {SLICE_SAMPLES} samples, not {sound.shape}")
+        slot = self._place(slot)
+        try:
+            self._write_sound(sound)
+            self._write_picture(picture, slot)
+        except _FOREIGN as error:
+            raise self._failure(error) from error
+
+    def _place(self, slot: int | None) -> int:
+        """Make ``slot`` the current one; silence in the slots before it that were left out."""
+        if self._next_slot is None:
+            self._next_slot = slot or 0
+            self._first_sample = self._next_sample = self._next_slot * SLICE_SAMPLES
+        slot = self._next_slot if slot is None else slot
+        left_out = slot - self._next_slot
+        if left_out < 0:
+            raise ValueError(f"slot {slot} has passed; {self._next_slot} is next")
+        if left_out > _LONGEST_GAP:
+            raise self._failure(StreamError(f"{self._url} has stood still for too long."))
+        if left_out:
+            silence = np.zeros(left_out * SLICE_SAMPLES, np.float32)
+            self._sound = np.concatenate([self._sound, silence])
+        self._next_slot = slot + 1
+        return slot
+
+    def _write_sound(self, sound: Samples) -> None:
+        self._sound = np.concatenate([self._sound, sound])
+        while len(self._sound) >= _AAC_FRAME:
+            self._encode_sound(self._sound[:_AAC_FRAME])
+            self._sound = self._sound[_AAC_FRAME:]
+
+    def _encode_sound(self, samples: Samples) -> None:
+        frame = AudioFrame.from_ndarray(
+            np.ascontiguousarray(samples, np.float32)[np.newaxis], format="fltp", layout="mono"
+        )
+        frame.sample_rate = PLAYOUT_RATE_HZ
+        frame.pts = self._next_sample
+        frame.time_base = Fraction(1, PLAYOUT_RATE_HZ)
+        self._next_sample += len(samples)
+        self._mux_sound(self._audio.encode(frame))
+
+    def _mux_sound(self, packets: Iterable[av.Packet[AudioStream]]) -> None:
+        for packet in packets:
+            # The encoder's first packet lies before the first sample and is only its run-up. FLV
+            # has no time before zero and would shift everything.
+            if packet.pts is not None and packet.pts >= self._first_sample:
+                self._mux(packet)
+
+    def _write_picture(self, picture: Picture | None, slot: int) -> None:
+        if picture is not None or self._shown is None:
+            if picture is None:
+                picture = np.zeros((self._height, self._width, 3), np.uint8)
+            if picture.shape != (self._height, self._width, 3):
+                raise ValueError(
+                    f"the picture is {picture.shape}, not {self._width}x{self._height}"
+                )
+            rgb = VideoFrame.from_ndarray(picture, format="rgb24")
+            self._shown = self._reformatter.reformat(rgb, format="yuv420p", threads=1)
+        frame = self._shown
+        frame.pts = slot
+        frame.time_base = Fraction(1, FRAME_RATE)
+        for packet in self._video.encode(frame):
+            self._mux(packet)
+
+    def _mux(self, packet: av.Packet[Any]) -> None:
+        self._container.mux_one(packet)
+        self._muxed += 1
+
+    # --- ending ---------------------------------------------------------------
+
+    def close(self) -> None:
+        """Finish the file or say goodbye; idempotent. What goes wrong now is of no use to know."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._broken:
+            return
+        if self._url.listen and self._muxed <= _QUEUE:
+            # Nobody may have come yet, and closing would wait for them.
+            self._abandon()
+            return
+        try:
+            if len(self._sound):
+                rest = np.zeros(_AAC_FRAME, np.float32)
+                rest[: len(self._sound)] = self._sound
+                self._encode_sound(rest)
+            self._mux_sound(self._audio.encode(None))
+            for packet in self._video.encode(None):
+                self._mux(packet)
+            self._container.close()
+        except _FOREIGN:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Let go of the container once FFmpeg's thread must have left it.
+
+        Closing waits for that thread, with the GIL held.
+        """
+        container = self._container
+        wait = 4 * self._timeout + (_LISTEN_TIMEOUT if self._url.listen else 0)
+
+        def close() -> None:
+            with contextlib.suppress(*_FOREIGN):
+                container.close()
+
+        timer = threading.Timer(wait, close)
+        timer.daemon = True
+        timer.start()
+
+    def _failure(self, error: Exception) -> StreamError:
+        self._broken = True
+        if self._url.is_file:
+            with contextlib.suppress(*_FOREIGN):
+                self._container.close()
+            return _file_error(self._url, error)
+        self._abandon()
+        if isinstance(error, StreamError):
+            return error
+        return network_error(self._url, error, self._timeout)
+
+
+def _file_error(url: StreamUrl, error: Exception) -> StreamRefused:
+    match error:
+        case StreamRefused():
+            return error
+        case IsADirectoryError():
+            return StreamRefused(f"{url} is a folder.")
+        case PermissionError():
+            return StreamRefused(f"{url} may not be written.")
+        case OSError(errno=errno.ENOSPC):
+            return StreamRefused(f"{url} cannot be written on: the disk is full.")
+        case _:
+            return StreamRefused(f"{url} cannot be written: {error}.")
