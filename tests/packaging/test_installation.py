@@ -1,0 +1,119 @@
+"""What is installed, and what importing it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LAYERS = ("core", "ports", "adapters", "app")
+
+
+def _python(code: str) -> str:
+    """What ``code`` prints in a fresh interpreter that has the root of no checkout on its path."""
+    result = subprocess.run(
+        [sys.executable, "-I", "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_is_linked(layer: str) -> None:
+    link = ROOT / "src" / "maestra" / layer
+
+    assert link.is_symlink(), f"{link} is no link: was it checked out without symlinks?"
+    assert link.resolve() == ROOT / layer
+
+
+def test_importing_maestra_is_quick() -> None:
+    code = """
+        import time
+        start = time.perf_counter()
+        import maestra
+        print(time.perf_counter() - start)
+    """
+
+    assert min(float(_python(code)) for _ in range(3)) < 0.3
+
+
+def test_core_and_ports_need_no_more_than_what_maestra_alone_installs() -> None:
+    code = """
+        import importlib, pkgutil, sys
+        allowed = {"attr", "attrs", "statemachine", "anyio", "maestra"}
+
+        class Refuse:
+            def find_spec(self, name, path=None, target=None):
+                top = name.partition(".")[0]
+                if top in allowed or top in sys.stdlib_module_names:
+                    return None
+                if top in {"sniffio", "idna", "typing_extensions"}:
+                    return None  # what anyio stands on
+                raise ImportError(f"{name} is not part of what maestra alone installs")
+
+        sys.meta_path.insert(0, Refuse())
+        import maestra, maestra.core, maestra.ports
+        count = 0
+        for package in (maestra.core, maestra.ports):
+            for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+                importlib.import_module(module.name)
+                count += 1
+        print(count)
+    """
+
+    assert int(_python(code)) > 20
+
+
+def test_importing_the_library_loads_no_model_library() -> None:
+    code = """
+        import sys
+        import maestra
+        maestra.open_session
+        heavy = {"torch", "onnxruntime", "cv2", "faster_whisper", "madmom", "piper", "torchcrepe",
+                 "matplotlib", "mediapipe", "librosa"}
+        print(sorted(heavy & set(sys.modules)))
+    """
+    pytest.importorskip("numpy")
+
+    assert _python(code) == "[]"
+
+
+def test_nothing_lands_beside_maestra() -> None:
+    """``core`` or ``app`` at the top of site-packages would be everybody's."""
+    files = metadata.files("maestra") or []
+    top = {Path(str(file)).parts[0] for file in files}
+
+    assert not top & {*LAYERS, "tests", "docs", "src"}
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_maestra_and_nothing_else(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", "-w", tmp_path, ROOT],
+        check=True,
+        timeout=110,
+    )
+    import zipfile
+
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.partition("/")[0] for name in names}
+    sources = {
+        str(path.relative_to(ROOT))
+        for layer in LAYERS
+        for path in (ROOT / layer).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"maestra"}
+    assert {f"maestra/{source}" for source in sources} <= set(names)
+    assert "maestra/py.typed" in names
