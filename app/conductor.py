@@ -14,15 +14,6 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, Protocol
 
 from attrs import define, field
-from maestra.core.conversation.conversation import (
-    EVENT_NAMES,
-    Conversation,
-    ConversationSettings,
-    ConversationState,
-)
-from maestra.core.interruption import InterruptionPolicy, Verdict
-from maestra.core.performance.accumulator import PerformanceAccumulator, TakeEnded, TakeStarted
-from maestra.core.wake import WakeMatch, WakePhraseMatcher
 
 from maestra.core import log
 from maestra.core.conversation import events as conv
@@ -42,6 +33,12 @@ from maestra.core.conversation.commands import (
     StartPlayout,
     StartTimer,
 )
+from maestra.core.conversation.conversation import (
+    EVENT_NAMES,
+    Conversation,
+    ConversationSettings,
+    ConversationState,
+)
 from maestra.core.conversation.history import Turn
 from maestra.core.hearing import (
     FloorChanged,
@@ -52,8 +49,11 @@ from maestra.core.hearing import (
     Transcript,
     UtteranceEnded,
 )
+from maestra.core.interruption import InterruptionPolicy, Verdict
 from maestra.core.media_time import SESSION_START, MediaTime, from_samples, from_seconds, to_seconds
+from maestra.core.performance.accumulator import PerformanceAccumulator, TakeEnded, TakeStarted
 from maestra.core.performance.notes import Beat, MusicEvent, PerformedNote
+from maestra.core.wake import WakeMatch, WakePhraseMatcher
 from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
 
 from .config import Config
@@ -193,6 +193,7 @@ class Conductor:
 
     def heard(self, event: HearingEvent) -> None:
         """The hearing reports ``event``."""
+        self._log_takes(self.accumulator.advance(to_seconds(event.at)))
         match event:
             case FloorChanged():
                 self._floor_changed(event)
@@ -225,7 +226,7 @@ class Conductor:
                 self._stage.log(log.Beat(t=self._t, at=event.at, confidence=event.confidence))
             case _:
                 pass
-        self._log_takes(self.accumulator.add(event) or ())
+        self._log_takes(self.accumulator.add(event))
 
     def _log_takes(self, changes: Iterable[TakeStarted | TakeEnded]) -> None:
         for change in changes:
@@ -325,6 +326,8 @@ class Conductor:
     def _utterance_ended(self, event: UtteranceEnded) -> None:
         self._speech_since = None
         self._utterance_text = event.text
+        if event.text:
+            self.accumulator.speech_heard(to_seconds(event.start))
         match = self._matcher.match(event.text) if event.text else None
         if match is not None:
             self._stage.log(
@@ -579,7 +582,7 @@ class Conductor:
         """The session is over."""
         if self.conversation.state is not ConversationState.ENDED:
             self._drop_speculation()
-                self._handle(conv.SessionEnded(at=self.now))
+            self._handle(conv.SessionEnded(at=self.now))
 
     # --- the conversation -----------------------------------------------------
 

@@ -164,7 +164,7 @@ class Session:
         self._pace: Pace = pace
         self._log = event_log
         self._end_on_close = end_on_close
-        self._brains = composition.brains(config, persona)
+        self._brains = composition.brains(config)
         self._conductor = Conductor(config, self)
         self._workers: dict[str, Worker] = {}
         self._tasks: TaskGroup | None = None
@@ -295,13 +295,13 @@ class Session:
             )
             figures = tuple(summary.figures())
             before = ""
-            for name, build in self._brains:
+            for name, brain in self._brains:
                 if before:
                     self.log(
                         log.AdapterSwitched(t=self._t, port="brain", before=before, after=name)
                     )
                 try:
-                    if await self._write(reply, name, build(), request, figures, begun):
+                    if await self._write(reply, name, brain, request, figures, begun):
                         self._conductor.written(reply)
                         return
                     raise BrainError("said nothing that could be spoken")

@@ -1,0 +1,41 @@
+"""A still: the portrait, unmoved. What is shown when every face has failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from maestra.ports.errors import FaceError
+
+if TYPE_CHECKING:
+    from maestra.ports.audio import Picture
+    from maestra.ports.face import FrameRequest
+
+__all__ = ["Still"]
+
+
+class Still:
+    """``portrait`` at ``size`` by ``size`` pixels.
+
+    :raises FaceError: the portrait cannot be read.
+    """
+
+    def __init__(self, portrait: Path, *, size: int) -> None:
+        import cv2
+        import numpy as np
+
+        data = np.frombuffer(portrait.read_bytes(), np.uint8) if portrait.is_file() else None
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data is not None and len(data) else None
+        if picture is None:
+            raise FaceError(f"the portrait {portrait} cannot be read")
+        side = min(picture.shape[:2])
+        top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
+        square = picture[top : top + side, left : left + side]
+        self._picture = np.ascontiguousarray(
+            cv2.cvtColor(cv2.resize(square, (size, size)), cv2.COLOR_BGR2RGB), dtype=np.uint8
+        )
+        self.width = self.height = size
+
+    def render(self, request: FrameRequest) -> Picture:
+        """The same picture, whatever is asked."""
+        return self._picture

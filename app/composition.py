@@ -1,0 +1,261 @@
+"""The composition root: the one place where parts meet, and the only one that names an adapter.
+
+It builds what a configuration asks for, each part in the process where it runs. Heavy imports happen
+in the builders, so that the session's own process stays light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from maestra.core.endpointing import EndpointingPolicy, EndpointingSettings
+from maestra.core.persona import Persona
+from maestra.core.stream_url import BadStreamUrl, StreamUrl
+from maestra.ports.brain import Brain
+from maestra.ports.errors import ModelMissing, StreamRefused, VoiceError
+from maestra.ports.face import Face
+from maestra.ports.senses import (
+    FloorDetector,
+    MusicAnalyser,
+    SpeechRecogniser,
+    VoiceActivityDetector,
+)
+from maestra.ports.streams import Ingest, Publish
+from maestra.ports.voice import Voice
+
+from . import backends, models
+from .config import Config
+
+if TYPE_CHECKING:
+    from .hearing import Hearing
+
+__all__ = [
+    "brains",
+    "faces",
+    "floor",
+    "hearing",
+    "ingest",
+    "music",
+    "persona",
+    "publish",
+    "recogniser",
+    "stream_url",
+    "voice_activity",
+    "voices",
+]
+
+
+# --- what comes from outside --------------------------------------------------
+
+
+def stream_url(text: str) -> StreamUrl:
+    """The address ``text`` stands for.
+
+    :raises StreamRefused: it is not one that may be opened.
+    """
+    try:
+        return StreamUrl.parse(text)
+    except BadStreamUrl as error:
+        raise StreamRefused(str(error)) from None
+
+
+def persona(name: str) -> Persona:
+    """The persona called ``name``, or the one in the folder of that name.
+
+    :raises MaestraError: there is none.
+    """
+    from . import personas
+
+    return personas.load(name)
+
+
+# --- the senses ---------------------------------------------------------------
+
+
+def floor(config: Config) -> FloorDetector:
+    name = config.senses.floor
+    if name == "yamnet":
+        from maestra.adapters.senses.yamnet import YamnetFloor
+
+        return YamnetFloor(models.locate("yamnet"), vad_model=models.locate("silero"))
+    return _third_party("senses.floor", name, config.senses)
+
+
+def voice_activity(config: Config) -> VoiceActivityDetector:
+    name = config.senses.vad
+    if name == "silero":
+        from maestra.adapters.senses.silero import SileroVad
+
+        return SileroVad(models.locate("silero"))
+    return _third_party("senses.vad", name, config.senses)
+
+
+def recogniser(config: Config) -> SpeechRecogniser:
+    name = config.senses.asr
+    if name == "faster-whisper":
+        from maestra.adapters.senses.whisper import FasterWhisper
+
+        return FasterWhisper(
+            _whisper(config.senses.asr_model), phrases=config.conversation.wake_phrases
+        )
+    return _third_party("senses.asr", name, config.senses)
+
+
+def _whisper(name: str) -> Path:
+    """A registered model's folder, or a folder of the user's."""
+    registered = f"whisper-{name}"
+    if registered in models.registry():
+        return models.locate(registered)
+    folder = Path(name).expanduser()
+    if (folder / "model.bin").is_file():
+        return folder
+    raise ModelMissing(
+        f"senses.asr_model: {name!r} is neither a model that maestra doctor lists nor a folder with"
+        " a model.bin"
+    )
+
+
+def hearing(config: Config, *, fast: bool) -> Hearing:
+    """The whole ear, but for the music."""
+    from .hearing import Hearing
+
+    return Hearing(
+        floor=floor(config),
+        vad=voice_activity(config),
+        recogniser=recogniser(config),
+        endpointing=endpointing(config),
+        fast=fast,
+    )
+
+
+def endpointing(config: Config) -> EndpointingPolicy:
+    talk = config.conversation
+    return EndpointingPolicy(
+        EndpointingSettings(
+            complete=talk.silence_complete,
+            unfinished=talk.silence_open,
+            longest_utterance=talk.max_utterance,
+        )
+    )
+
+
+def music(config: Config) -> MusicAnalyser:
+    name = config.senses.music
+    if name == "crepe-madmom":
+        from maestra.adapters.senses.music import CrepeMadmomAnalyser
+
+        return CrepeMadmomAnalyser(a4_hz=config.senses.a4_hz)
+    return _third_party("senses.music", name, config.senses)
+
+
+# --- brain, voice, face -------------------------------------------------------
+
+
+def brains(config: Config) -> Sequence[tuple[str, Brain]]:
+    """The brains in their order of turn. One object each for the session: a brain may remember what
+    it said."""
+    names = dict.fromkeys((config.brain.backend, *config.brain.fallbacks))
+    return [(name, _brain(name, config)) for name in names]
+
+
+def _brain(name: str, config: Config) -> Brain:
+    if name == "coach":
+        from maestra.adapters.brain.coach import Coach
+
+        return Coach()
+    return _third_party("brain", name, config.brain)
+
+
+def voices(config: Config, who: Persona) -> Sequence[tuple[str, Callable[[], Voice]]]:
+    """The voices in their order of turn, each with what builds it."""
+    names = dict.fromkeys((config.voice.backend, *config.voice.fallbacks))
+    return [(name, partial(_voice, name, config, who)) for name in names]
+
+
+_PIPER_VOICES = {"en_US-joe-medium": "piper-joe"}
+
+
+def _voice(name: str, config: Config, who: Persona) -> Voice:
+    if name == "piper":
+        from maestra.adapters.voice.piper import Piper
+
+        spoken = who.voices.get("piper", "en_US-joe-medium")
+        model = (
+            models.locate_all(_PIPER_VOICES[spoken])[0]
+            if spoken in _PIPER_VOICES
+            else Path(spoken).expanduser()
+        )
+        if not model.is_file():
+            raise VoiceError(
+                f"the persona {who.id} wants the Piper voice {spoken}, which is not there"
+            )
+        return Piper(
+            model,
+            pace=who.manner.speech_rate,
+            pitch_hz=who.manner.pitch_hz,
+            formants=who.manner.formants,
+        )
+    return _third_party("voice", name, config.voice)
+
+
+def faces(config: Config, who: Persona) -> Sequence[tuple[str, Callable[[], Face]]]:
+    """The faces in their order of turn; at their end the portrait, still."""
+    names = dict.fromkeys((config.face.backend, *config.face.fallbacks))
+    return [
+        *((name, partial(_face, name, config, who)) for name in names),
+        ("still", partial(_still, config, who)),
+    ]
+
+
+def _face(name: str, config: Config, who: Persona) -> Face:
+    from . import personas
+
+    if name == "puppet":
+        from maestra.adapters.face.puppet import Puppet
+
+        return Puppet(
+            personas.portrait_path(who), personas.mesh_path(who), manner=who.manner, seed=1
+        )
+    return _third_party("face", name, config.face)
+
+
+def _still(config: Config, who: Persona) -> Face:
+    from maestra.adapters.face.still import Still
+
+    from . import personas
+
+    return Still(personas.portrait_path(who), size=config.face.size)
+
+
+# --- streams ------------------------------------------------------------------
+
+
+def ingest(config: Config, url: StreamUrl) -> Ingest:
+    """One connection to an input."""
+    from maestra.adapters.streams.ingest import PyavIngest
+
+    return PyavIngest(url)
+
+
+def publish(config: Config, url: StreamUrl) -> Publish:
+    """One connection to an output."""
+    from maestra.adapters.streams.publish import Encoding, PyavPublish
+
+    return PyavPublish(
+        url,
+        width=config.face.size,
+        height=config.face.size,
+        encoding=Encoding(
+            video_bitrate=config.stream.video_bitrate,
+            audio_bitrate=config.stream.audio_bitrate,
+            keyframe_interval=config.stream.keyframe_interval,
+        ),
+    )
+
+
+def _third_party(port: str, name: str, section: Any) -> Any:
+    """What another distribution registered; what it builds is trusted to keep its port's promise."""
+    return backends.load_third_party(port, name)(section)

@@ -1,0 +1,376 @@
+"""The conductor, told a lesson as a script: who says what when, and what must come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+import pytest
+from attrs import define, field
+
+from maestra.app.conductor import Conductor, ReplyInMaking
+from maestra.app.config import Config
+from maestra.app.messages import (
+    APOLOGY,
+    Cancel,
+    Flush,
+    Pause,
+    PlayedOut,
+    Resume,
+    Say,
+    Silent,
+    Start,
+    Started,
+)
+from maestra.core import log
+from maestra.core.conversation.commands import QuestionKind
+from maestra.core.conversation.conversation import ConversationState
+from maestra.core.hearing import (
+    FloorChanged,
+    FloorLabel,
+    SpeechStarted,
+    SpeechStopped,
+    Transcript,
+    UtteranceEnded,
+)
+from maestra.core.media_time import MediaTime, from_seconds
+from maestra.core.performance.notes import PerformedNote
+
+_Record = TypeVar("_Record", bound=log.Record)
+
+ANSWER = ["Lovely tone.", "Count the rests.", "Try it slowly."]
+
+
+@define
+class Lesson:
+    """The stage and the script in one: every method is something that happens at ``at`` seconds."""
+
+    records: list[log.Record] = field(factory=list)
+    speaker: list[object] = field(factory=list)
+    playout: list[object] = field(factory=list)
+    making: list[ReplyInMaking] = field(factory=list)
+    unmade: list[int] = field(factory=list)
+    closed: bool = False
+    utterances: int = 0
+    conductor: Conductor = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.conductor = Conductor(Config(), self)
+
+    # the stage
+
+    def log(self, record: log.Record) -> None:
+        self.records.append(record)
+
+    def to_speaker(self, message: object) -> None:
+        self.speaker.append(message)
+
+    def to_playout(self, message: object) -> None:
+        self.playout.append(message)
+
+    def make(self, reply: ReplyInMaking) -> None:
+        self.making.append(reply)
+
+    def unmake(self, reply: ReplyInMaking) -> None:
+        self.unmade.append(reply.number)
+
+    def reset_done(self, turns: int, performance: bool) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+    # the script
+
+    @property
+    def state(self) -> ConversationState:
+        return self.conductor.conversation.state
+
+    def of(self, kind: type[_Record]) -> list[_Record]:
+        return [record for record in self.records if isinstance(record, kind)]
+
+    def time(self, at: float) -> MediaTime:
+        """Let time pass to ``at``, ticking whenever the conductor asks for it."""
+        until = from_seconds(at)
+        while (deadline := self.conductor.deadline) is not None and deadline < until:
+            self.conductor.now = max(self.conductor.now, deadline)
+            self.conductor.tick()
+        self.conductor.now = until
+        self.conductor.tick()
+        return until
+
+    def speech(self, at: float) -> None:
+        now = self.time(at)
+        self.utterances += 1
+        self.conductor.heard(SpeechStarted(at=now, since=from_seconds(at - 0.1)))
+
+    def interim(self, at: float, text: str) -> None:
+        now = self.time(at)
+        self.conductor.heard(
+            Transcript(
+                at=now, utterance=self.utterances, text=text, start=now, end=now, final=False
+            )
+        )
+
+    def utterance(self, at: float, text: str, *, end: float | None = None) -> None:
+        now = self.time(at)
+        ended = from_seconds(at - 0.4 if end is None else end)
+        conductor = self.conductor
+        conductor.heard(SpeechStopped(at=now, since=ended))
+        for event in (
+            Transcript(
+                at=now, utterance=self.utterances, text=text, start=ended, end=ended, final=True
+            ),
+            UtteranceEnded(at=now, utterance=self.utterances, text=text, start=ended, end=ended),
+        ):
+            conductor.heard(event)
+
+    def says(self, begin: float, end: float, text: str) -> None:
+        self.speech(begin)
+        self.utterance(end, text)
+
+    def floor(self, at: float, label: FloorLabel) -> None:
+        now = self.time(at)
+        self.conductor.heard(FloorChanged(at=now, label=label, since=from_seconds(at - 0.2)))
+
+    def write(self, clauses: list[str] = ANSWER) -> ReplyInMaking:
+        """The brain writes, and the voice speaks, the newest reply."""
+        reply = self.making[-1]
+        for clause in clauses:
+            self.conductor.clause(reply, clause)
+        self.conductor.written(reply)
+        self.conductor.primed(reply.number, 0.1)
+        return reply
+
+    def start(self, at: float) -> ReplyInMaking:
+        self.time(at)
+        reply = self.conductor.reply
+        assert reply is not None
+        self.conductor.started(Started(epoch=reply.number, slot=round(at * 25)))
+        return reply
+
+    def silent(self, at: float, heard: str) -> None:
+        self.time(at)
+        reply = self.conductor.reply
+        assert reply is not None
+        self.conductor.silent(Silent(epoch=reply.number, slot=round(at * 25), heard_to=len(heard)))
+
+    def played_out(self, at: float) -> None:
+        self.time(at)
+        reply = self.conductor.reply
+        assert reply is not None
+        self.conductor.played_out(PlayedOut(epoch=reply.number, slot=round(at * 25)))
+
+    def answering(self) -> ReplyInMaking:
+        """Up to the middle of an answer."""
+        self.says(1.0, 2.0, "Teacher, comment.")
+        self.write()
+        return self.start(2.5)
+
+
+@pytest.fixture
+def lesson() -> Iterator[Lesson]:
+    yield Lesson()
+
+
+def test_a_wake_phrase_is_answered_and_a_follow_up_needs_none(lesson: Lesson) -> None:
+    lesson.answering()
+    assert ConversationState.SPEAKING is lesson.state
+    lesson.played_out(8.0)
+    assert ConversationState.ACTIVE_LISTENING is lesson.state
+
+    lesson.says(10.0, 11.0, "How do I fix that?")
+    assert ConversationState.RESPONDING is lesson.state
+    reply = lesson.write(["Play it slowly."])
+    assert QuestionKind.FOLLOW_UP is reply.kind
+    assert " ".join(ANSWER) == reply.history[-1].heard
+    lesson.start(11.5)
+    lesson.played_out(14.0)
+
+    lesson.time(23.9)
+    assert ConversationState.ACTIVE_LISTENING is lesson.state
+    lesson.time(24.1)
+    assert ConversationState.PASSIVE_LISTENING is lesson.state
+    assert ["finished", "finished"] == [r.cause for r in lesson.of(log.ReplyStopped)]
+
+
+def test_talk_without_a_wake_phrase_is_not_answered(lesson: Lesson) -> None:
+    lesson.says(1.0, 3.0, "Shall we take it from the top?")
+
+    assert ConversationState.PASSIVE_LISTENING is lesson.state
+    assert not lesson.making
+
+
+def test_the_answer_is_prepared_while_the_question_is_still_being_asked(lesson: Lesson) -> None:
+    lesson.speech(1.0)
+    lesson.interim(1.8, "Teacher, comment")
+    (prepared,) = lesson.making
+    lesson.write()
+    assert ConversationState.PASSIVE_LISTENING is lesson.state
+    assert not lesson.of(log.ReplyText), "what nobody asked for is not logged"
+
+    lesson.utterance(2.2, "Teacher, comment.")
+    assert ConversationState.SPEAKING is lesson.state
+    assert lesson.conductor.reply is prepared
+    assert Start(epoch=prepared.number) in lesson.speaker
+    assert ANSWER == [record.text for record in lesson.of(log.ReplyText)]
+
+
+def test_an_answer_prepared_for_other_words_is_dropped(lesson: Lesson) -> None:
+    lesson.speech(1.0)
+    lesson.interim(1.8, "Teacher, comment")
+    lesson.utterance(3.0, "Teacher, comment on my tempo.")
+
+    first, second = lesson.making
+    assert [first.number] == lesson.unmade
+    assert "on my tempo." == second.question
+
+
+def test_a_wake_phrase_that_was_misheard_is_forgotten(lesson: Lesson) -> None:
+    lesson.speech(1.0)
+    lesson.interim(1.8, "Teacher, comment")
+    lesson.utterance(2.6, "Each of them went home.")
+
+    assert ConversationState.PASSIVE_LISTENING is lesson.state
+    assert [lesson.making[0].number] == lesson.unmade
+    assert not lesson.of(log.Wake)
+
+
+def test_a_ready_answer_waits_while_somebody_talks(lesson: Lesson) -> None:
+    lesson.says(1.0, 2.0, "Teacher, comment.")
+    lesson.speech(2.2)
+    lesson.write()
+    assert ConversationState.RESPONDING is lesson.state
+
+    lesson.utterance(3.0, "")
+    assert ConversationState.SPEAKING is lesson.state
+
+
+def test_more_words_while_thinking_join_the_question(lesson: Lesson) -> None:
+    lesson.says(1.0, 2.0, "Teacher, comment.")
+    lesson.says(2.1, 3.0, "On my rhythm, please.")
+
+    first, second = lesson.making
+    assert first.number in lesson.unmade
+    assert "On my rhythm, please." == second.question
+
+
+def test_speech_silences_at_once_and_the_heard_part_is_kept(lesson: Lesson) -> None:
+    reply = lesson.answering()
+    lesson.speech(4.0)
+    assert Pause(epoch=reply.number) == lesson.playout[-1], "silent before it is known what it is"
+    lesson.silent(4.05, "Lovely tone. Count th")
+    lesson.interim(4.6, "Wait, stop.")
+
+    assert ConversationState.ACTIVE_LISTENING is lesson.state
+    assert isinstance(lesson.playout[-1], Flush)
+    (stopped,) = lesson.of(log.ReplyStopped)
+    assert ("speech", "Lovely tone. Count") == (stopped.cause, stopped.heard_text)
+    assert "Lovely tone. Count" == lesson.conductor.conversation.history.turns[-1].heard
+
+
+def test_a_cough_is_passed_over(lesson: Lesson) -> None:
+    reply = lesson.answering()
+    lesson.speech(4.0)
+    lesson.silent(4.05, "Lovely tone.")
+    lesson.utterance(4.5, "")
+
+    assert ConversationState.SPEAKING is lesson.state
+    assert Resume(epoch=reply.number) == lesson.playout[-1]
+    assert not lesson.of(log.ReplyStopped)
+    lesson.played_out(9.0)
+    assert " ".join(ANSWER) == lesson.of(log.ReplyStopped)[0].heard_text
+
+
+def test_music_silences_and_ends_the_turn(lesson: Lesson) -> None:
+    lesson.answering()
+    lesson.floor(4.0, FloorLabel.PLAYING)
+    assert isinstance(lesson.playout[-1], Pause)
+    lesson.silent(4.05, "Lovely tone.")
+
+    assert ConversationState.PASSIVE_LISTENING is lesson.state
+    (stopped,) = lesson.of(log.ReplyStopped)
+    assert ("music", "Lovely tone.") == (stopped.cause, stopped.heard_text)
+    assert pytest.approx(4.05, abs=0.05) == stopped.silence_at
+
+
+def test_an_interruption_is_carried_out_though_the_playout_is_mute(lesson: Lesson) -> None:
+    lesson.answering()
+    lesson.floor(4.0, FloorLabel.PLAYING)
+    lesson.time(4.4)
+
+    assert ConversationState.PASSIVE_LISTENING is lesson.state
+    assert "" == lesson.of(log.ReplyStopped)[0].heard_text
+
+
+def test_music_while_thinking_cancels(lesson: Lesson) -> None:
+    lesson.says(1.0, 2.0, "Teacher, comment.")
+    lesson.floor(2.2, FloorLabel.PLAYING)
+
+    assert ConversationState.PASSIVE_LISTENING is lesson.state
+    assert [lesson.making[0].number] == lesson.unmade
+    lesson.write()
+    assert ConversationState.PASSIVE_LISTENING is lesson.state
+
+
+def test_a_lost_answer_is_apologised_for(lesson: Lesson) -> None:
+    lesson.says(1.0, 2.0, "Teacher, comment.")
+    lesson.conductor.lost(lesson.making[0].number)
+
+    assert ConversationState.ACTIVE_LISTENING is lesson.state
+    said = [message for message in lesson.speaker if isinstance(message, Say)]
+    assert APOLOGY == said[-1].clause
+    assert isinstance(lesson.speaker[-1], Start)
+    lesson.start(2.2)
+    lesson.speech(2.6)
+    assert isinstance(lesson.playout[-1], Flush), "an apology gives way, too"
+
+
+def test_old_reports_change_nothing(lesson: Lesson) -> None:
+    old = lesson.answering()
+    lesson.speech(4.0)
+    lesson.silent(4.05, "Lovely")
+    lesson.interim(4.6, "Wait, stop.")
+    before = lesson.state
+    lesson.conductor.primed(old.number, 0.1)
+    lesson.conductor.lost(old.number)
+    lesson.conductor.played_out(PlayedOut(epoch=old.number, slot=200))
+
+    assert before is lesson.state
+    assert 1 == len(lesson.of(log.ReplyStopped))
+
+
+def test_the_performance_outlives_the_conversation(lesson: Lesson) -> None:
+    lesson.floor(1.0, FloorLabel.PLAYING)
+    for number in range(8):
+        lesson.time(1.5 + number * 0.5)
+        lesson.conductor.music(
+            PerformedNote(onset=1.0 + number * 0.5, duration=0.4, midi=60 + number)
+        )
+    lesson.floor(6.0, FloorLabel.SILENCE)
+    lesson.says(7.0, 8.0, "Teacher, comment.")
+    lesson.write()
+    lesson.start(8.5)
+    lesson.played_out(12.0)
+    lesson.time(25.0)
+    assert 8 == lesson.conductor.accumulator.note_count
+
+    lesson.conductor.reset(performance=True)
+    assert 0 == lesson.conductor.accumulator.note_count
+
+
+def test_cancelled_replies_are_cancelled_in_the_speaker_too(lesson: Lesson) -> None:
+    reply = lesson.answering()
+    lesson.floor(4.0, FloorLabel.PLAYING)
+    lesson.silent(4.05, "Lovely tone.")
+
+    assert Cancel(epoch=reply.number) in lesson.speaker
+
+
+def test_the_end_closes(lesson: Lesson) -> None:
+    lesson.answering()
+    lesson.conductor.end()
+
+    assert lesson.closed
+    assert ConversationState.ENDED is lesson.state
+    assert "reset" == lesson.of(log.ReplyStopped)[0].cause
