@@ -1,7 +1,7 @@
 """The composition root: the one place where parts meet, and the only one that names an adapter.
 
-It builds what a configuration asks for, each part in the process where it runs. Heavy imports happen
-in the builders, so that the session's own process stays light.
+It builds what a configuration asks for, each part in the process where it runs. Heavy imports
+happen in the builders, so that the session's own process stays light.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from maestra.core.endpointing import EndpointingPolicy, EndpointingSettings
 from maestra.core.persona import Persona
 from maestra.core.stream_url import BadStreamUrl, StreamUrl
+from maestra.core.wake import WakePhraseMatcher
 from maestra.ports.brain import Brain
 from maestra.ports.errors import ModelMissing, StreamRefused, VoiceError
 from maestra.ports.face import Face
@@ -31,6 +32,7 @@ from .config import Config
 
 if TYPE_CHECKING:
     from .hearing import Hearing
+    from .workers.ingest import IngestSettings
 
 __all__ = [
     "brains",
@@ -138,7 +140,8 @@ def endpointing(config: Config) -> EndpointingPolicy:
             complete=talk.silence_complete,
             unfinished=talk.silence_open,
             longest_utterance=talk.max_utterance,
-        )
+        ),
+        wake=WakePhraseMatcher(talk.wake_phrases, talk.strictness),
     )
 
 
@@ -233,11 +236,11 @@ def _still(config: Config, who: Persona) -> Face:
 # --- streams ------------------------------------------------------------------
 
 
-def ingest(config: Config, url: StreamUrl) -> Ingest:
+def ingest(settings: IngestSettings) -> Ingest:
     """One connection to an input."""
     from maestra.adapters.streams.ingest import PyavIngest
 
-    return PyavIngest(url)
+    return PyavIngest(settings.url)
 
 
 def publish(config: Config, url: StreamUrl) -> Publish:
@@ -257,5 +260,5 @@ def publish(config: Config, url: StreamUrl) -> Publish:
 
 
 def _third_party(port: str, name: str, section: Any) -> Any:
-    """What another distribution registered; what it builds is trusted to keep its port's promise."""
+    """What another distribution registered; it is trusted to keep its port's promise."""
     return backends.load_third_party(port, name)(section)

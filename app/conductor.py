@@ -292,7 +292,7 @@ class Conductor:
             )
         )
         if self.conversation.state is ConversationState.SPEAKING:
-            self._judge(ended=False)
+            self._judge()
         elif self._speculate and not event.final:
             self._prepare(event.text)
 
@@ -345,7 +345,7 @@ class Conductor:
             # Speech that began before the answer did, and ends within it.
             self._suspect("speech")
         if self.conversation.state is ConversationState.SPEAKING:
-            self._judge(ended=True, text=event.text)
+            self._follow(self._judged(event))
             if self.conversation.state is ConversationState.SPEAKING:
                 if self._interrupted_by == "speech" and self._barge_confirmed:
                     self._after_barge = event
@@ -373,7 +373,7 @@ class Conductor:
                 about=event,
             )
         elif state is ConversationState.RESPONDING:
-            if event.text and not self._interruption.is_backchannel(event.text):
+            if self._judged(event) is Verdict.BARGE_IN:
                 assert self.reply is not None
                 joined = f"{self.reply.question} {event.text}".strip()
                 self._handle(
@@ -399,15 +399,21 @@ class Conductor:
             self._handle(conv.InterruptionSuspected(at=self.now))
         self._decide()
 
-    def _judge(self, *, ended: bool, text: str | None = None) -> None:
+    def _judged(self, event: UtteranceEnded) -> Verdict:
+        duration = to_seconds(MediaTime(event.end - event.start))
+        return self._interruption.judge(event.text, duration, True)
+
+    def _judge(self) -> None:
+        """Is what is being said an interruption, so far?"""
         if self._interrupted_by != "speech":
             return
         since = self._speech_since if self._speech_since is not None else self._interrupted_at
-        verdict = self._interruption.judge(
-            self._utterance_text if text is None else text,
-            to_seconds(MediaTime(self.now - since)),
-            ended,
-        )
+        duration = to_seconds(MediaTime(self.now - since))
+        self._follow(self._interruption.judge(self._utterance_text, duration, False))
+
+    def _follow(self, verdict: Verdict) -> None:
+        if self._interrupted_by != "speech":
+            return
         if verdict is Verdict.BARGE_IN:
             self._barge_confirmed = True
             self._decide()
@@ -565,7 +571,7 @@ class Conductor:
             self._stage.log(log.Timer(t=self._t, timer=timer.timer, action="expired"))
             self._handle(conv.WindowExpired(at=self.now, timer=timer.timer))
         if self._interrupted_by == "speech" and not self._barge_confirmed:
-            self._judge(ended=False)
+            self._judge()
         if self._interrupted_by is not None:
             self._decide()
         self._release()

@@ -347,7 +347,7 @@ class ConversationConfig(Section):
         ),
     )
     silence_complete: float = field(
-        default=0.35,
+        default=0.2,
         validator=_check,
         metadata=_about(
             "Silence that ends a turn whose words are complete.",
@@ -358,7 +358,7 @@ class ConversationConfig(Section):
         ),
     )
     silence_open: float = field(
-        default=0.8,
+        default=0.9,
         validator=_check,
         metadata=_about(
             "Silence that ends a turn whose words could go on.",
