@@ -83,7 +83,8 @@ def floor(config: Config) -> FloorDetector:
         from maestra.adapters.senses.yamnet import YamnetFloor
 
         return YamnetFloor(models.locate("yamnet"), vad_model=models.locate("silero"))
-    return _third_party("senses.floor", name, config.senses)
+    built: FloorDetector = _third_party("senses.floor", name, config.senses)
+    return built
 
 
 def voice_activity(config: Config) -> VoiceActivityDetector:
@@ -92,7 +93,8 @@ def voice_activity(config: Config) -> VoiceActivityDetector:
         from maestra.adapters.senses.silero import SileroVad
 
         return SileroVad(models.locate("silero"))
-    return _third_party("senses.vad", name, config.senses)
+    built: VoiceActivityDetector = _third_party("senses.vad", name, config.senses)
+    return built
 
 
 def recogniser(config: Config) -> SpeechRecogniser:
@@ -103,7 +105,8 @@ def recogniser(config: Config) -> SpeechRecogniser:
         return FasterWhisper(
             _whisper(config.senses.asr_model), phrases=config.conversation.wake_phrases
         )
-    return _third_party("senses.asr", name, config.senses)
+    built: SpeechRecogniser = _third_party("senses.asr", name, config.senses)
+    return built
 
 
 def _whisper(name: str) -> Path:
@@ -151,7 +154,8 @@ def music(config: Config) -> MusicAnalyser:
         from maestra.adapters.senses.music import CrepeMadmomAnalyser
 
         return CrepeMadmomAnalyser(a4_hz=config.senses.a4_hz)
-    return _third_party("senses.music", name, config.senses)
+    built: MusicAnalyser = _third_party("senses.music", name, config.senses)
+    return built
 
 
 # --- brain, voice, face -------------------------------------------------------
@@ -169,7 +173,8 @@ def _brain(name: str, config: Config) -> Brain:
         from maestra.adapters.brain.coach import Coach
 
         return Coach()
-    return _third_party("brain", name, config.brain)
+    built: Brain = _third_party("brain", name, config.brain)
+    return built
 
 
 def voices(config: Config, who: Persona) -> Sequence[tuple[str, Callable[[], Voice]]]:
@@ -201,7 +206,8 @@ def _voice(name: str, config: Config, who: Persona) -> Voice:
             pitch_hz=who.manner.pitch_hz,
             formants=who.manner.formants,
         )
-    return _third_party("voice", name, config.voice)
+    built: Voice = _third_party("voice", name, config.voice)
+    return built
 
 
 def faces(config: Config, who: Persona) -> Sequence[tuple[str, Callable[[], Face]]]:
@@ -222,7 +228,8 @@ def _face(name: str, config: Config, who: Persona) -> Face:
         return Puppet(
             personas.portrait_path(who), personas.mesh_path(who), manner=who.manner, seed=1
         )
-    return _third_party("face", name, config.face)
+    built: Face = _third_party("face", name, config.face)
+    return built
 
 
 def _still(config: Config, who: Persona) -> Face:
@@ -252,8 +259,8 @@ def publish(config: Config, url: StreamUrl) -> Publish:
         width=config.face.size,
         height=config.face.size,
         encoding=Encoding(
-            video_bitrate=config.stream.video_bitrate,
-            audio_bitrate=config.stream.audio_bitrate,
+            video_bit_rate=config.stream.video_bitrate,
+            audio_bit_rate=config.stream.audio_bitrate,
             keyframe_interval=config.stream.keyframe_interval,
         ),
     )

@@ -65,6 +65,11 @@ from .messages import (
     Switched,
 )
 from .workers import Worker, pipe
+from .workers.hearing import HearingSettings
+from .workers.ingest import IngestSettings
+from .workers.music import MusicSettings
+from .workers.playout import PlayoutSettings
+from .workers.speaker import SpeakerSettings
 
 __all__ = ["Pace", "ResetReport", "Session", "SessionFailed", "Status", "open_session"]
 
@@ -207,7 +212,7 @@ class Session:
             reply=reply.text if reply is not None else "",
             epoch=conductor.conversation.epoch,
             takes=len(summary.takes),
-            notes=sum(take.notes for take in summary.takes),
+            notes=conductor.accumulator.note_count,
             fps=self._fps,
             running=not self._done.is_set(),
         )
@@ -377,7 +382,7 @@ class Session:
                 epoch=reply.number,
                 duration=duration,
                 takes=len(summary.takes),
-                notes=sum(take.notes for take in summary.takes),
+                notes=int(summary.note_count.value) if summary.note_count else 0,
                 observations=tuple(
                     log.Remark(
                         kind=one.kind.value,
@@ -403,15 +408,21 @@ class Session:
         """Start the workers and wait until they are ready."""
         to_playout, to_speaker = pipe()
         pictures = self._publish_url is not None
-        start = {
-            "hearing": composition.hearing_settings(self.config, fast=self._fast),
-            "music": composition.music_settings(self.config),
-            "speaker": composition.speaker_settings(self.config, self._persona, pictures=pictures),
-            "playout": composition.playout_settings(
-                self.config, self._publish_url, fast=self._fast, pictures=pictures
+        stream = self.config.stream
+        start: dict[str, object] = {
+            "hearing": HearingSettings(config=self.config, fast=self._fast),
+            "music": MusicSettings(config=self.config),
+            "speaker": SpeakerSettings(
+                config=self.config, persona=self._persona, pictures=pictures
             ),
-            "ingest": composition.ingest_settings(
-                self.config, self._ingest_url, fast=self._fast, end_on_close=self._end_on_close
+            "playout": PlayoutSettings(config=self.config, url=self._publish_url, fast=self._fast),
+            "ingest": IngestSettings(
+                url=self._ingest_url,
+                fast=self._fast,
+                end_on_close=self._end_on_close,
+                bridge_after=stream.bridge_after,
+                reconnect_min=stream.reconnect_min,
+                reconnect_max=stream.reconnect_max,
             ),
         }
         pipes = {"speaker": (to_playout,), "playout": (to_speaker,)}
@@ -420,7 +431,7 @@ class Session:
             self._workers[name] = await anyio.to_thread.run_sync(worker.__enter__)
             stack.callback(worker.join)
         # They load side by side, and are told to leave side by side.
-        stack.callback(lambda: [worker.stop() for worker in self._workers.values()])
+        stack.callback(self._stop_workers)
         details: dict[str, str] = {}
 
         async def await_hello(name: str) -> None:
@@ -471,6 +482,10 @@ class Session:
         )
         for name in ("playout", "ingest"):
             self._workers[name].send(Begin(anchor=self._anchor))
+
+    def _stop_workers(self) -> None:
+        for worker in self._workers.values():
+            worker.stop()
 
     async def _run(self) -> None:
         """Carry messages until the session is done."""
