@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 
-from maestra.ports.errors import MaestraError, ModelMissing, StreamError
+from maestra.ports.errors import MaestraError, ModelMissing
 
 from ..backends import NoSuchBackend
 from ..config import ConfigError
@@ -55,13 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def exit_code(error: MaestraError) -> int:
     """Which exit code ``error`` means."""
+    from ..session import SessionFailed
+
     match error:
-        case ConfigError() | NoSuchBackend():
+        case ConfigError() | NoSuchBackend() | commands.UsageError():
             return 2
-        case ModelMissing():
+        case ModelMissing() | SessionFailed(missing_model=True):
             return 4
-        case StreamError():
-            return 3
         case _:
             return 3
 

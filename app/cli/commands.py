@@ -6,15 +6,34 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import anyio
+
+from maestra.core.stream_url import BadStreamUrl, StreamUrl
+from maestra.ports.errors import MaestraError
 
 from ..config import Effective, load
 
 if TYPE_CHECKING:
     from ..doctor import Report
 
-__all__ = ["analyse", "config", "demo", "doctor", "lesson", "personas"]
+__all__ = [
+    "UsageError",
+    "analyse",
+    "config",
+    "demo",
+    "doctor",
+    "lesson",
+    "personas",
+    "toml_value",
+]
+
+
+class UsageError(MaestraError):
+    """The command line makes no sense."""
 
 
 def _effective(parsed: argparse.Namespace) -> Effective:
@@ -24,17 +43,44 @@ def _effective(parsed: argparse.Namespace) -> Effective:
 def lesson(parsed: argparse.Namespace) -> int:
     """``maestra lesson``."""
     effective = _effective(parsed)
-    from .lesson import hold
+    ingest = _address(parsed.input)
+    _check_output(parsed.publish, parsed.events)
+    if parsed.pace == "fast" and not ingest.is_file:
+        raise UsageError("--pace fast wants a file to listen to: a stream cannot be hurried")
+    from .lesson import sit_in
 
-    hold(
-        effective.config,
-        ingest=parsed.input,
-        publish=parsed.publish,
-        persona=parsed.persona,
-        pace=parsed.pace,
-        events_path=parsed.events,
+    anyio.run(
+        partial(
+            sit_in,
+            effective.config,
+            ingest=parsed.input,
+            publish=parsed.publish,
+            persona=parsed.persona,
+            pace=parsed.pace,
+            events=parsed.events,
+        )
     )
     return 0
+
+
+def _address(text: str) -> StreamUrl:
+    try:
+        return StreamUrl.parse(text)
+    except BadStreamUrl as error:
+        raise UsageError(str(error)) from None
+
+
+def _check_output(publish: str | None, events: Path | None) -> None:
+    """Refuse what would only fail once the lesson is under way."""
+    if publish is None:
+        return
+    address = _address(publish)
+    try:
+        address.output_format()
+    except BadStreamUrl as error:
+        raise UsageError(str(error)) from None
+    if events is not None and address.is_file and events.resolve() == Path(publish).resolve():
+        raise UsageError("--events and --publish name the same file")
 
 
 def demo(parsed: argparse.Namespace) -> int:

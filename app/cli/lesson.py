@@ -4,49 +4,51 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import Literal
 
 import anyio
 
 from ..config import Config
-from ..session import open_session
+from ..session import Pace, open_session
 from .progress import show
 
-__all__ = ["hold"]
+__all__ = ["sit_in"]
 
 
-def hold(
+async def sit_in(
     config: Config,
     *,
     ingest: str,
     publish: str | None,
-    persona: str | None,
-    pace: Literal["realtime", "fast"],
-    events_path: Path | None,
-) -> None:
-    """Hold a lesson until its input ends or a signal ends it.
+    persona: str | None = None,
+    pace: Pace = "realtime",
+    events: Path | None = None,
+    end_on_close: bool = False,
+    ready: anyio.Event | None = None,
+) -> bool:
+    """Hold a lesson until its input ends or a signal ends it; false if it was a signal.
 
+    :param ready: is set once everything is loaded and the input is being listened to.
     :raises MaestraError: it could not begin, or could not go on.
     """
-
-    async def run() -> None:
-        # The viewer outlives the session: it ends by itself, with the session's last record.
-        async with anyio.create_task_group() as viewer, anyio.create_task_group() as watch:
-            with anyio.CancelScope() as lesson:
-                watch.start_soon(_stop_on_signal, lesson)
-                async with open_session(
-                    config,
-                    ingest=ingest,
-                    publish=publish,
-                    persona=persona,
-                    pace=pace,
-                    events_path=events_path,
-                ) as session:
-                    viewer.start_soon(show, session.events())
-                    await session.wait()
-            watch.cancel_scope.cancel()
-
-    anyio.run(run)
+    # The viewer outlives the session: it ends by itself, with the session's last record.
+    async with anyio.create_task_group() as viewer, anyio.create_task_group() as watch:
+        with anyio.CancelScope() as lesson:
+            watch.start_soon(_stop_on_signal, lesson)
+            async with open_session(
+                config,
+                ingest=ingest,
+                publish=publish,
+                persona=persona,
+                pace=pace,
+                events_path=events,
+                end_on_close=end_on_close,
+            ) as session:
+                viewer.start_soon(show, session.events())
+                if ready is not None:
+                    ready.set()
+                await session.wait()
+        watch.cancel_scope.cancel()
+    return not lesson.cancel_called
 
 
 async def _stop_on_signal(lesson: anyio.CancelScope) -> None:

@@ -24,7 +24,7 @@ class Progress:
     """What is known of the lesson so far, as far as it is shown."""
 
     t: float = 0.0
-    state: str = "starting"
+    state: str = "passive_listening"
     floor: str = "silence"
     transcript: str = ""
     transcript_final: bool = True
@@ -42,8 +42,6 @@ class Progress:
         """Learn from ``record``."""
         self.t = max(self.t, record.t)
         match record:
-            case log.SessionStarted():
-                self.state = "passive_listening"
             case log.State(after=after):
                 self.state = after
             case log.Floor(label=label):

@@ -1,0 +1,152 @@
+"""The command, from the outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from maestra.app import models
+from maestra.app.cli import exit_code, main
+from maestra.app.config import ConfigError
+from maestra.app.dependencies import installed_version
+from maestra.ports.errors import ModelMissing, StreamRefused
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("MAESTRA_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "maestra: the following arguments are required: COMMAND"),
+        (["lesso", "x"], "invalid choice: 'lesso'"),
+        (["lesson"], "maestra lesson: the following arguments are required: INPUT"),
+        (["lesson", "x", "--pace", "slow"], "maestra lesson: argument --pace: invalid choice"),
+    ],
+)
+def test_bad_usage_is_one_sentence(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+
+    told = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert told.count("\n") == 1
+    assert sentence in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["config", "--set", "brain.timout=3"], 2, "did you mean brain.timeout?"),
+        (["config", "--config", "absent.toml"], 2, "absent.toml cannot be read"),
+        (["lesson", "concat:a|b"], 2, "cannot begin with concat:"),
+        (["lesson", "x.wav", "--publish", "x.pdf"], 2, "x.pdf"),
+        (["lesson", "rtmp://h/a", "--pace", "fast"], 2, "a stream cannot be hurried"),
+        (
+            ["lesson", "x.wav", "--publish", "y.mp4", "--events", "y.mp4"],
+            2,
+            "--events and --publish name the same file",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_loaded(
+    arguments: list[str],
+    code: int,
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert main(arguments) == code
+
+    told = capsys.readouterr().err
+    assert told.startswith("maestra: ")
+    assert told.count("\n") == 1
+    assert sentence in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_exit_codes() -> None:
+    assert exit_code(ConfigError("x")) == 2
+    assert exit_code(StreamRefused("x")) == 3
+    assert exit_code(ModelMissing("x")) == 4
+
+
+def test_the_printed_configuration_can_be_read_back(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["config", "--set", 'conversation.wake_phrases=["a, b", "c"]']) == 0
+    printed = capsys.readouterr().out
+    assert 'wake_phrases = ["a, b", "c"]' in printed
+    path = tmp_path / "maestra.toml"
+    path.write_text(printed, encoding="utf-8")
+
+    assert main(["config", "--config", str(path), "--json"]) == 0
+
+    values = json.loads(capsys.readouterr().out)
+    assert values["conversation.wake_phrases"]["value"] == ["a, b", "c"]
+    assert values["conversation.wake_phrases"]["origin"].startswith(f"{path}:")
+
+
+def test_the_doctor_tells_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+
+    assert main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    assert main(["doctor", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+
+    assert "All is well." in text
+    assert "non-commercial" in text
+    assert report["well"] is True
+    assert {model["name"] for model in report["models"]} == set(models.registry())
+    assert all(model["state"] == "ok" for model in report["models"])
+
+
+def test_the_doctor_says_how_to_mend_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(name: str) -> tuple[Path, ...]:
+        raise ModelMissing(name)
+
+    monkeypatch.setattr(models, "find", find)
+    monkeypatch.setattr(
+        "maestra.app.doctor.installed_version",
+        lambda name: None if name == "piper-tts" else installed_version(name),
+    )
+
+    assert main(["doctor"]) == 4
+
+    text = capsys.readouterr().out
+    assert "Wrong: voice: piper needs piper-tts." in text
+    assert "To mend it: pip install 'maestra[local]'" in text
+    assert "the model silero of silero is missing" in text
+    assert "pip install --force-reinstall --no-deps faster-whisper" in text
+
+
+def test_output_that_nobody_reads_is_no_fault() -> None:
+    command = subprocess.Popen(
+        [sys.executable, "-m", "maestra.app.cli", "config"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert command.stdout is not None
+    command.stdout.close()
+
+    assert command.stderr is not None
+    assert command.stderr.read() == b""
+    command.stderr.close()
+    assert command.wait(timeout=20) == 0
