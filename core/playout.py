@@ -121,15 +121,21 @@ class _Counts:
 
 
 class PlayoutQueue(Generic[S]):
-    """See the module. ``capacity`` bounds the speech that waits, ``idle_ahead`` how many slots
-    ahead an idle slice may lie; both in slots."""
+    """See the module.
 
-    def __init__(self, *, capacity: int = 250, idle_ahead: int = 25, slot: int = 0) -> None:
+    ``capacity`` bounds the speech that waits, ``idle_ahead`` how many slots ahead an idle slice may
+    lie; both in slots. If not ``punctual``, speech is played as soon as it is there, whatever slot
+    it was made for: on a virtual clock nobody sees, and the result must not depend on how fast it
+    was made.
+    """
+
+    def __init__(self, *, capacity: int = 50, idle_ahead: int = 25, punctual: bool = True) -> None:
         if capacity < 1 or idle_ahead < 1:
             raise ValueError("a playout queue holds at least one slice of each kind")
         self._capacity = capacity
         self._idle_ahead = idle_ahead
-        self._slot = slot
+        self._punctual = punctual
+        self._slot = 0
         self._speech: deque[S] = deque()
         self._idle: dict[int, S] = {}
         self._newest = 0  # the newest epoch of speech that was seen
@@ -156,8 +162,13 @@ class PlayoutQueue(Generic[S]):
         return len(self._speech) < self._capacity
 
     @property
-    def is_paused(self) -> bool:
-        return self._paused > 0
+    def current(self) -> int:
+        """The reply that is being played, paused or about to be; 0 for none."""
+        return self._newest if self._newest > self._over else 0
+
+    def is_waited_for(self, epoch: int) -> bool:
+        """Whether slices of reply ``epoch`` may yet have to be played: not paused, not over."""
+        return epoch > self._over and epoch >= self._newest and not self._paused
 
     @property
     def heard(self) -> tuple[int, int]:
@@ -224,7 +235,9 @@ class PlayoutQueue(Generic[S]):
             del self._idle[past]
 
     def _speech_is_due(self) -> bool:
-        return not self._paused and bool(self._speech) and self._speech[0].slot <= self._slot
+        if self._paused or not self._speech:
+            return False
+        return self._speech[0].slot <= self._slot or not self._punctual
 
     def _take_speech(self) -> Taken[S]:
         item = self._speech.popleft()

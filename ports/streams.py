@@ -28,9 +28,13 @@ class Ingest(Protocol):
 class Publish(Protocol):
     """One connection to an output."""
 
-    def write(self, sound: Samples, picture: Picture) -> None:
+    def write(self, sound: Samples, picture: Picture | None, slot: int | None = None) -> None:
         """Send one A/V slice: 1920 samples at 48 kHz and the picture that belongs to them.
 
+        :param picture: ``None`` shows the last one again.
+        :param slot: the slice's number, which makes its time stamps; absent, the next one. Slots
+            that are left out are silent.
+        :raises StreamRefused: it can never be written; do not try again.
         :raises StreamError: it broke; open a new one.
         """
         ...

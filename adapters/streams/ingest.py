@@ -145,7 +145,9 @@ class PyavIngest:
         for stream in container.streams.audio:
             if stream.codec_context is not None and stream.codec_context.sample_rate:
                 return stream
-        raise StreamRefused(f"{self._url} has no sound.")
+        if self._url.is_file:
+            raise StreamRefused(f"{self._url} has no sound.")
+        raise StreamError(f"{self._url} has no sound.")  # its publisher may yet begin to send it
 
     # --- reading --------------------------------------------------------------
 

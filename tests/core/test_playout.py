@@ -172,6 +172,24 @@ def test_covered_says_whether_there_is_a_slice_for_the_next_slot() -> None:
     assert not playout.covered
 
 
+def test_on_a_virtual_clock_speech_does_not_wait_for_its_slot() -> None:
+    playout: PlayoutQueue[Piece] = PlayoutQueue(punctual=False)
+    playout.offer(speech(7, 0))
+    assert playout.take(0).sound == b"1/0"
+
+
+def test_current_and_waited_for() -> None:
+    playout = queue()
+    assert (playout.current, playout.is_waited_for(1)) == (0, True)
+    playout.offer(speech(0, 0))
+    assert (playout.current, playout.is_waited_for(1)) == (1, True)
+    playout.pause(1)
+    assert (playout.current, playout.is_waited_for(1)) == (1, False)
+    playout.flush(1)
+    assert (playout.current, playout.is_waited_for(1)) == (0, False)
+    assert playout.is_waited_for(2)
+
+
 class Lesson(RuleBasedStateMachine):
     """Drives the queue as a speaker and a session would, and keeps its own simple books."""
 
