@@ -10,6 +10,7 @@ Everything is drawn from the seed: the same seed makes the same performance.
 from __future__ import annotations
 
 import enum
+import math
 import random
 from collections.abc import Iterator, Mapping
 
@@ -321,8 +322,9 @@ def make_performance(
     elif fault == Fault.DRAG:
         change = rng.uniform(0.78, 0.89)
     ramp_from = rng.choice((0.0, 0.0, 0.4)) if fault in (Fault.RUSH, Fault.DRAG) else 0.0
-    depth, wave = rng.uniform(0.1, 0.16), rng.uniform(7, 12)
-    slow_beats = rng.choice((3.0, 4.0, 6.0))
+    depth, wave = rng.uniform(0.08, 0.13), rng.uniform(8, 16)
+    # how much of the ending slows, before its last note
+    slow_beats = min(rng.choice((3.0, 4.0, 6.0)), total / 5) + piece.notes[-1][0]
     slowest = rng.uniform(0.6, 0.75)
     details["tempo_end_bpm"] = tempo * change
 
@@ -333,8 +335,7 @@ def make_performance(
             ramp = max(0.0, (through - ramp_from) / (1 - ramp_from))
             return tempo * (1 + (change - 1) * ramp)
         if fault == Fault.WOBBLE:
-            phase = beat % wave
-            return tempo * (1 + (depth if phase < wave / 2 else -depth))
+            return tempo * (1 + depth * math.sin(2 * math.pi * beat / wave))
         if fault == Fault.RITARDANDO and beat > total - slow_beats:
             return tempo * (1 - (1 - slowest) * (beat - total + slow_beats) / slow_beats)
         return tempo

@@ -351,17 +351,24 @@ def _stops(take: TakeSummary) -> Iterator[Observation]:
 
 def _notes(take: TakeSummary) -> Iterator[Observation]:
     belief = sum(each.confidence for each in take.foreign)
-    if take.key is not None and belief >= 0.6:
-        surest = max(take.foreign, key=lambda each: each.confidence)
+    if belief >= 0.5:
+        surest = max(take.foreign, key=lambda each: (not each.differs, each.confidence))
+        names = {"note": surest.name}
+        if surest.differs or take.key is None:
+            names["reason"] = "differs"
+            text = f"{surest.name}, {surest.place}, isn't the note that place has another time."
+        else:
+            names |= {"reason": "foreign", "key": take.key}
+            text = f"{surest.name}, {surest.place}, doesn't belong to {take.key} like the rest."
         yield _about(
             take,
             ObservationKind.WRONG_NOTES,
             0.55 + 0.15 * belief,
-            f"{surest.name}, {surest.place}, doesn't belong to {take.key}, which the rest is in.",
+            text,
             start=surest.at,
             end=surest.at,
             place=surest.place,
-            names={"note": surest.name, "key": take.key},
+            names=names,
             count=take.foreign_count,
             since_start=surest.since_start,
         )

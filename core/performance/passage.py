@@ -8,8 +8,10 @@ events. Instants are seconds of session media time.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from itertools import pairwise
 from statistics import fmean, median
 
 from attrs import evolve, field, frozen
@@ -25,6 +27,7 @@ FAINT = 0.45  # notes less sure than this are not judged
 SHORT_FOR_PITCH = 0.12  # shorter notes tell little about intonation (s)
 DROP_DB = 9.0  # a level this far below a note's own is not that note any more
 STICKS_OUT_DB = 7.5
+SAME_AROUND = 6  # notes to either side of a differing one, of which all but one must be the same
 
 
 @frozen(kw_only=True)
@@ -48,11 +51,12 @@ class Hole:
 
 @frozen(kw_only=True)
 class Stray:
-    """A note that doesn't belong to the key."""
+    """A note that doesn't belong to the key, or differs from the same place in the same line."""
 
     at: float
     midi: int
     confidence: float
+    differs: bool = False
 
 
 @frozen(kw_only=True)
@@ -126,9 +130,11 @@ def analyse_passage(
     start = notes[0].onset if notes else onsets[0]
     struck = _strike([*notes, following] if following is not None else notes)
     end = max((note.offset for note in notes), default=onsets[-1] if onsets else start)
+    from_notes = len(struck) >= 0.5 * len(onsets)
+    if from_notes:
+        struck = _with_unnamed(struck, onsets)
     times = [each.at for each in struck]
     ends = [each.end for each in struck]
-    from_notes = len(struck) >= 0.5 * len(onsets)
     if not from_notes:  # chords or noise: what was struck is known better than what it was
         times, ends = list(onsets), [*onsets[1:], onsets[-1] + 0.2]
     pulse = follow_pulse(times, ends, beats, hint)
@@ -137,6 +143,7 @@ def analyse_passage(
         weights[note.midi % 12] = weights.get(note.midi % 12, 0.0) + note.duration * note.confidence
     tuned, tuned_count = _tuned(notes)
     key = find_key(weights)
+    named = [each for each in struck if each.notes]
     polyphonic = sum(len(each.notes) > 1 for each in struck) > 0.3 * len(struck)
     level_of = _levels_by_second(levels)
     passage = Passage(
@@ -148,18 +155,24 @@ def analyse_passage(
         tuned=tuned,
         tuned_count=tuned_count,
         strays=_strays(notes, key) if key is not None and not polyphonic else (),
-        loud=_sticking_out(struck),
-        balance=_balance(struck) if polyphonic else (),
+        loud=_sticking_out(named),
+        balance=_balance(named) if polyphonic else (),
         levels=level_of,
     )
     if pulse is None:
         return passage
-    midis = [max(each.notes, key=lambda note: note.midi).midi for each in struck]
+    midis = [max((note.midi for note in each.notes), default=0) for each in struck]
     stop = pulse.slowed_from if last else len(pulse.iois)
-    holes = _holes(pulse, times, ends, onsets, levels) if from_notes and not polyphonic else ()
-    taken = {hole.at for hole in holes}
+    holes: tuple[Hole, ...] = ()
+    silent: dict[int, float] = {}
+    if from_notes and not polyphonic:
+        holes, silent = _silences(pulse, times, ends, onsets, levels)
+    strays = passage.strays
+    if from_notes and not polyphonic:
+        strays = _merged(strays, _differing(pulse, times, struck, key))
     return evolve(
         passage,
+        strays=strays,
         period=pulse.period,
         pulse_confidence=pulse.confidence,
         pulse_beats=pulse.positions[-1],
@@ -167,14 +180,10 @@ def analyse_passage(
         tempo=tuple(tempo_points(pulse, times)),
         slowing=pulse.slowing if last else None,
         slowed_from=times[stop] if last and stop < len(pulse.iois) else None,
-        shares=_shares(pulse),
+        shares=() if pulse.ternary else _shares(pulse),
         ragged=_raggedness(pulse),
         unsteady=unsteadiness(pulse, times),
-        stops=tuple(
-            each
-            for each in _stops(pulse, times, ends, midis if from_notes else [], levels)
-            if each.at not in taken
-        ),
+        stops=_stops(pulse, times, ends, midis if from_notes else [], silent),
         holes=holes,
         articulation=_articulation(pulse, times, ends) if from_notes else (),
     )
@@ -197,6 +206,29 @@ def _strike(notes: Sequence[PerformedNote]) -> list[_Struck]:
 
 def _together(group: Sequence[PerformedNote]) -> _Struck:
     return _Struck(group[0].onset, max(note.offset for note in group), tuple(group))
+
+
+def _with_unnamed(struck: Sequence[_Struck], onsets: Sequence[float]) -> list[_Struck]:
+    """Together with what was struck but given no note, inside intervals longer than usual: there
+    the note was missed by the analysis and not by the player."""
+    if len(struck) < 4 or not onsets:
+        return list(struck)
+    usual = median(b.at - a.at for a, b in pairwise(struck))
+    made: list[_Struck] = []
+    for one, other in pairwise(struck):
+        made.append(one)
+        if other.at - one.at < 1.4 * usual:
+            continue
+        low = bisect_left(onsets, one.at + 0.15)
+        high = bisect_left(onsets, other.at - 0.15)
+        before = one.at
+        for at in onsets[low:high]:
+            if at - before > 0.15:
+                made[-1] = evolve(made[-1], end=min(made[-1].end, at))
+                made.append(_Struck(at, other.at, ()))
+                before = at
+    made.append(struck[-1])
+    return made
 
 
 # --- rhythm -------------------------------------------------------------------
@@ -223,23 +255,17 @@ def _stops(
     times: Sequence[float],
     ends: Sequence[float],
     midis: Sequence[int],
-    levels: Sequence[tuple[float, float]],
-) -> list[Stop]:
+    silent: Mapping[int, float],
+) -> tuple[Stop, ...]:
+    """Where the pulse stood still; ``silent`` are the stops that fell on the grid by chance."""
     found: list[Stop] = []
-    for i, fit in enumerate(pulse.fits):
-        late = pulse.excess[i]
-        resting = ends[i] < times[i + 1] - 0.5
-        if fit == Fit.ON and pulse.values[i] * pulse.periods[i] > 1.6 and resting:
-            # on the grid by chance, but far longer than anything else here, and silent
-            others = [v for k, v in enumerate(pulse.values) if k != i and pulse.fits[k] == Fit.ON]
-            longest = max(others, default=0.0)
-            if pulse.values[i] >= longest + 2 and times[i + 1] - ends[i] > 1.2:
-                sounded = max(1.0, math.ceil((ends[i] - times[i]) / pulse.periods[i] * 2 - 0.5) / 2)
-                late = (pulse.values[i] - sounded) * pulse.periods[i]
-                fit = Fit.STOP
-        if fit != Fit.STOP or i >= pulse.slowed_from:
+    for i in range(pulse.slowed_from):
+        late = silent.get(i, pulse.excess[i] if pulse.fits[i] == Fit.STOP else 0.0)
+        if late <= 0:
             continue
         certainty = min(1.0, 0.45 + 0.5 * late / max(0.5, pulse.periods[i]))
+        if ends[i] > times[i + 1] - 0.5 * late:
+            certainty *= 0.8  # a note held through may have been meant so long
         found.append(
             Stop(
                 at=times[i + 1] - late,
@@ -248,7 +274,7 @@ def _stops(
                 went_back=_went_back(midis, i + 1),
             )
         )
-    return found
+    return tuple(found)
 
 
 def _went_back(midis: Sequence[int], here: int) -> bool:
@@ -272,56 +298,101 @@ def _articulation(pulse: Pulse, times: Sequence[float], ends: Sequence[float]) -
     )
 
 
-def _holes(
+@frozen
+class _Gap:
+    """The sound stops after onset ``index``; the ``empty`` places on the grid pass in silence."""
+
+    index: int
+    step: float
+    empty: tuple[int, ...]
+
+
+def _gaps(
     pulse: Pulse,
     times: Sequence[float],
     ends: Sequence[float],
     onsets: Sequence[float],
     levels: Sequence[tuple[float, float]],
-) -> tuple[Hole, ...]:
-    """Notes missed: the sound stops, the beat goes on, and the rhythm of the piece asks for a note.
-
-    What is asked for comes from the piece itself: rhythms repeat from bar to bar and from line to
-    line, so each place on the grid is compared with the places one, two, three... periods away, for
-    every period, and periods in which the piece repeats itself well have most to say.
-    """
-    common = Counter(pulse.values)
-    count = len(pulse.values)
-    unit = 0.5 if common[0.5] >= 0.12 * count else 1.0
-    suspects: list[tuple[int, list[int]]] = []
-    places = [round(position / unit) for position in pulse.positions]
-    for i in range(count):
-        if pulse.fits[i] != Fit.ON or i >= pulse.slowed_from:
-            continue
-        steps = pulse.values[i] / unit
-        if steps < 2 or steps != int(steps) or steps > 12:
+    unit: float,
+) -> list[_Gap]:
+    found: list[_Gap] = []
+    for i in range(len(pulse.values)):
+        steps = math.floor(pulse.values[i] / unit + 0.01)
+        if pulse.fits[i] != Fit.ON or i >= pulse.slowed_from or not 2 <= steps <= 16:
             continue
         step = unit * pulse.periods[i]
-        empty = [
+        empty = tuple(
             m
-            for m in range(1, int(steps))
+            for m in range(1, steps)
             if ends[i] < times[i] + (m + 0.25) * step
             and not _struck_near(onsets, times[i] + m * step, 0.3 * step)
             and _is_quiet(levels, times[i], times[i] + m * step, times[i] + (m + 1) * step)
-        ]
+        )
         if empty:
-            suspects.append((i, empty))
-    if not suspects:
-        return ()
-    expected = _expectation(places)
-    found: list[Hole] = []
-    for i, empty in suspects:
-        asked = [m for m in empty if expected.get(places[i] + m, 0.0) > 0.6]
-        if asked:
-            belief = fmean(expected[places[i] + m] for m in asked)
-            found.append(
+            found.append(_Gap(i, step, empty))
+    return found
+
+
+def _silences(
+    pulse: Pulse,
+    times: Sequence[float],
+    ends: Sequence[float],
+    onsets: Sequence[float],
+    levels: Sequence[tuple[float, float]],
+) -> tuple[tuple[Hole, ...], dict[int, float]]:
+    """Silences on the grid: notes missed, stops of the pulse (index to gap), or the piece's rests.
+
+    What the piece asks for comes from itself: rhythms repeat from bar to bar and from line to line,
+    so each place on the grid is compared with the places a period away, for every period, and the
+    periods in which the piece repeats itself well have most to say. Notes missed leave the rest of
+    the piece where it was; a stop moves it, and falls exactly on the grid only by chance.
+    """
+    common = Counter(pulse.values)
+    unit = 0.5 if common[0.5] >= 0.12 * len(pulse.values) else 1.0
+    gaps = _gaps(pulse, times, ends, onsets, levels, unit)
+    if not gaps or len(gaps) > 12:
+        return (), {}
+    places = [round(position / unit) for position in pulse.positions]
+    rests = {places[gap.index] + m for gap in gaps for m in gap.empty}
+    expected = _expectation(places, rests)
+    error = math.sqrt(2) * max(pulse.jitter, 0.012)
+    holes: list[Hole] = []
+    stops: dict[int, float] = {}
+    for gap in gaps:
+        i = gap.index
+        asked = [m for m in gap.empty if expected[places[i] + m] > 0.6]
+        filled = {places[i] + m for m in gap.empty}
+        stays = _best_agreement({*places, *filled}, places[-1])
+        moves = max(
+            _best_agreement(
+                {*places[: i + 1], *(place - shift for place in places[i + 1 :])},
+                places[-1] - shift,
+            )
+            for shift in range(1, len(gap.empty) + 1)
+        )
+        between = pulse.values[i] / unit % 1 > 0.01
+        off = 8.0 if between else (pulse.excess[i] / error) ** 2 / 2
+        lasts = len(gap.empty) * gap.step
+        for_stop = (
+            off
+            - math.log(gap.step / (2.5 * error))
+            + 1.5 * (len(gap.empty) - 1)
+            + max(-3.0, min(3.0, 0.6 * (moves - stays) * len(places)))
+            + (-3.0 if lasts < 0.9 else 0.0)
+            - (0.7 * (len(gaps) - 1))
+        )
+        recurs = any(expected[place] < 0 for place in filled)
+        if for_stop > 0 and not recurs and (asked or for_stop > 3):
+            stops[i] = pulse.excess[i] + lasts
+        elif asked and for_stop <= 0:
+            holes.append(
                 Hole(
-                    at=times[i] + asked[0] * unit * pulse.periods[i],
+                    at=times[i] + asked[0] * gap.step,
                     count=len(asked),
-                    confidence=belief * pulse.confidence,
+                    confidence=fmean(expected[places[i] + m] for m in asked) * pulse.confidence,
                 )
             )
-    return tuple(found)
+    return tuple(holes), stops
 
 
 def _struck_near(onsets: Sequence[float], at: float, within: float) -> bool:
@@ -339,34 +410,50 @@ def _is_quiet(
     return min(here) < max(loud) - DROP_DB
 
 
-def _expectation(places: Sequence[int]) -> dict[int, float]:
-    """For each place on the grid, 0 to 1: how much the rest of the piece asks for a note there."""
-    last = places[-1]
-    struck = [False] * (last + 1)
-    for place in places:
-        struck[place] = True
-    lags = range(2, min(last // 2, 48) + 1)
-    agreement: dict[int, float] = {}
-    for lag in lags:
-        same = sum(struck[k] == struck[k - lag] for k in range(lag, last + 1))
+LONGEST_LAG = 48  # places on the grid: a line of a song
+
+
+def _agreements(struck: Set[int], last: int) -> dict[int, float]:
+    """How well the rhythm repeats itself at each lag, as the share of places that agree, less a
+    standard error: long lags compare few places."""
+    mask = 0
+    for place in struck:
+        if 0 <= place <= last:
+            mask |= 1 << place
+    found: dict[int, float] = {}
+    for lag in range(2, min(last // 2, LONGEST_LAG) + 1):
         n = last + 1 - lag
-        agreement[lag] = same / n - 0.25 / math.sqrt(n)
-    if not agreement:
-        return {}
-    best = max(agreement.values())
-    weights = {lag: math.exp(14 * (value - best)) for lag, value in agreement.items()}
+        differ = ((mask ^ (mask >> lag)) & ((1 << n) - 1)).bit_count()
+        found[lag] = 1 - differ / n - 0.25 / math.sqrt(n)
+    return found
+
+
+def _best_agreement(struck: Set[int], last: int) -> float:
+    return max(_agreements(struck, last).values(), default=0.0)
+
+
+def _expectation(places: Sequence[int], rests: Set[int]) -> dict[int, float]:
+    """How much the rest of the piece asks for a note at each of ``rests``, at most 1.
+
+    Negative where the same place a bar or a line away is silent too: a rest of the piece's own.
+    """
+    last = places[-1]
+    struck = set(places)
+    agreements = _agreements(struck | rests, last)
+    for lag, value in _agreements(struck, last).items():
+        agreements[lag] = max(value, agreements[lag])
+    best = max(agreements.values(), default=0.0)
+    weights = {lag: math.exp(14 * (value - best)) for lag, value in agreements.items()}
     asked: dict[int, float] = {}
-    for place in range(last + 1):
-        if struck[place]:
-            continue
+    for place in rests:
         says = total = 0.0
         for lag, weight in weights.items():
             others = [
-                struck[place + k * lag]
+                1.0 if there in struck else (-1.5 if there in rests else 0.0)
                 for k in range(-(place // lag), (last - place) // lag + 1)
-                if k
+                if k and 0 <= (there := place + k * lag) <= last
             ]
-            if others:
+            if others and weight > 0.02:
                 says += weight * sum(others) / len(others)
                 total += weight
         asked[place] = says / total if total else 0.0
@@ -395,7 +482,7 @@ def _tuned(notes: Sequence[PerformedNote]) -> tuple[dict[int, float], dict[int, 
 
 def _strays(notes: Sequence[PerformedNote], key: Key) -> tuple[Stray, ...]:
     sure = [note for note in notes if note.confidence >= 0.6 and note.duration >= 0.1]
-    if len(sure) < 12 or key.clarity < 0.55:
+    if len(sure) < 12 or key.clarity < 0.4:
         return ()
     doubts = foreignness([note.midi for note in sure], key)
     if sum(doubt > 0 for doubt in doubts) > 0.15 * len(sure):
@@ -408,6 +495,71 @@ def _strays(notes: Sequence[PerformedNote], key: Key) -> tuple[Stray, ...]:
         if doubt > 0 and not between:  # between two half steps is out of tune, not wrong
             found.append(Stray(at=note.onset, midi=note.midi, confidence=doubt * note.confidence))
     return tuple(found)
+
+
+def _differing(
+    pulse: Pulse, times: Sequence[float], struck: Sequence[_Struck], key: Key | None
+) -> tuple[Stray, ...]:
+    """Single notes that differ where the rest of a line comes back as it was.
+
+    Two places in the piece, some beats apart, with the same rhythm and the same notes before and
+    after; one note is another one. Composers vary the ends of their lines, seldom one note within.
+    """
+    at_place: dict[int, PerformedNote] = {}
+    for i, each in enumerate(struck):
+        if each.notes:
+            at_place[round(pulse.positions[i] * 12)] = max(each.notes, key=lambda n: n.confidence)
+    places = sorted(at_place)
+    found: dict[float, Stray] = {}
+    if len(places) < 2 * SAME_AROUND:
+        return ()
+    for lag in range(48, min(places[-1] - SAME_AROUND * 12, 40 * 12), 12):
+        pairs: list[tuple[int, bool]] = []  # (place, same) for what is struck at both
+        for place in places:
+            other = at_place.get(place + lag)
+            if other is not None:
+                pairs.append((place, at_place[place].midi == other.midi))
+            elif place + lag <= places[-1]:
+                pairs.append((place, False))
+        for k in range(3, len(pairs) - 3):
+            place, same = pairs[k]
+            if same or place + lag not in at_place:
+                continue
+            around = pairs[max(0, k - SAME_AROUND) : k] + pairs[k + 1 : k + 1 + SAME_AROUND]
+            near = pairs[k - 3 : k] + pairs[k + 1 : k + 4]
+            if not all(fits for _, fits in near) or sum(not fits for _, fits in around) > 1:
+                continue
+            if len({at_place[there].midi for there, _ in near}) < 3:
+                continue
+            one, two = at_place[place], at_place[place + lag]
+            if min(one.confidence, two.confidence) < 0.6 or abs(one.midi - two.midi) > 4:
+                continue
+            wrong = _odder(one, two, key)
+            found[wrong.onset] = Stray(
+                at=wrong.onset,
+                midi=wrong.midi,
+                confidence=0.65 * wrong.confidence,
+                differs=True,
+            )
+    return tuple(found[at] for at in sorted(found))[:6]
+
+
+def _odder(one: PerformedNote, two: PerformedNote, key: Key | None) -> PerformedNote:
+    """Which of two notes that differ is the wrong one: the one outside the key, else the later."""
+    if key is not None:
+        outside = [note for note in (one, two) if note.midi % 12 not in key.scale]
+        if len(outside) == 1:
+            return outside[0]
+    return two
+
+
+def _merged(strays: Sequence[Stray], more: Sequence[Stray]) -> tuple[Stray, ...]:
+    known = {stray.at for stray in strays}
+    return tuple(
+        sorted(
+            [*strays, *(each for each in more if each.at not in known)], key=lambda each: each.at
+        )
+    )
 
 
 # --- loudness -----------------------------------------------------------------

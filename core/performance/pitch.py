@@ -28,8 +28,9 @@ __all__ = [
 _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 _MAJOR_SCALE = frozenset((0, 2, 4, 5, 7, 9, 11))
-# natural minor with the raised sixth and seventh that its melodies use
-_MINOR_SCALE = frozenset((0, 2, 3, 5, 7, 8, 9, 10, 11))
+_MINOR_SCALE = frozenset((0, 2, 3, 5, 7, 8, 10))
+_RAISED = frozenset((9, 11))  # the sixth and seventh as the melodies of a minor key raise them
+CLEARLY_MINOR = 0.06
 _SHARPS = ("C", "C sharp", "D", "D sharp", "E", "F", "F sharp", "G", "G sharp", "A", "A sharp", "B")
 _FLATS = ("C", "D flat", "D", "E flat", "E", "F", "G flat", "G", "A flat", "A", "B flat", "B")
 _FLAT_MAJORS = frozenset((5, 10, 3, 8, 1))
@@ -37,7 +38,8 @@ _FLAT_MAJORS = frozenset((5, 10, 3, 8, 1))
 
 @frozen(kw_only=True)
 class Key:
-    """``clarity`` is the correlation with the profile, ``lead`` how far ahead of the next key."""
+    """``clarity`` is the correlation with the profile, less what lies outside the scale; ``lead``
+    how far ahead it is of the best key of the other mode."""
 
     tonic: int
     minor: bool
@@ -47,6 +49,8 @@ class Key:
     @property
     def scale(self) -> frozenset[int]:
         steps = _MINOR_SCALE if self.minor else _MAJOR_SCALE
+        if self.minor and self.lead > CLEARLY_MINOR:
+            steps = steps | _RAISED
         return frozenset((self.tonic + step) % 12 for step in steps)
 
     @property
@@ -81,7 +85,7 @@ def find_key(weights: Mapping[int, float]) -> Key | None:
     for minor, profile in ((False, _MAJOR), (True, _MINOR)):
         middle = sum(profile) / 12
         width = math.sqrt(sum((weight - middle) ** 2 for weight in profile))
-        scale = _MINOR_SCALE if minor else _MAJOR_SCALE
+        scale = _MINOR_SCALE | _RAISED if minor else _MAJOR_SCALE
         for tonic in range(12):
             dot = sum(
                 (histogram[(tonic + step) % 12] - mean) * (profile[step] - middle)
@@ -92,7 +96,8 @@ def find_key(weights: Mapping[int, float]) -> Key | None:
             scores.append((dot / (spread * width) - outside / total, tonic, minor))
     scores.sort(reverse=True)
     best = scores[0]
-    return Key(tonic=best[1], minor=best[2], clarity=best[0], lead=best[0] - scores[1][0])
+    other = next(each for each in scores if each[2] != best[2])
+    return Key(tonic=best[1], minor=best[2], clarity=best[0], lead=best[0] - other[0])
 
 
 def foreignness(midis: Sequence[int], key: Key) -> list[float]:

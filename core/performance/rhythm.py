@@ -29,7 +29,9 @@ SHORTEST_PERIOD, LONGEST_PERIOD = 0.3, 1.5  # 200 and 40 beats a minute
 PREFERRED_PERIOD = 0.6
 LONGEST_STEADY_IOI = 3.0  # what is longer tells nothing about the period
 SHORTEST_STOP = 0.3  # a shorter delay is a breath
-REACH = 6  # intervals to either side that make the local period
+LONGEST_ENDING = 14  # intervals
+LARGEST_SAMPLE = 120  # intervals that decide on the period
+REACH = 5  # intervals to either side that make the local period
 
 # Value in beats, and what it costs to believe in it. Simple values explain more.
 _COSTS = (
@@ -44,8 +46,29 @@ _COSTS = (
     (6.0, 0.12),
     (8.0, 0.14),
 )
-_VALUES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 16.0)
-_THIRDS = (1 / 3, 2 / 3, 4 / 3)
+_VALUES = (
+    0.25,
+    1 / 3,
+    0.5,
+    2 / 3,
+    0.75,
+    1.0,
+    1.5,
+    2.0,
+    2.5,
+    3.0,
+    3.5,
+    4.0,
+    5.0,
+    6.0,
+    7.0,
+    8.0,
+    10.0,
+    12.0,
+    16.0,
+)
+# Where beats are divided in three.
+_TERNARY = (1 / 3, 2 / 3, 1.0, 4 / 3, 5 / 3, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 16.0)
 
 
 class Fit:
@@ -64,7 +87,8 @@ class Pulse:
 
     ``excess`` is how much longer the interval is than its value; ``clock`` has each onset's time
     with the stops taken out, and ``positions`` each onset's place on the grid, in beats.
-    ``jitter`` is the spread of the onsets around the local grid. ``slowed_from`` is the index of
+    ``jitter`` is the spread of the onsets around the local grid;
+    ``ternary`` says that beats are divided in three. ``slowed_from`` is the index of
     the interval where the ending begins to slow, or the number of intervals.
     """
 
@@ -78,6 +102,7 @@ class Pulse:
     positions: Sequence[float]
     clock: Sequence[float]
     jitter: float
+    ternary: bool
     slowed_from: int
     slowing: float | None
     """Percent that the last notes are slower; ``None`` if there is too little before them."""
@@ -99,12 +124,14 @@ def follow_pulse(
         return None
     period, confidence = found
     count = len(iois)
+    ternary = _is_ternary(iois, period)
+    allowed = _TERNARY if ternary else _VALUES
     periods = [period] * count
     values: list[float] = []
     fits: list[str] = []
     excess: list[float] = []
     for _ in range(3):
-        values, fits, excess = _quantise(iois, periods, onsets, ends)
+        values, fits, excess = _quantise(iois, periods, onsets, ends, allowed)
         periods = _local_periods(iois, values, fits, period)
     slowed_from, slowing = _ending(iois, values, fits, periods)
     steady = [
@@ -136,6 +163,7 @@ def follow_pulse(
         positions=positions,
         clock=clock,
         jitter=jitter,
+        ternary=ternary,
         slowed_from=slowed_from,
         slowing=slowing,
     )
@@ -162,6 +190,8 @@ def tempo_points(
     head = 0
     reached = -math.inf
     for tail in range(len(usable)):
+        if usable[tail] and pulse.fits[usable[tail] - 1] == Fit.STOP:
+            head = tail  # the grid before a stop says nothing about the one after it
         while positions[usable[tail]] - positions[usable[head]] > beats:
             head += 1
         width = positions[usable[tail]] - positions[usable[head]]
@@ -174,8 +204,12 @@ def tempo_points(
         mean_y = sum(clock[i] for i in window) / n
         xx = sum((positions[i] - mean_x) ** 2 for i in window)
         xy = sum((positions[i] - mean_x) * (clock[i] - mean_y) for i in window)
-        if xx > 0 and xy > 0:
-            points.append(((onsets[window[0]] + onsets[window[-1]]) / 2, 60 * xx / xy))
+        if xx <= 0 or xy <= 0:
+            continue
+        slope = xy / xx
+        misfit = median(abs(clock[i] - mean_y - slope * (positions[i] - mean_x)) for i in window)
+        if misfit < max(0.04, 3 * pulse.jitter):
+            points.append(((onsets[window[0]] + onsets[window[-1]]) / 2, 60 / slope))
     return points
 
 
@@ -219,17 +253,17 @@ def _period(
     if hint is not None:
         candidates.append(hint)
     best: tuple[float, float] | None = None
-    total = sum(weight for _, weight in bins)
+    sample = iois[:LARGEST_SAMPLE]
     tried: set[int] = set()
     for period in candidates:
         key = round(math.log(period) / 0.02)
         if key in tried or not SHORTEST_PERIOD <= period <= LONGEST_PERIOD:
             continue
         tried.add(key)
-        misfit = sum(weight * _misfit(size / period) for size, weight in bins) / total
+        misfit = _mean_misfit(sample, period)
         cost = misfit + 0.12 * (math.log2(period / PREFERRED_PERIOD) / 0.7) ** 2
         if heard is not None and abs(math.log(period / heard)) < 0.05:
-            cost -= 0.15
+            cost -= 0.25
         if hint is not None and abs(math.log(period / hint)) < 0.1:
             cost -= 0.2
         if best is None or cost < best[0]:
@@ -237,13 +271,35 @@ def _period(
     if best is None:
         return None
     period = best[1]
-    misfit = sum(weight * _misfit(size / period) for size, weight in bins) / total
+    misfit = _mean_misfit(sample, period)
     if misfit > 0.45:
         return None
-    close = [size for size in steady if abs(math.log(size / period)) < 0.1]
-    if len(close) >= 3:
-        period = median(close)
+    for _ in range(2):  # an unsteady tempo has more than one peak: go to their middle
+        close = [size for size in steady if abs(math.log(size / period)) < 0.2]
+        if len(close) >= 3:
+            period = median(close)
     return period, max(0.2, min(1.0, 1.1 - misfit))
+
+
+def _mean_misfit(iois: Sequence[float], period: float) -> float:
+    """How badly the intervals fit ``period``. Two short ones that share a beat, fit."""
+    total, i, count = 0.0, 0, 0
+    while i < len(iois):
+        ratio = iois[i] / period
+        if ratio > 5:
+            i += 1
+            continue
+        count += 1
+        if 0.28 < ratio < 0.73 and i + 1 < len(iois):
+            other = iois[i + 1] / period
+            if 0.28 < other < 0.73 and abs(ratio + other - 1) < 0.08:
+                total += 0.08
+                count += 1
+                i += 2
+                continue
+        total += _misfit(ratio)
+        i += 1
+    return total / count if count else 1.0
 
 
 def _misfit(ratio: float) -> float:
@@ -257,7 +313,7 @@ def _misfit(ratio: float) -> float:
         if abs(ratio - 0.25) < 0.04 or abs(ratio - 0.75) < 0.06:
             return 0.12
         return 0.2 if 0.3 < ratio < 0.7 else 0.4
-    return min(min(1.0, ((ratio / value - 1) / 0.09) ** 2) + cost for value, cost in _COSTS)
+    return min(min(1.0, ((ratio / value - 1) / 0.11) ** 2) + cost for value, cost in _COSTS)
 
 
 def _peaks(spans: Sequence[float]) -> list[tuple[float, float]]:
@@ -281,13 +337,18 @@ def _beat_period(beats: Sequence[float]) -> float | None:
 # --- values --------------------------------------------------------------------
 
 
-def _nearest(ratio: float) -> float:
+def _is_ternary(iois: Sequence[float], period: float) -> bool:
+    """Beats are divided in three: three short notes together make one beat, more than once."""
+    found = 0
+    for three in zip(iois, iois[1:], iois[2:], strict=False):
+        ratios = [ioi / period for ioi in three]
+        found += min(ratios) > 0.26 and max(ratios) < 0.41 and abs(sum(ratios) - 1) < 0.12
+    return found >= 2
+
+
+def _nearest(ratio: float, allowed: Sequence[float]) -> float:
     """The value nearest to ``ratio`` beats."""
-    best = min(_VALUES, key=lambda value: abs(ratio - value) / (0.5 + 0.5 * value))
-    for third in _THIRDS:
-        if abs(ratio - third) < 0.04 and abs(ratio - third) < abs(ratio - best):
-            best = third
-    return best
+    return min(allowed, key=lambda value: abs(ratio - value) / (0.5 + 0.5 * value))
 
 
 def _tolerance(value: float, period: float) -> float:
@@ -299,6 +360,7 @@ def _quantise(
     periods: Sequence[float],
     onsets: Sequence[float],
     ends: Sequence[float],
+    allowed: Sequence[float],
 ) -> tuple[list[float], list[str], list[float]]:
     count = len(iois)
     values = [0.0] * count
@@ -308,7 +370,7 @@ def _quantise(
     while i < count:
         period = periods[i]
         ratio = iois[i] / period
-        if ratio < 0.73 and i + 1 < count:
+        if ratio < 0.73 and i + 1 < count and allowed is _VALUES:
             other = iois[i + 1] / period
             if other < 0.73 and min(ratio, other) > 0.29 and abs(ratio + other - 1) < 0.1:
                 for k, fit in ((i, Fit.PAIR_FIRST), (i + 1, Fit.PAIR_SECOND)):
@@ -316,14 +378,14 @@ def _quantise(
                     excess[k] = iois[k] - 0.5 * period
                 i += 2
                 continue
-        value = _nearest(ratio)
+        value = _nearest(ratio, allowed)
         over = iois[i] - value * period
         values[i], excess[i] = value, over
         if abs(over) > _tolerance(value, period):
             fits[i] = Fit.SLIP
         i += 1
     common = Counter(value for value in values if value >= 0.5)
-    usual = max(1.0, common.most_common(1)[0][0] if common else 1.0)
+    usual = common.most_common(1)[0][0] if common else 1.0
     for i in range(count):
         if fits[i] != Fit.SLIP:
             continue
@@ -332,7 +394,7 @@ def _quantise(
         for k in (i - 1, i + 1):
             if 0 <= k < count and fits[k] == Fit.SLIP:
                 both = (iois[i] + iois[k]) / period
-                near = _nearest(both)
+                near = _nearest(both, allowed)
                 made_up = made_up or abs(both - near) * period < _tolerance(near, period)
         sounded = ends[i] - onsets[i]
         written = max(usual, math.ceil((sounded / period - 0.25) * 2) / 2)
@@ -390,46 +452,63 @@ def _ending(
     not, for each step is small.
     """
     count = len(iois)
-    if count < 8:
+    window = min(LONGEST_ENDING, count // 3)
+    if window < 3:
         return count, None
-    begin = max(4, count - 8)
-    before = [
-        iois[i] / values[i]
-        for i in range(max(0, begin - 8), begin)
-        if fits[i] == Fit.ON and values[i] <= 4
-    ]
+    begin = count - window
+    if fits[begin] == Fit.PAIR_SECOND:
+        begin += 1
+    before = _quotients(iois, values, fits, range(max(0, begin - 12), begin))
     if len(before) < 3:
         return count, None
     base = median(before)
     seen = Counter(values[:begin])
-    usual = [v for v, often in seen.items() if often >= max(2, 0.08 * begin) and v >= 0.5] or [1.0]
-    followed: list[tuple[float, float]] = []
+    usual = [v for v, often in seen.items() if often >= max(2, 0.06 * begin) and v >= 0.5] or [1.0]
+    # (index, value, quotient): how long a beat is, step by step
+    followed: list[tuple[int, float, float]] = []
     pace = base
-    for i in range(begin, count):
-        if fits[i] in (Fit.PAIR_FIRST, Fit.PAIR_SECOND):
-            followed.append((0.5, periods[i]))
-            continue
-        value = min(usual, key=lambda v: abs(math.log(iois[i] / (v * pace))) + 0.02 * v)
-        step = iois[i] / value / pace
-        if not 0.8 < step < 1.45:
-            followed.append((values[i], iois[i] / values[i] if fits[i] == Fit.ON else pace))
-            continue
-        pace = pace + 0.7 * (iois[i] / value - pace)
-        followed.append((value, iois[i] / value))
-    quotients = [quotient for _, quotient in followed]
-    late = quotients[-3:]
-    weight = [value for value, _ in followed[-3:]]
-    end = sum(q * w for q, w in zip(late, weight, strict=True)) / sum(weight)
+    i = begin
+    while i < count:
+        if fits[i] == Fit.PAIR_FIRST and i + 1 < count:
+            quotient = iois[i] + iois[i + 1]
+            if 0.8 < quotient / pace < 1.45:
+                followed.append((i, 0.5, quotient))
+                followed.append((i + 1, 0.5, quotient))
+                pace += 0.7 * (quotient - pace)
+                i += 2
+                continue
+        # the slower it gets the rather it is slowing than a longer value
+        value = min(usual, key=lambda v: abs(math.log(iois[i] / (v * pace * 1.03))) + 0.02 * v)
+        quotient = iois[i] / value
+        if 0.8 < quotient / pace < 1.45:
+            pace += 0.7 * (quotient - pace)
+        else:
+            quotient = pace
+        followed.append((i, value, quotient))
+        i += 1
+    late = followed[-3:]
+    end = sum(v * q for _, v, q in late) / sum(v for _, v, _ in late)
     slowing = 100 * (end / base - 1)
-    rising = quotients[-1] > 1.06 * base and quotients[-2] > 1.02 * base
-    if slowing < 7 or not rising:
+    if slowing < 7 or followed[-1][2] < 1.06 * base or followed[-2][2] < 1.03 * base:
         return count, slowing if abs(slowing) < 7 else 0.0
-    start = count - 1
-    while start > begin and quotients[start - 1 - begin] > 1.03 * base:
+    start = len(followed) - 1
+    while start > 0 and followed[start - 1][2] > 1.02 * base:
         start -= 1
-    if start - begin <= 0 and quotients[0] > 1.06 * base:
+    if start == 0:
         return count, 0.0  # not an ending: it was slower already
-    for i in range(start, count):
-        values[i] = followed[i - begin][0]
-        periods[i] = followed[i - begin][1]
-    return start, slowing
+    for index, value, quotient in followed[start:]:
+        values[index], periods[index] = value, quotient
+    return followed[start][0], slowing
+
+
+def _quotients(
+    iois: Sequence[float], values: Sequence[float], fits: Sequence[str], indices: range
+) -> list[float]:
+    """Seconds a beat, from each interval that says it."""
+    found: list[float] = []
+    for i in indices:
+        if fits[i] == Fit.PAIR_FIRST and i + 1 < len(iois):
+            found.append(iois[i] + iois[i + 1])
+        elif fits[i] == Fit.ON and values[i] <= 4:
+            found.append(iois[i] / values[i])
+    return found

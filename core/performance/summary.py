@@ -80,7 +80,9 @@ class MissedNotes:
 
 @frozen(kw_only=True)
 class ForeignNote:
-    """A note foreign to the key the rest is in. ``since_start`` is from the take's start."""
+    """A note that doesn't fit: foreign to the key the rest is in, or (``differs``) not the note that
+    the same place had when the same line was played another time. ``since_start`` is from the
+    take's start."""
 
     at: float
     midi: int
@@ -88,6 +90,7 @@ class ForeignNote:
     place: str
     confidence: float
     since_start: Figure
+    differs: bool = False
 
 
 @frozen(kw_only=True)
@@ -210,6 +213,7 @@ class TakeSummary:
                     "place": each.place,
                     "name": each.name,
                     "midi": each.midi,
+                    "differs": each.differs,
                     "confidence": round(each.confidence, 2),
                 }
                 for each in self.foreign

@@ -28,10 +28,12 @@ from .summary import (
 
 __all__ = ["TakeStatistics", "summarise_take"]
 
+CLEAR_KEY = 0.45
 MOST_PLACES = 24  # of one kind that are kept: a coach speaks of one or two
 MOST_POINTS = 240  # of a curve
 FEWEST_TUNED = 4
 A4_MIDI = 69
+SHORTEST_RAMP = 8.0  # a shorter change of tempo is a gesture, not a drift (s)
 SLOWER_TO_PRACTISE = 0.8  # of the measured tempo
 
 _Found = TypeVar("_Found", Stop, Hole, Stray, Excess)
@@ -169,7 +171,7 @@ def summarise_take(
     pitch_classes = _intonation(known, figure, measured)
     shape = _dynamics(known, figure, measured)
     key = find_key(known.durations)
-    if key is not None and key.clarity < 0.6:
+    if key is not None and key.clarity < CLEAR_KEY:
         key = None
     if known.tries:
         measured["repeated_tries"] = figure(known.tries, "count", 0.7)
@@ -219,6 +221,7 @@ def summarise_take(
                 place=place(stray.at),
                 confidence=stray.confidence,
                 since_start=since(stray.at),
+                differs=stray.differs,
             )
             for stray in known.strays
         ),
@@ -270,7 +273,7 @@ def _tempo(known: TakeStatistics, figure: _MakeFigure, measured: dict[str, Figur
     ramp = _ramp(points, known.start, last)
     first_bpm, last_bpm, begin, finish, stray = ramp
     # neighbouring points share three quarters of their windows
-    error = stray / math.sqrt(max(1.0, len(points) / 4))
+    error = max(stray, 0.006) / math.sqrt(max(1.0, len(points) / 4))
     drift = last_bpm / first_bpm - 1
     sure *= min(1.0, max(0.0, abs(drift) / (3 * error + 0.02))) if drift else 1.0
     measured["tempo_start_bpm"] = figure(first_bpm, "bpm", sure, known.start, begin)
@@ -294,6 +297,8 @@ def _ramp(
     mean_y = fmean(tempos)
     best: tuple[float, float, float, float, float, float] | None = None
     for low, high in _RAMPS:
+        if high - low < 1 and (high - low) * length < SHORTEST_RAMP:
+            continue
         clipped = [min(high, max(low, place)) for place in places]
         mean_x = fmean(clipped)
         xx = sum((x - mean_x) ** 2 for x in clipped)
