@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from attrs import Attribute, field, frozen, validators
@@ -32,8 +31,30 @@ def _check_said(_: object, attribute: Attribute[str], value: str) -> None:
         raise ValueError(f"a persona needs a {attribute.name}")
 
 
+@frozen(eq=False)
+class _Voices(Mapping[str, str]):
+    """A mapping that cannot change, can be hashed, and can be sent to another process."""
+
+    _items: tuple[tuple[str, str], ...]
+
+    def __getitem__(self, backend: str) -> str:
+        for known, voice in self._items:
+            if known == backend:
+                return voice
+        raise KeyError(backend)
+
+    def __iter__(self) -> Iterator[str]:
+        return (backend for backend, _ in self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(self._items)
+
+
 def _frozen_voices(voices: Mapping[str, str]) -> Mapping[str, str]:
-    return MappingProxyType(dict(voices))
+    return _Voices(tuple(sorted(voices.items())))
 
 
 def _check_voices(_: object, attribute: Attribute[Mapping[str, str]], value: object) -> None:
@@ -83,7 +104,7 @@ class Persona:
     name: str = field(validator=_check_said)
     portrait: str = field(validator=_check_said)
     voices: Mapping[str, str] = field(
-        factory=dict, converter=_frozen_voices, validator=_check_voices, hash=False
+        factory=dict, converter=_frozen_voices, validator=_check_voices
     )
     manner: Manner = field(factory=Manner, validator=validators.instance_of(Manner))
     prompt: str = ""
@@ -91,16 +112,3 @@ class Persona:
     def voice_for(self, backend: str) -> str | None:
         """The voice this persona has in ``backend``; ``None`` leaves the choice to the backend."""
         return self.voices.get(backend)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        # A read-only mapping can't be pickled, and a persona goes to the speaker's process.
-        values = (self.id, self.name, self.portrait, dict(self.voices), self.manner, self.prompt)
-        return _unpickled, values
-
-
-def _unpickled(
-    id: str, name: str, portrait: str, voices: dict[str, str], manner: Manner, prompt: str
-) -> Persona:
-    return Persona(
-        id=id, name=name, portrait=portrait, voices=voices, manner=manner, prompt=prompt
-    )
