@@ -102,7 +102,7 @@ class Piper:
         self._synthesis = SynthesisConfig(
             length_scale=self._voice.config.length_scale / pace, normalize_audio=False
         )
-        self._rate = self._voice.config.sample_rate
+        self._rate: int = self._voice.config.sample_rate
         self._pitch_hz = pitch_hz
         self._formants = formants
         if pitch_hz is not None:
@@ -146,14 +146,14 @@ def _revoiced(
     """The same words from another throat."""
     import numpy as np
     import parselmouth
-    from parselmouth.praat import PraatError, call
+    from parselmouth.praat import call
 
     try:
         spoken = parselmouth.Sound(sound.astype(np.float64), rate_hz)
         # 60 to 300 Hz is where the voice's own pitch is looked for; 1.15 widens its melody a
         # little, since a range that was lively at 100 Hz sounds flat at 190.
         other = call(spoken, "Change gender", 60, 300, formants, pitch_hz, 1.15, 1.0)
-    except PraatError:
+    except parselmouth.PraatError:
         return sound  # too short or unvoiced: nothing to move
     return np.asarray(other.values[0], np.float32)
 

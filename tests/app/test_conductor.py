@@ -86,6 +86,9 @@ class Lesson:
     def state(self) -> ConversationState:
         return self.conductor.conversation.state
 
+    def is_in(self, state: ConversationState) -> bool:
+        return self.state is state
+
     def of(self, kind: type[_Record]) -> list[_Record]:
         return [record for record in self.records if isinstance(record, kind)]
 
@@ -175,12 +178,12 @@ def lesson() -> Iterator[Lesson]:
 
 def test_a_wake_phrase_is_answered_and_a_follow_up_needs_none(lesson: Lesson) -> None:
     lesson.answering()
-    assert ConversationState.SPEAKING is lesson.state
+    assert lesson.is_in(ConversationState.SPEAKING)
     lesson.played_out(8.0)
-    assert ConversationState.ACTIVE_LISTENING is lesson.state
+    assert lesson.is_in(ConversationState.ACTIVE_LISTENING)
 
     lesson.says(10.0, 11.0, "How do I fix that?")
-    assert ConversationState.RESPONDING is lesson.state
+    assert lesson.is_in(ConversationState.RESPONDING)
     reply = lesson.write(["Play it slowly."])
     assert QuestionKind.FOLLOW_UP is reply.kind
     assert " ".join(ANSWER) == reply.history[-1].heard
@@ -188,16 +191,16 @@ def test_a_wake_phrase_is_answered_and_a_follow_up_needs_none(lesson: Lesson) ->
     lesson.played_out(14.0)
 
     lesson.time(23.9)
-    assert ConversationState.ACTIVE_LISTENING is lesson.state
+    assert lesson.is_in(ConversationState.ACTIVE_LISTENING)
     lesson.time(24.1)
-    assert ConversationState.PASSIVE_LISTENING is lesson.state
+    assert lesson.is_in(ConversationState.PASSIVE_LISTENING)
     assert ["finished", "finished"] == [r.cause for r in lesson.of(log.ReplyStopped)]
 
 
 def test_talk_without_a_wake_phrase_is_not_answered(lesson: Lesson) -> None:
     lesson.says(1.0, 3.0, "Shall we take it from the top?")
 
-    assert ConversationState.PASSIVE_LISTENING is lesson.state
+    assert lesson.is_in(ConversationState.PASSIVE_LISTENING)
     assert not lesson.making
 
 
@@ -206,11 +209,11 @@ def test_the_answer_is_prepared_while_the_question_is_still_being_asked(lesson: 
     lesson.interim(1.8, "Teacher, comment")
     (prepared,) = lesson.making
     lesson.write()
-    assert ConversationState.PASSIVE_LISTENING is lesson.state
+    assert lesson.is_in(ConversationState.PASSIVE_LISTENING)
     assert not lesson.of(log.ReplyText), "what nobody asked for is not logged"
 
     lesson.utterance(2.2, "Teacher, comment.")
-    assert ConversationState.SPEAKING is lesson.state
+    assert lesson.is_in(ConversationState.SPEAKING)
     assert lesson.conductor.reply is prepared
     assert Start(epoch=prepared.number) in lesson.speaker
     assert ANSWER == [record.text for record in lesson.of(log.ReplyText)]
@@ -231,7 +234,7 @@ def test_a_wake_phrase_that_was_misheard_is_forgotten(lesson: Lesson) -> None:
     lesson.interim(1.8, "Teacher, comment")
     lesson.utterance(2.6, "Each of them went home.")
 
-    assert ConversationState.PASSIVE_LISTENING is lesson.state
+    assert lesson.is_in(ConversationState.PASSIVE_LISTENING)
     assert [lesson.making[0].number] == lesson.unmade
     assert not lesson.of(log.Wake)
 
@@ -240,10 +243,10 @@ def test_a_ready_answer_waits_while_somebody_talks(lesson: Lesson) -> None:
     lesson.says(1.0, 2.0, "Teacher, comment.")
     lesson.speech(2.2)
     lesson.write()
-    assert ConversationState.RESPONDING is lesson.state
+    assert lesson.is_in(ConversationState.RESPONDING)
 
     lesson.utterance(3.0, "")
-    assert ConversationState.SPEAKING is lesson.state
+    assert lesson.is_in(ConversationState.SPEAKING)
 
 
 def test_more_words_while_thinking_join_the_question(lesson: Lesson) -> None:
@@ -262,7 +265,7 @@ def test_speech_silences_at_once_and_the_heard_part_is_kept(lesson: Lesson) -> N
     lesson.silent(4.05, "Lovely tone. Count th")
     lesson.interim(4.6, "Wait, stop.")
 
-    assert ConversationState.ACTIVE_LISTENING is lesson.state
+    assert lesson.is_in(ConversationState.ACTIVE_LISTENING)
     assert isinstance(lesson.playout[-1], Flush)
     (stopped,) = lesson.of(log.ReplyStopped)
     assert ("speech", "Lovely tone. Count") == (stopped.cause, stopped.heard_text)
@@ -275,7 +278,7 @@ def test_a_cough_is_passed_over(lesson: Lesson) -> None:
     lesson.silent(4.05, "Lovely tone.")
     lesson.utterance(4.5, "")
 
-    assert ConversationState.SPEAKING is lesson.state
+    assert lesson.is_in(ConversationState.SPEAKING)
     assert Resume(epoch=reply.number) == lesson.playout[-1]
     assert not lesson.of(log.ReplyStopped)
     lesson.played_out(9.0)
@@ -288,7 +291,7 @@ def test_music_silences_and_ends_the_turn(lesson: Lesson) -> None:
     assert isinstance(lesson.playout[-1], Pause)
     lesson.silent(4.05, "Lovely tone.")
 
-    assert ConversationState.PASSIVE_LISTENING is lesson.state
+    assert lesson.is_in(ConversationState.PASSIVE_LISTENING)
     (stopped,) = lesson.of(log.ReplyStopped)
     assert ("music", "Lovely tone.") == (stopped.cause, stopped.heard_text)
     assert pytest.approx(4.05, abs=0.05) == stopped.silence_at
@@ -299,7 +302,7 @@ def test_an_interruption_is_carried_out_though_the_playout_is_mute(lesson: Lesso
     lesson.floor(4.0, FloorLabel.PLAYING)
     lesson.time(4.4)
 
-    assert ConversationState.PASSIVE_LISTENING is lesson.state
+    assert lesson.is_in(ConversationState.PASSIVE_LISTENING)
     assert "" == lesson.of(log.ReplyStopped)[0].heard_text
 
 
@@ -307,17 +310,17 @@ def test_music_while_thinking_cancels(lesson: Lesson) -> None:
     lesson.says(1.0, 2.0, "Teacher, comment.")
     lesson.floor(2.2, FloorLabel.PLAYING)
 
-    assert ConversationState.PASSIVE_LISTENING is lesson.state
+    assert lesson.is_in(ConversationState.PASSIVE_LISTENING)
     assert [lesson.making[0].number] == lesson.unmade
     lesson.write()
-    assert ConversationState.PASSIVE_LISTENING is lesson.state
+    assert lesson.is_in(ConversationState.PASSIVE_LISTENING)
 
 
 def test_a_lost_answer_is_apologised_for(lesson: Lesson) -> None:
     lesson.says(1.0, 2.0, "Teacher, comment.")
     lesson.conductor.lost(lesson.making[0].number)
 
-    assert ConversationState.ACTIVE_LISTENING is lesson.state
+    assert lesson.is_in(ConversationState.ACTIVE_LISTENING)
     said = [message for message in lesson.speaker if isinstance(message, Say)]
     assert APOLOGY == said[-1].clause
     assert isinstance(lesson.speaker[-1], Start)
@@ -336,7 +339,7 @@ def test_old_reports_change_nothing(lesson: Lesson) -> None:
     lesson.conductor.lost(old.number)
     lesson.conductor.played_out(PlayedOut(epoch=old.number, slot=200))
 
-    assert before is lesson.state
+    assert lesson.is_in(before)
     assert 1 == len(lesson.of(log.ReplyStopped))
 
 
@@ -372,5 +375,5 @@ def test_the_end_closes(lesson: Lesson) -> None:
     lesson.conductor.end()
 
     assert lesson.closed
-    assert ConversationState.ENDED is lesson.state
+    assert lesson.is_in(ConversationState.ENDED)
     assert "reset" == lesson.of(log.ReplyStopped)[0].cause
