@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import tomllib
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +17,7 @@ from maestra.app.config import Config
 from maestra.app.dependencies import dependencies, notices, serving
 from maestra.ports.errors import ModelMissing
 
+ROOT = Path(__file__).parents[2]
 CONTENT = b"weights"
 
 
@@ -115,3 +118,14 @@ def test_the_installed_model_is_the_pinned_one(name: str) -> None:
     pytest.importorskip("torch")
 
     assert models.locate(name).exists()
+
+
+def test_what_is_installed_is_what_is_told() -> None:
+    """Every distribution of the project file is in the table of licences, under its extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = {"": project["dependencies"], **project["optional-dependencies"]}
+    for extra in ("", "local", "portraits"):
+        named = {re.split(r"[<>=\[;]", text)[0] for text in wanted[extra]}
+        told = {d.distribution for d in dependencies().values() if d.extra == extra}
+
+        assert named <= told, extra
