@@ -47,6 +47,7 @@ def lesson(parsed: argparse.Namespace) -> int:
     _check_output(parsed.publish, parsed.events)
     if parsed.pace == "fast" and not ingest.is_file:
         raise UsageError("--pace fast wants a file to listen to: a stream cannot be hurried")
+    _check_persona(parsed.persona or effective.config.persona)
     from .lesson import sit_in
 
     anyio.run(
@@ -67,6 +68,15 @@ def _address(text: str) -> StreamUrl:
     try:
         return StreamUrl.parse(text)
     except BadStreamUrl as error:
+        raise UsageError(str(error)) from None
+
+
+def _check_persona(name: str) -> None:
+    from ..personas import load as load_persona
+
+    try:
+        load_persona(name)
+    except MaestraError as error:
         raise UsageError(str(error)) from None
 
 
@@ -102,9 +112,9 @@ def analyse(parsed: argparse.Namespace) -> int:
 
 def personas(parsed: argparse.Namespace) -> int:
     """``maestra personas``."""
-    from ..personas import all_personas
+    from ..personas import available
 
-    everybody = all_personas()
+    everybody = available()
     if parsed.json:
         _print_json([{"id": p.id, "name": p.name, "voices": dict(p.voices)} for p in everybody])
     else:
