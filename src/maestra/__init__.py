@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from maestra.app.config import Config
+    from maestra.app.event_log import Subscription as Events
     from maestra.app.session import Session, open_session
 
-__all__ = ["Config", "Session", "open_session"]
+__all__ = ["Config", "Events", "Session", "open_session"]
 
 _HOMES = {
-    "Config": "maestra.app.config",
-    "Session": "maestra.app.session",
-    "open_session": "maestra.app.session",
+    "Config": ("maestra.app.config", "Config"),
+    "Events": ("maestra.app.event_log", "Subscription"),
+    "Session": ("maestra.app.session", "Session"),
+    "open_session": ("maestra.app.session", "open_session"),
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    module, attribute = _HOMES[name]
+    return getattr(importlib.import_module(module), attribute)

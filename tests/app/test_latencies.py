@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
+import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from maestra.app.demo import LESSON
-from maestra.app.demo.latencies import Measured, Recording, audible_spans, measure, table
+from maestra.app.demo.latencies import (
+    Measured,
+    Recording,
+    audible_spans,
+    load_recording,
+    measure,
+    published_at,
+    table,
+)
 
 RATE_HZ = 48_000
 
@@ -86,3 +98,36 @@ def test_the_lesson_is_there_and_was_made() -> None:
     assert {"follow_up", "barge_in", "barge_in_music"} < set(roles)
     assert all("recording" not in event["source"] for event in truth["events"])
     assert [e["start"] for e in truth["events"]] == sorted(e["start"] for e in truth["events"])
+
+
+@pytest.mark.slow
+def test_the_path_from_the_student_to_the_viewer_is_measured_to_a_frame(tmp_path: Path) -> None:
+    """Student and viewer joined without a teacher between them: what is heard is what was sent."""
+    samples = np.zeros(4 * RATE_HZ)
+    samples[RATE_HZ : 3 * RATE_HZ] = 0.3 * np.sin(
+        2 * np.pi * 440 / RATE_HZ * np.arange(2 * RATE_HZ)
+    )
+    with wave.open(str(tmp_path / "sent.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE_HZ)
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"rtmp://127.0.0.1:{probe.getsockname()[1]}/live/test"
+    streams = [sys.executable, "-m", "maestra.app.demo.streams"]
+    kept, seen, sent = (str(tmp_path / name) for name in ("kept.mp4", "seen.jsonl", "sent.jsonl"))
+
+    with subprocess.Popen([*streams, "record", f"{url}?listen=1", kept, "--log", seen]) as viewer:
+        subprocess.run(
+            [*streams, "publish", str(tmp_path / "sent.wav"), url, "--log", sent],
+            check=True,
+            timeout=30,
+        )
+        assert viewer.wait(timeout=20) == 0
+
+    recording = load_recording(Path(kept), Path(seen))
+    ((start, end),) = audible_spans(recording.samples, recording.rate_hz)
+    published = published_at(Path(sent))
+    assert recording.heard_at(start) - published == pytest.approx(1.05, abs=0.1)
+    assert recording.heard_at(end) - published == pytest.approx(3.05, abs=0.1)
