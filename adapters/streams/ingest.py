@@ -173,8 +173,8 @@ class PyavIngest:
                 f"{self._url} is cut short: it ends after {decoder.seconds:.1f} s of"
                 f" {promised:.1f} s."
             )
-        if decoder.damaged:
-            raise StreamError(f"{self._url} is damaged: {decoder.damaged} pieces were left out.")
+        if decoder.missing or decoder.damaged:
+            raise StreamError(f"{self._url} is damaged: parts of its sound were left out.")
 
     def _live(self, container: InputContainer, stream: AudioStream) -> Iterator[Samples]:
         decoder = _Decoder(None)
@@ -200,7 +200,8 @@ class _Decoder:
         self._given = 0
         self._resampler: AudioResampler | None = None
         self._setup: tuple[str, str, int] | None = None
-        self.damaged = 0
+        self.damaged = False
+        self.missing = 0.0
 
     @property
     def seconds(self) -> float:
@@ -213,7 +214,7 @@ class _Decoder:
         except av.error.EOFError:
             return
         except av.error.FFmpegError:
-            self.damaged += 1
+            self.damaged = True
             return
         for frame in frames:
             assert isinstance(frame, AudioFrame)
@@ -243,7 +244,11 @@ class _Decoder:
             self._begin = at
         gap = at - self._begin - self.seconds
         shortest, longest = _GAP
-        if shortest <= gap <= longest:
+        if not self._given and 0 < gap <= longest:  # the picture began before the sound
+            if count := round(gap * EAR_RATE_HZ):
+                yield self._count(np.zeros(count, np.float32))
+        elif shortest <= gap <= longest:
+            self.missing += gap
             yield self._count(np.zeros(round(gap * EAR_RATE_HZ), np.float32))
         elif abs(gap) > shortest:
             self._begin = at - self.seconds

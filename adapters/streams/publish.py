@@ -98,6 +98,7 @@ class PyavPublish:
         self._broken = False
         self._closed = False
         try:
+            self._keeps_run_up = url.output_format() == "matroska"
             self._container = self._open(url.output_format())
         except BadStreamUrl as error:
             raise StreamRefused(str(error)) from error
@@ -234,9 +235,10 @@ class PyavPublish:
 
     def _mux_sound(self, packets: Iterable[av.Packet[AudioStream]]) -> None:
         for packet in packets:
-            # The encoder's first packet lies before the first sample and is only its run-up. FLV
-            # has no time before zero and would shift everything.
-            if packet.pts is not None and packet.pts >= self._first_sample:
+            # The encoder's first packet lies before the first sample and is only its run-up. But for
+            # Matroska, which knows of it, its time before zero would shift everything.
+            is_run_up = packet.pts is not None and packet.pts < self._first_sample
+            if not is_run_up or self._keeps_run_up:
                 self._mux(packet)
 
     def _write_picture(self, picture: Picture | None, slot: int) -> None:
