@@ -16,7 +16,14 @@ from .figure import Figure
 from .places import place_of_instant, place_of_span
 from .summary import PerformanceSummary, TakeSummary
 
-__all__ = ["Figure", "Observation", "ObservationKind", "observe", "observe_take"]
+__all__ = [
+    "ENOUGH_NOTES",
+    "Figure",
+    "Observation",
+    "ObservationKind",
+    "observe",
+    "observe_take",
+]
 
 
 class ObservationKind(enum.StrEnum):
@@ -327,6 +334,10 @@ def _stops(take: TakeSummary) -> Iterator[Observation]:
             since_start=worst.since_start,
             count=take.hesitation_count,
         )
+        if take.end - worst.at > 4:
+            yield _about(
+                take, ObservationKind.PERSEVERED, 0.45, "After the stop the playing went on."
+            )
     elif take.tempo_bpm is not None and take.note_count.value >= 12 and not take.missed:
         yield _about(take, ObservationKind.FLUENT, 0.5, "It went through without a stop.")
     holes = take.missed
