@@ -131,7 +131,12 @@ def record_stream(
                 str(out_path),
                 "w",
                 format="mp4",
-                container_options={"movflags": "hybrid_fragmented+frag_keyframe"},
+                # In pieces, so that it plays even if we are killed.
+                container_options={
+                    "movflags": "hybrid_fragmented+frag_keyframe+default_base_moof",
+                    "frag_duration": "500000",
+                    "flush_packets": "1",
+                },
             )
         )
         lines = stack.enter_context(_lines(log))
