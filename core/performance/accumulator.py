@@ -39,7 +39,7 @@ class AccumulatorSettings:
 
     rest: float = field(default=4.0, validator=validators.gt(0))
     rest_with_speech: float = field(default=1.5, validator=validators.gt(0))
-    passage_notes: int = field(default=240, validator=validators.ge(32))
+    passage_notes: int = field(default=160, validator=validators.ge(32))
     passage_duration: float = field(default=120.0, validator=validators.ge(20))
     fewest_notes: int = field(default=3, validator=validators.ge(1))
 

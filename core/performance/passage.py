@@ -73,7 +73,7 @@ class Passage:
     """What was found. Fields are empty or ``None`` where there was too little to measure.
 
     ``shares`` are the first note's share of each pair of short notes; ``tuned`` is a histogram of
-    the pitches heard, cents above C modulo the octave (rounded) to weight, and ``tuned_count`` how
+    the pitches heard, cents above C modulo the octave (even numbers) to weight, and ``tuned_count`` how
     many notes are in it; ``levels`` are (instant, dBFS) about every second while it sounded.
     """
 
@@ -180,7 +180,7 @@ def analyse_passage(
         tempo=tuple(tempo_points(pulse, times)),
         slowing=pulse.slowing if last else None,
         slowed_from=times[stop] if last and stop < len(pulse.iois) else None,
-        shares=() if pulse.ternary else _shares(pulse),
+        shares=() if pulse.ternary else _shares(pulse, times, beats),
         ragged=_raggedness(pulse),
         unsteady=unsteadiness(pulse, times),
         stops=_stops(pulse, times, ends, midis if from_notes else [], silent),
@@ -234,12 +234,30 @@ def _with_unnamed(struck: Sequence[_Struck], onsets: Sequence[float]) -> list[_S
 # --- rhythm -------------------------------------------------------------------
 
 
-def _shares(pulse: Pulse) -> tuple[float, ...]:
+def _shares(pulse: Pulse, times: Sequence[float], beats: Sequence[float]) -> tuple[float, ...]:
+    """The first note's share of each pair of short notes.
+
+    Which of two is the first is told by the beats. Where there are none, the longer one is taken
+    for the first: so it mostly is.
+    """
     found: list[float] = []
+    for_first = for_second = 0
     for i, fit in enumerate(pulse.fits[:-1]):
-        if fit == Fit.PAIR_FIRST and i < pulse.slowed_from:
-            found.append(pulse.iois[i] / (pulse.iois[i] + pulse.iois[i + 1]))
+        if fit != Fit.PAIR_FIRST or i >= pulse.slowed_from:
+            continue
+        found.append(pulse.iois[i] / (pulse.iois[i] + pulse.iois[i + 1]))
+        if beats:
+            first, second = _to_nearest(beats, times[i]), _to_nearest(beats, times[i + 1])
+            for_first += first < second
+            for_second += second < first
+    if found and (for_second > for_first or (not beats and median(found) < 0.5)):
+        return tuple(1 - share for share in found)
     return tuple(found)
+
+
+def _to_nearest(ordered: Sequence[float], at: float) -> float:
+    k = bisect_left(ordered, at)
+    return min(abs(ordered[n] - at) for n in (k - 1, k) if 0 <= n < len(ordered))
 
 
 def _raggedness(pulse: Pulse) -> float | None:
@@ -473,7 +491,7 @@ def _tuned(notes: Sequence[PerformedNote]) -> tuple[dict[int, float], dict[int, 
             or note.duration < SHORT_FOR_PITCH
         ):
             continue
-        place = round(note.midi * 100 + note.deviation_cents) % 1200
+        place = 2 * round((note.midi * 100 + note.deviation_cents) / 2) % 1200
         weight = note.confidence * min(note.duration, 1.0)
         tuned[place] = tuned.get(place, 0.0) + weight
         count[place] = count.get(place, 0) + 1

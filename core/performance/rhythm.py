@@ -281,27 +281,6 @@ def _period(
     return period, max(0.2, min(1.0, 1.1 - misfit))
 
 
-def _mean_misfit(iois: Sequence[float], period: float) -> float:
-    """How badly the intervals fit ``period``. Two short ones that share a beat, fit."""
-    total, i, count = 0.0, 0, 0
-    while i < len(iois):
-        ratio = iois[i] / period
-        if ratio > 5:
-            i += 1
-            continue
-        count += 1
-        if 0.28 < ratio < 0.73 and i + 1 < len(iois):
-            other = iois[i + 1] / period
-            if 0.28 < other < 0.73 and abs(ratio + other - 1) < 0.08:
-                total += 0.08
-                count += 1
-                i += 2
-                continue
-        total += _misfit(ratio)
-        i += 1
-    return total / count if count else 1.0
-
-
 def _misfit(ratio: float) -> float:
     """0 to about 1: how badly an interval of ``ratio`` beats fits. Short ones may be uneven."""
     if ratio < 0.22:
@@ -314,6 +293,33 @@ def _misfit(ratio: float) -> float:
             return 0.12
         return 0.2 if 0.3 < ratio < 0.7 else 0.4
     return min(min(1.0, ((ratio / value - 1) / 0.11) ** 2) + cost for value, cost in _COSTS)
+
+
+_LONGEST_JUDGED = 5  # beats
+_GRAIN = 64  # steps to the beat
+_MISFITS = tuple(_misfit((step + 0.5) / _GRAIN) for step in range(_LONGEST_JUDGED * _GRAIN))
+
+
+def _mean_misfit(iois: Sequence[float], period: float) -> float:
+    """How badly the intervals fit ``period``. Two short ones that share a beat, fit."""
+    total, count, skip = 0.0, 0, False
+    ratios = [ioi / period for ioi in iois]
+    for i, ratio in enumerate(ratios):
+        if skip:
+            skip = False
+            continue
+        if ratio >= _LONGEST_JUDGED:
+            continue
+        if 0.28 < ratio < 0.73 and i + 1 < len(ratios):
+            other = ratios[i + 1]
+            if 0.28 < other < 0.73 and 0.92 < ratio + other < 1.08:
+                total += 0.08
+                count += 2
+                skip = True
+                continue
+        total += _MISFITS[int(ratio * _GRAIN)]
+        count += 1
+    return total / count if count else 1.0
 
 
 def _peaks(spans: Sequence[float]) -> list[tuple[float, float]]:
@@ -348,7 +354,12 @@ def _is_ternary(iois: Sequence[float], period: float) -> bool:
 
 def _nearest(ratio: float, allowed: Sequence[float]) -> float:
     """The value nearest to ``ratio`` beats."""
-    return min(allowed, key=lambda value: abs(ratio - value) / (0.5 + 0.5 * value))
+    best, least = allowed[0], math.inf
+    for value in allowed:
+        away = abs(ratio - value) / (0.5 + 0.5 * value)
+        if away < least:
+            best, least = value, away
+    return best
 
 
 def _tolerance(value: float, period: float) -> float:

@@ -31,6 +31,7 @@ __all__ = ["TakeStatistics", "summarise_take"]
 CLEAR_KEY = 0.45
 MOST_PLACES = 24  # of one kind that are kept: a coach speaks of one or two
 MOST_POINTS = 240  # of a curve
+MOST_FITTED = 60  # of them that a line is laid through
 FEWEST_TUNED = 4
 A4_MIDI = 69
 SHORTEST_RAMP = 8.0  # a shorter change of tempo is a gesture, not a drift (s)
@@ -125,9 +126,11 @@ def _worst(found: Sequence[_Found], badness: Callable[[_Found], float]) -> list[
     return sorted(kept, key=lambda each: each.at)
 
 
-def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most ``MOST_POINTS``: neighbours become their mean, so the whole take stays covered."""
-    while len(points) > MOST_POINTS:
+def _thinned(
+    points: list[tuple[float, float]], most: int = MOST_POINTS
+) -> list[tuple[float, float]]:
+    """At most ``most``: neighbours become their mean, so the whole take stays covered."""
+    while len(points) > most:
         points = [
             (
                 fmean(at for at, _ in points[i : i + 2]),
@@ -270,10 +273,10 @@ def _tempo(known: TakeStatistics, figure: _MakeFigure, measured: dict[str, Figur
     points = known.tempo
     if len(points) < 3 or last - known.start < 6:
         return
-    ramp = _ramp(points, known.start, last)
+    ramp = _ramp(_thinned(points, MOST_FITTED), known.start, last)
     first_bpm, last_bpm, begin, finish, stray = ramp
     # neighbouring points share three quarters of their windows
-    error = max(stray, 0.006) / math.sqrt(max(1.0, len(points) / 4))
+    error = max(stray, 0.006) / math.sqrt(max(1.0, min(len(points), MOST_FITTED) / 4))
     drift = last_bpm / first_bpm - 1
     sure *= min(1.0, max(0.0, abs(drift) / (3 * error + 0.02))) if drift else 1.0
     measured["tempo_start_bpm"] = figure(first_bpm, "bpm", sure, known.start, begin)
