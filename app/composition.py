@@ -132,6 +132,7 @@ def hearing(config: Config, *, fast: bool) -> Hearing:
         vad=voice_activity(config),
         recogniser=recogniser(config),
         endpointing=endpointing(config),
+        wake=wake(config),
         fast=fast,
     )
 
@@ -144,16 +145,27 @@ def endpointing(config: Config) -> EndpointingPolicy:
             unfinished=talk.silence_open,
             longest_utterance=talk.max_utterance,
         ),
-        wake=WakePhraseMatcher(talk.wake_phrases, talk.strictness),
+        wake=wake(config),
     )
+
+
+def wake(config: Config) -> WakePhraseMatcher:
+    return WakePhraseMatcher(config.conversation.wake_phrases, config.conversation.strictness)
 
 
 def music(config: Config) -> MusicAnalyser:
     name = config.senses.music
     if name == "crepe-madmom":
-        from maestra.adapters.senses.music import CrepeMadmomAnalyser
+        from maestra.adapters.senses.music import CrepeMadmomAnalyser, MusicModels
 
-        return CrepeMadmomAnalyser(a4_hz=config.senses.a4_hz)
+        weights = MusicModels(
+            crepe=models.locate("crepe-tiny"),
+            onset_cnn=models.locate("madmom-onsets-cnn"),
+            onset_rnn=models.locate_all("madmom-onsets"),
+            beat_lstm=models.locate_all("madmom-beats"),
+            notes_cnn=models.locate("madmom-notes"),
+        )
+        return CrepeMadmomAnalyser(weights, a4_hz=config.senses.a4_hz)
     built: MusicAnalyser = _third_party("senses.music", name, config.senses)
     return built
 

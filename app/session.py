@@ -283,53 +283,54 @@ class Session:
     # --- answers --------------------------------------------------------------
 
     async def _make(self, reply: ReplyInMaking, scope: anyio.CancelScope) -> None:
+        try:
+            with scope:
+                await self._ask_brains(reply)
+        finally:
+            self._making.pop(reply.number, None)
+            self._wake()
+
+    async def _ask_brains(self, reply: ReplyInMaking) -> None:
         """Have the first brain that can write ``reply``."""
-        with scope:
-            begun = time.monotonic()
-            summary = self._conductor.accumulator.summary()
-            observations = observe(summary)
-            self._log_summary(reply, summary, observations, time.monotonic() - begun)
-            request = BrainRequest(
-                epoch=reply.number,
-                kind=reply.kind,
-                question=reply.question,
-                summary=summary,
-                observations=observations,
-                history=reply.history,
-                persona=self._persona,
-            )
-            figures = tuple(summary.figures())
-            before = ""
-            for name, brain in self._brains:
-                if before:
-                    self.log(
-                        log.AdapterSwitched(t=self._t, port="brain", before=before, after=name)
-                    )
-                try:
-                    if await self._write(reply, name, brain, request, figures, begun):
-                        self._conductor.written(reply)
-                        return
+        begun = time.monotonic()
+        summary = self._conductor.accumulator.summary()
+        observations = observe(summary)
+        self._log_summary(reply, summary, observations, time.monotonic() - begun)
+        request = BrainRequest(
+            epoch=reply.number,
+            kind=reply.kind,
+            question=reply.question,
+            summary=summary,
+            observations=observations,
+            history=reply.history,
+            persona=self._persona,
+        )
+        figures = tuple(summary.figures())
+        before = ""
+        for name, brain in self._brains:
+            if before:
+                self.log(log.AdapterSwitched(t=self._t, port="brain", before=before, after=name))
+            try:
+                if not await self._write(reply, name, brain, request, figures, begun):
                     raise BrainError("said nothing that could be spoken")
-                except PortError as error:
-                    self.log(
-                        log.AdapterFailed(
-                            t=self._t,
-                            port="brain",
-                            adapter=name,
-                            error=type(error).__name__,
-                            text=str(error),
-                        )
+            except PortError as error:
+                self.log(
+                    log.AdapterFailed(
+                        t=self._t,
+                        port="brain",
+                        adapter=name,
+                        error=type(error).__name__,
+                        text=str(error),
                     )
-                if reply.clauses:
-                    break  # half an answer was spoken: another brain would begin again
-                before = name
-            self._set_now()
+                )
             if reply.clauses:
-                self._conductor.written(reply)
-            else:
-                self._conductor.lost(reply.number)
-        self._making.pop(reply.number, None)
-        self._wake()
+                break  # another brain would begin again what was spoken of half an answer
+            before = name
+        self._set_now()
+        if reply.clauses:
+            self._conductor.written(reply)
+        else:
+            self._conductor.lost(reply.number)
 
     async def _write(
         self,
@@ -758,7 +759,7 @@ class Session:
         slot = int(to_seconds(target) * FRAME_RATE)
         reply = self._conductor.reply
         playing = reply.number if reply is not None and reply.begun and not self._idle else 0
-        if slot <= self._written_to or (not playing and self._publish_url is None):
+        if slot <= self._written_to:
             return
         self._workers["playout"].send(Advance(slot=slot, epoch=playing))
         while self._written_to < slot:

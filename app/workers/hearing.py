@@ -14,6 +14,7 @@ from ..messages import Configure, EndOfStream, Failed, Feed, Heard, Hello, Progr
 
 if TYPE_CHECKING:
     from ..config import Config
+    from ..hearing import Hearing
 
 __all__ = ["HearingSettings", "run"]
 
@@ -37,7 +38,14 @@ def run(control: Connection, settings: HearingSettings) -> None:
             Failed(worker="senses", kind=type(error).__name__, text=str(error), fatal=True)
         )
         return
-    control.send(Hello(worker="hearing", detail=composition.hearing_detail(settings.config)))
+    control.send(Hello(worker="hearing", detail=settings.config.senses.asr))
+    try:
+        _listen(control, hearing)
+    finally:
+        hearing.close()
+
+
+def _listen(control: Connection, hearing: Hearing) -> None:
     while not isinstance(message := control.recv(), Stop):
         match message:
             case Feed(chunk=chunk):

@@ -54,11 +54,12 @@ class TakeStarted:
 
 @frozen(kw_only=True)
 class TakeEnded:
-    """Take ``number`` lasted from ``start`` to ``end``."""
+    """Take ``number`` lasted from ``start`` to ``end`` and has ``notes`` notes."""
 
     number: int
     start: float
     end: float
+    notes: int
 
 
 TakeEvent = TakeStarted | TakeEnded
@@ -311,7 +312,9 @@ class PerformanceAccumulator:
         if take is None:
             return ()
         self._take = None
-        ended = TakeEnded(number=take.number, start=take.start, end=take.last_sound)
+        ended = TakeEnded(
+            number=take.number, start=take.start, end=take.last_sound, notes=take.count
+        )
         if take.count >= self._settings.fewest_notes:
             self._ended.append(take.summary(running=False, instrument=self._instrument))
         return (ended,)
