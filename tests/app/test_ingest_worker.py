@@ -119,13 +119,15 @@ class Scripted:
     closed: threading.Event = field(factory=threading.Event)
 
     def chunks(self) -> Iterator[NDArray[np.float32]]:
+        due = time.monotonic()
         for step in self.script:
             if isinstance(step, StreamError):
                 raise step
             if isinstance(step, np.ndarray):
                 yield step
             else:
-                self.closed.wait(step)
+                due += step
+                self.closed.wait(max(0.0, due - time.monotonic()))
             if self.closed.is_set():
                 return
 

@@ -237,7 +237,7 @@ def test_an_output_that_hangs_stops_nothing_and_loses_the_oldest() -> None:
     # Picture and sound left together, or not at all.
     assert all(job.level == pytest.approx(level(job.slot)) for job in output.written)
     assert all(job.shade == 100 + job.slot for job in output.written)
-    assert statistics.fps < 25 and statistics.late == 0
+    assert statistics.fps < 25 and statistics.late <= 3
     (failed,) = one.heard(Failed)
     assert "too slow" in failed.text and not failed.fatal
 
