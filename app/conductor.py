@@ -10,6 +10,7 @@ prepares an answer while the question is still being asked, and knows what has b
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Literal, Protocol
 
@@ -171,6 +172,9 @@ class Conductor:
         self._speculate = speculate
         self._speculation: ReplyInMaking | None = None
         self._numbers = 0
+        self._beside_music: deque[
+            tuple[float, Literal["music_started", "music_stopped", "speech"]]
+        ] = deque()
         self._timer: StartTimer | None = None
         self._interruption = InterruptionPolicy()
         self._speech_since: MediaTime | None = None
@@ -193,7 +197,6 @@ class Conductor:
 
     def heard(self, event: HearingEvent) -> None:
         """The hearing reports ``event``."""
-        self._log_takes(self.accumulator.advance(to_seconds(event.at)))
         match event:
             case FloorChanged():
                 self._floor_changed(event)
@@ -228,6 +231,21 @@ class Conductor:
                 pass
         self._log_takes(self.accumulator.add(event))
 
+    def analysed(self, up_to: MediaTime) -> None:
+        """The music analysis has reported all up to ``up_to``: what the floor and the voices did
+        meanwhile can be laid beside it, in its order."""
+        seconds = to_seconds(up_to)
+        while self._beside_music and self._beside_music[0][0] <= seconds:
+            at, what = self._beside_music.popleft()
+            match what:
+                case "music_started":
+                    self._log_takes(self.accumulator.music_started(at))
+                case "music_stopped":
+                    self._log_takes(self.accumulator.music_stopped(at))
+                case "speech":
+                    self.accumulator.speech_heard(at)
+        self._log_takes(self.accumulator.advance(seconds))
+
     def _log_takes(self, changes: Iterable[TakeStarted | TakeEnded]) -> None:
         for change in changes:
             match change:
@@ -250,9 +268,9 @@ class Conductor:
         before, self.floor = self.floor, event.label
         self._stage.log(log.Floor(t=self._t, label=event.label, since=to_seconds(event.since)))
         if event.label.is_music and not before.is_music:
-            self._log_takes(self.accumulator.music_started(to_seconds(event.since)))
+            self._beside_music.append((to_seconds(event.since), "music_started"))
         elif before.is_music and not event.label.is_music:
-            self._log_takes(self.accumulator.music_stopped(to_seconds(event.since)))
+            self._beside_music.append((to_seconds(event.since), "music_stopped"))
         if event.label.is_music and not event.label.is_speech:
             self._music_started()
 
@@ -327,7 +345,7 @@ class Conductor:
         self._speech_since = None
         self._utterance_text = event.text
         if event.text:
-            self.accumulator.speech_heard(to_seconds(event.start))
+            self._beside_music.append((to_seconds(event.start), "speech"))
         match = self._matcher.match(event.text) if event.text else None
         if match is not None:
             self._stage.log(

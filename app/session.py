@@ -26,10 +26,10 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 from attrs import define, field, frozen
-from maestra.core.figures import unmeasured_figures
 
 from maestra.core import log
 from maestra.core.conversation.conversation import ConversationState
+from maestra.core.figures import unmeasured_figures
 from maestra.core.hearing import FloorChanged, FloorLabel
 from maestra.core.media_time import SESSION_START, MediaTime, from_samples, from_seconds, to_seconds
 from maestra.core.performance.observations import observe
@@ -533,6 +533,7 @@ class Session:
                         lambda event=heard.event: conductor.music(event),  # type: ignore[misc]
                     )
                 self._progress["music"] = up_to
+                self._when(MediaTime(up_to + _MUSIC_DELAY), lambda: conductor.analysed(up_to))
             case Progress(up_to=up_to):
                 self._progress["hearing"] = up_to
                 self._release_music()
