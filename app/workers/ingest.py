@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 import numpy as np
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from maestra.core.media_time import from_samples
 from maestra.core.stream_url import StreamUrl
@@ -38,6 +38,12 @@ CHUNK = EAR_RATE_HZ // 50
 
 _AHEAD = round(0.06 * EAR_RATE_HZ)
 """How far (samples) a live input may run ahead of the clock: senders send in small bunches."""
+
+_BURST = round(0.01 * EAR_RATE_HZ)
+"""Pieces that come closer together than this (samples) have waited for us together."""
+
+_WORTH_SAYING = 0.1
+"""Less than this (s) of sound left out is how clocks differ, and not worth a report."""
 
 _PERSISTENT = 0.5
 """Seconds after which an input that is always late is simply further away than it was."""
@@ -71,6 +77,8 @@ class Timeline:
     _base: int | None = None
     _read: int = 0
     _late_since: int | None = None
+    _first: list[Samples] = field(factory=list)
+    _first_at: int = 0
     dropped: int = 0
 
     def connected(self) -> None:
@@ -78,11 +86,30 @@ class Timeline:
         self._base = None
         self._read = 0
         self._late_since = None
+        self._first.clear()
 
     def arrive(self, samples: Samples, now: int) -> Samples:
         """What of ``samples``, the next of this connection, is to be heard, from ``next`` on."""
         if self._base is None:
-            self._base = now - self._read - len(samples)
+            return self._arrive_first(samples, now)
+        return self._lay(samples, now)
+
+    def _arrive_first(self, samples: Samples, now: int) -> Samples:
+        """Wait for the end of the burst a connection begins with: its last sample is now."""
+        if not self._first or now - self._first_at < _BURST:
+            self._first.append(samples)
+            self._first_at = now
+            return np.zeros(0, np.float32)
+        burst = np.concatenate(self._first)
+        self._first.clear()
+        self._base = self._first_at - len(burst)
+        # What is older than what has been bridged already was never ours to hear.
+        old = min(len(burst), max(0, self.next - self._base))
+        self._read = old
+        return np.concatenate([self._lay(burst[old:], self._first_at), self._lay(samples, now)])
+
+    def _lay(self, samples: Samples, now: int) -> Samples:
+        assert self._base is not None
         begin = self._base + self._read
         self._read += len(samples)
         ahead = max(0, begin + len(samples) - now - _AHEAD)
@@ -359,8 +386,9 @@ class _Live:
                 return self._broke(arrival)
             case samples:
                 before = self._timeline.dropped
-                self._chunks.put(self._timeline.arrive(samples, self._now(at)))
-                if self._timeline.dropped == before:
+                heard = self._timeline.arrive(samples, self._now(at))
+                self._chunks.put(heard)
+                if len(heard) and self._timeline.dropped == before:
                     self._report_dropped()
                     self._lost = False
         if self._arrivals.empty():
@@ -384,7 +412,7 @@ class _Live:
         self._chunks.put(self._timeline.bridge(missing), bridged=True)
 
     def _report_dropped(self) -> None:
-        if not self._timeline.dropped:
+        if self._timeline.dropped < _WORTH_SAYING * EAR_RATE_HZ:
             return
         seconds, self._timeline.dropped = self._timeline.dropped / EAR_RATE_HZ, 0
         self._control.send(

@@ -41,11 +41,26 @@ def test_what_comes_steadily_is_heard_where_it_comes() -> None:
     line = timeline()
     line.connected()
     now = CHUNK
-    for number in range(50):
-        assert line.next == number * CHUNK
-        assert len(line.arrive(PIECE, now)) == CHUNK
-        assert line.missing(now) == 0
+    assert len(line.arrive(PIECE, now)) == 0  # is it the first of a burst?
+    for number in range(2, 50):
         now += CHUNK
+        line.arrive(PIECE, now)
+        assert line.next == number * CHUNK == now
+        assert line.missing(now) == 0
+    assert line.dropped == 0
+
+
+def test_the_end_of_the_burst_a_connection_begins_with_is_now() -> None:
+    line = timeline()
+    now = RATE
+    line.bridge(line.missing(now))
+    before = line.next
+    line.connected()
+    for _ in range(25):
+        assert len(line.arrive(PIECE, now)) == 0
+    heard = line.arrive(PIECE, now + CHUNK)
+    assert len(heard) == now + CHUNK - before
+    assert line.next == now + CHUNK
     assert line.dropped == 0
 
 
