@@ -127,14 +127,15 @@ class Performer:
         voiced = loud > 0.05
         quick = before.quick + (loud - before.quick) * 0.45
         slow = before.slow + (loud - before.slow) * (0.035 if voiced else 0.08)
-        stress = max(0.0, quick - slow - 0.12)
+        # The first syllable after a silence is no reason to start up.
+        stress = min(max(0.0, quick - slow - 0.12), 0.5)
         nod, nod_speed = _spring(before.nod, before.nod_speed, stress, 1.7)
         brow, brow_speed = _spring(
             before.brow, before.brow_speed, max(0.0, stress - 0.15) * 1.6, 1.1
         )
         return evolve(
             before,
-            open=_towards(before.open, heard.open, 0.72, 0.58),
+            open=_towards(before.open, heard.open, 0.72, 0.55),
             wide=before.wide + (heard.wide - before.wide) * 0.42,
             hiss=_towards(before.hiss, heard.hiss, 0.65, 0.5),
             press=_towards(before.press, heard.closure * min(1.0, before.talk * 1.5), 0.6, 0.6),

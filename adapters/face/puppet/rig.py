@@ -23,6 +23,7 @@ which keeps it as sharp while it moves as where it stands still.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -30,6 +31,7 @@ import numpy as np
 from attrs import frozen
 
 from .mouth_interior import Interior, draw_interior
+from .sheets import laid_over, moved, sheet, smooth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,12 +52,6 @@ _WINDOW_STEP = 2
 _MARGIN = 20
 _FADE = (8.0, 14.0)
 _BLINK_LEVELS = 21
-
-
-def _smooth(x: Any, low: float, high: float) -> Any:
-    """0 at ``low``, 1 at ``high``, with no corners between."""
-    t = np.clip((x - low) / (high - low), 0.0, 1.0)
-    return t * t * (3 - 2 * t)
 
 
 def _vector(x: Any, y: Any) -> Field:
@@ -206,20 +202,20 @@ class _Head:
         hx, hy = self._half
         r = np.hypot((x - mx) / hx, (y - (my - 0.25 * hy)) / (1.15 * hy))
         edge = np.minimum(np.minimum(x, SIZE - x), y)
-        head = _smooth(r, 2.3, 1.1) * _smooth(edge, 0.0, 48.0)
+        head = smooth(r, 2.3, 1.1) * smooth(edge, 0.0, 48.0)
         # The neck gives way towards the collar.
-        head = head * _smooth(y, self._chin + 1.1 * hy, self._chin - 0.1 * hy)
+        head = head * smooth(y, self._chin + 1.1 * hy, self._chin - 0.1 * hy)
         pivot = self._chin + 0.5 * hy
         bulge = np.exp(-1.3 * (((x - mx) / hx) ** 2 + ((y - my) / hy) ** 2))
         nose = np.exp(
             -(((x - self._nose[0]) / (0.3 * hx)) ** 2)
             - (((y - self._nose[1] + 0.1 * hy) / (0.33 * hy)) ** 2)
         )
-        depth = (bulge + 0.3 * nose) * _smooth(r, 1.9, 0.8)
-        body = _smooth(y, self._chin - 0.05 * hy, self._chin + 0.75 * hy)
+        depth = (bulge + 0.3 * nose) * smooth(r, 1.9, 0.8)
+        body = smooth(y, self._chin - 0.05 * hy, self._chin + 0.75 * hy)
         zero = np.zeros_like(x)
-        lean = _smooth(y, SIZE + 40.0, self._chin - 0.3 * hy) * _smooth(r, 3.2, 1.4)
-        lean = lean * _smooth(edge, 0.0, 60.0)
+        lean = smooth(y, SIZE + 40.0, self._chin - 0.3 * hy) * smooth(r, 3.2, 1.4)
+        lean = lean * smooth(edge, 0.0, 60.0)
         return np.stack(
             [
                 _vector(head, zero),
@@ -287,7 +283,7 @@ class _Face:
         u, v = uv[..., 0], uv[..., 1]
         w, chin = self.mouth.half, self.chin
         s = v / chin
-        jaw = _smooth(s, -0.12, 0.85) * _smooth(s, 2.1, 1.12)
+        jaw = smooth(s, -0.12, 0.85) * smooth(s, 2.1, 1.12)
         jaw = jaw * np.clip(1 - (u / (1.1 * self.half_face)) ** 2, 0, 1) ** 1.5
         # Cheeks are drawn in and down a little when the jaw falls.
         hollow = np.exp(
@@ -312,8 +308,8 @@ class _Face:
             rise = line(x) - y
             brow = brow + (
                 np.exp(-(np.abs((x - middle) / (1.35 * half)) ** 3))
-                * _smooth(rise, -1.1 * height, -0.2 * height)
-                * _smooth(rise, 3.2 * height, 0.7 * height)
+                * smooth(rise, -1.1 * height, -0.2 * height)
+                * smooth(rise, 3.2 * height, 0.7 * height)
             )
         zero = np.zeros_like(u)
         out = np.sign(u)
@@ -391,7 +387,7 @@ class _Window:
         local = _grid(0, 0, self.columns * _FINE, self.rows * _FINE, 1) / _FINE
         x, y = local[..., 0], local[..., 1]
         edge = np.minimum(np.minimum(x, self.columns - x), np.minimum(y, self.rows - y))
-        result: NDArray[np.float32] = _smooth(edge, *_FADE).astype(np.float32)
+        result: NDArray[np.float32] = smooth(edge, *_FADE).astype(np.float32)
         return result
 
     def texture_map(self, at: Field) -> Field:
@@ -409,21 +405,7 @@ def _cut(texture: Any, window: _Window, alpha: Any) -> NDArray[np.uint8]:
     """
     part = texture[window.fine].astype(np.float32)
     alpha = alpha * window.fade()
-    rgba = np.dstack([part * alpha[..., None], 255 * alpha])
-    return np.clip(rgba + 0.5, 0, 255).astype(np.uint8)
-
-
-def _sheet(sheet: Any, at: Field) -> Any:
-    """The sheet as float32 RGBA at the texture points ``at``."""
-    found = cv2.remap(sheet, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return found.astype(np.float32)
-
-
-def _over(below: Any, rgba: Any) -> Any:
-    """Premultiplied ``rgba`` laid over ``below`` (h, w, 3), which it alters; float32 0 … 255."""
-    below *= 1 - rgba[..., 3:] * np.float32(1 / 255)
-    below += rgba[..., :3]
-    return below
+    return sheet(part, alpha)
 
 
 class _Mouth:
@@ -445,7 +427,7 @@ class _Mouth:
 
         fine = frame.local(window.texture_grid())
         u, v = fine[..., 0], fine[..., 1]
-        beyond = _smooth(np.abs(u), w - 0.75, w + 0.75)
+        beyond = smooth(np.abs(u), w - 0.75, w + 0.75)
         above = np.clip((face.upper(u) - v) * _FINE + 0.5, 0, 1)
         below = np.clip((v - face.lower(u)) * _FINE + 0.5, 0, 1)
         self._upper = _cut(texture, window, np.maximum(above, beyond).astype(np.float32))
@@ -460,7 +442,7 @@ class _Mouth:
                 (face.lower(u) - v) / 1.0, 0, 1
             )
             own = _cut(texture, window, (between * (1 - beyond)).astype(np.float32))
-        light = _brightness(mesh, texture)
+        light = _white(mesh, texture)
         self._interior: Interior = draw_interior(
             u.astype(np.float32), v.astype(np.float32), w, float(face.middle_line(0.0)), light, own
         )
@@ -484,15 +466,15 @@ class _Mouth:
         x2 = np.clip(1 - (u / w) ** 2, 0, None)
         flat, full = x2**0.62, x2**0.45
         gap = np.clip(face.lower(u) - face.upper(u), 0, None)
-        within = _smooth(np.abs(u), 1.02 * w, 0.9 * w)
+        within = smooth(np.abs(u), 1.02 * w, 0.9 * w)
 
         rise = face.upper(u) - v
-        hold = _smooth(rise, 0.95 * face.to_nose, min(1.15 * face.upper_lip, 0.6 * face.to_nose))
+        hold = smooth(rise, 0.95 * face.to_nose, min(1.15 * face.upper_lip, 0.6 * face.to_nose))
         thick = np.clip(rise / face.upper_lip, 0, 1) * hold * x2
         up = [-flat * hold, -full * hold, -thick, 0.42 * gap * within * hold]
 
         fall = v - face.lower(u)
-        keep = _smooth(fall, 0.98 * face.chin, min(1.15 * face.lower_lip, 0.5 * face.chin))
+        keep = smooth(fall, 0.98 * face.chin, min(1.15 * face.lower_lip, 0.5 * face.chin))
         thick = np.clip(fall / face.lower_lip, 0, 1) * keep * x2
         down = [flat * keep, full * keep, thick, -0.58 * gap * within * keep]
         zero = np.zeros_like(u)
@@ -521,19 +503,17 @@ class _Mouth:
         amount[:2] = down * (1 - share), down * share
         at_lower = window.texture_map(self._settle(at, shared + _sum(amount, self._lower_fields)))
 
-        top = _sheet(self._upper, at_upper)
-        bottom = _sheet(self._lower, at_lower)
-        behind = picture[window.slices].astype(np.float32)
+        top, bottom = moved(self._upper, at_upper), moved(self._lower, at_lower)
+        result = np.ascontiguousarray(picture[window.slices])
         shown = self._box
-        behind[shown] = self._interior.draw(
-            behind[shown],
+        result[shown] = self._interior.draw(
+            result[shown],
             np.ascontiguousarray(window.texture_map(at)[shown]),
             face.mouth.down * face.jaw_drop(pose) * 0.8 * _FINE,
             pose,
-            np.maximum(top[shown][..., 3], bottom[shown][..., 3]) * np.float32(1 / 255),
+            np.maximum(top[shown][..., 3], bottom[shown][..., 3]),
         )
-        result = _over(_over(behind, bottom), top)
-        picture[window.slices] = cv2.convertScaleAbs(result)
+        picture[window.slices] = laid_over(laid_over(result, bottom), top)
 
     def _settle(self, at: Field, movement: Field) -> Field:
         """Where in the portrait the points come from: four steps of the fixed-point iteration."""
@@ -563,33 +543,31 @@ class _EyeSheets:
         self._grid = window.grid(_WINDOW_STEP)
         self._head = head.fields(self._grid)
 
+        uv = frame.local(self._grid)
+        u, v = uv[..., 0], uv[..., 1]
+        top, bottom = upper(u), lower(u)
         # Both lids meet along a line near the lower one.
-        def gap(u: Any) -> Any:
-            return np.clip(lower(u) - upper(u), 0, None) * _smooth(np.abs(u), 1.03 * w, 0.93 * w)
+        gap = np.clip(bottom - top, 0, None) * smooth(np.abs(u), 1.03 * w, 0.93 * w)
+        to_brow = np.maximum(top - brow_line(u), 0.3 * w)
 
-        def upper_lid(u: Any, v: Any) -> Any:
+        def upper_lid(v: Any) -> Any:
             # The skin between lid and brow is drawn down; the brow itself stays.
-            rise = (upper(u) - v) / np.maximum(upper(u) - brow_line(u), 0.3 * w)
-            return 0.90 * gap(u) * _smooth(rise, 0.82, 0.14)
+            return 0.90 * gap * smooth((top - v) / to_brow, 0.82, 0.14)
 
-        def lower_lid(u: Any, v: Any) -> Any:
-            return -0.14 * gap(u) * _smooth(v - lower(u), 0.75 * w, 0.05 * w)
+        def lower_lid(v: Any) -> Any:
+            return -0.14 * gap * smooth(v - bottom, 0.75 * w, 0.05 * w)
 
         # A closing lid is stretched to twice its height and more: its movement is inverted here,
         # patiently, for a series of degrees of closing.
         levels = np.linspace(0, 1, _BLINK_LEVELS)
-        uv = frame.local(self._grid)
-        u, v = uv[..., 0], uv[..., 1]
         self._upper, self._lower = (
-            np.stack(
-                [frame.vector(np.zeros_like(u), _inverse(lid, level, u, v)) for level in levels]
-            )
+            np.stack([frame.vector(np.zeros_like(u), _inverse(lid, level, v)) for level in levels])
             for lid in (upper_lid, lower_lid)
         )
 
         fine = frame.local(window.texture_grid())
         u, v = fine[..., 0], fine[..., 1]
-        beyond = _smooth(np.abs(u), w - 0.5, w + 0.5)
+        beyond = smooth(np.abs(u), w - 0.5, w + 0.5)
         above = np.maximum(np.clip((upper(u) - v) * _FINE + 0.5, 0, 1), beyond)
         below = np.maximum(np.clip((v - lower(u)) * _FINE + 0.5, 0, 1), beyond)
         self._upper_lid = _cut(texture, window, above.astype(np.float32))
@@ -610,7 +588,7 @@ class _EyeSheets:
         full[window.fine] = ball
         self._ball = _cut(full, window, soft)
         iris = np.hypot(*(np.moveaxis(self._grid - np.array(eye.iris, np.float32), -1, 0)))
-        self._iris_field = _smooth(iris, 2.1 * eye.iris_radius, 0.95 * eye.iris_radius).astype(
+        self._iris_field = smooth(iris, 2.1 * eye.iris_radius, 0.95 * eye.iris_radius).astype(
             np.float32
         )
 
@@ -620,14 +598,14 @@ class _EyeSheets:
         at = at - common(at)
         look = np.array([0.26 * r * pose.gaze_x, 0.16 * r * pose.gaze_y], np.float32)
         shift = _lookup(self._iris_field, at, window.x, window.y, _WINDOW_STEP)
-        result = picture[window.slices].astype(np.float32)
-        for sheet, source in (
+        result = np.ascontiguousarray(picture[window.slices])
+        for layer, source in (
             (self._ball, at - shift[..., None] * look),
             (self._lower_lid, at + self._closing(self._lower, pose.blink, at)),
             (self._upper_lid, at + self._closing(self._upper, pose.blink, at)),
         ):
-            result = _over(result, _sheet(sheet, window.texture_map(source)))
-        picture[window.slices] = cv2.convertScaleAbs(result)
+            result = laid_over(result, moved(layer, window.texture_map(source)))
+        picture[window.slices] = result
 
     def _closing(self, table: Field, blink: float, at: Field) -> Field:
         """The inverse of a lid's movement at the points ``at``."""
@@ -638,25 +616,43 @@ class _EyeSheets:
         return _lookup(between, at, self._window.x, self._window.y, _WINDOW_STEP)
 
 
-def _inverse(movement: Any, amount: float, u: Any, v: Any) -> Any:
-    """How far along v the points that a movement along v brings to (u, v) are from there.
+def _inverse(movement: Callable[[Any], Any], amount: float, v: Any) -> Any:
+    """How far along v the points that a movement along v brings to v are from there.
 
-    Damped iteration, which settles where the movement stretches up to fivefold.
+    Damped iteration, which settles where the movement stretches up to fourfold.
     """
     source = v
-    for _ in range(80):
-        source = source + 0.3 * (v - amount * movement(u, source) - source)
+    for _ in range(40):
+        source = source + 0.4 * (v - amount * movement(source) - source)
     return source - v
 
 
-def _brightness(mesh: Mesh, texture: Any) -> float:
-    """How bright white is in this portrait, 0.5 … 1, read off the whites of the eyes."""
-    found = []
-    for eye in (mesh.left_eye, mesh.right_eye):
-        mask = np.zeros(texture.shape[:2], np.uint8)
-        outline = np.array([*eye.upper, *eye.lower[::-1]]) * _FINE
-        cv2.fillPoly(mask, [outline.astype(np.int32)], 1)
-        grey = texture[mask > 0].astype(np.float32).mean(axis=-1)
-        if len(grey):
-            found.append(float(np.percentile(grey, 90)) / 215)
-    return min(max(float(np.mean(found)) if found else 1.0, 0.5), 1.0)
+def _white(mesh: Mesh, texture: Any) -> NDArray[np.float64]:
+    """The colour that white has in this portrait's light, RGB, 0.35 … 1.
+
+    How bright, is read off the whites of the eyes; which tint, off them and a little off the skin.
+    """
+    eyes = [
+        _inside(texture, (*eye.upper, *eye.lower[::-1])) for eye in (mesh.left_eye, mesh.right_eye)
+    ]
+    pixels = np.concatenate(eyes)
+    face = _inside(texture, mesh.oval)
+    if not len(pixels) or not len(face):
+        return np.ones(3)
+    grey = pixels.mean(axis=1)
+    bright = pixels[grey >= np.percentile(grey, 85)].mean(axis=0)
+    skin = np.median(face, axis=0)
+    tint = 0.35 * bright / bright.max() + 0.65 * (0.72 + 0.28 * skin / max(float(skin.max()), 1.0))
+    # Behind tinted glasses or in a shadow the eyes say too little: the skin's lights say how much.
+    lit = np.percentile(face.mean(axis=1), 90) * 1.05
+    strength = min(max(float(bright.mean()), float(lit)) / 210, 1.0)
+    result: NDArray[np.float64] = np.clip(strength * tint / tint.max(), 0.35, 1.0)
+    return result
+
+
+def _inside(texture: Any, outline: Contour) -> NDArray[np.float64]:
+    """The portrait's pixels within ``outline``, (n, 3)."""
+    mask = np.zeros(texture.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [(np.array(outline) * _FINE).astype(np.int32)], 1)
+    found: NDArray[np.float64] = texture[mask > 0].astype(np.float64)
+    return found

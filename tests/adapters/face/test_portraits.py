@@ -1,0 +1,154 @@
+"""Portraits of one's own: the face is found once, then known."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from maestra.adapters.face.puppet import Mesh, Puppet, open_portrait
+from maestra.adapters.face.puppet import portraits as module
+from maestra.app import personas
+from maestra.ports.errors import FaceError
+
+from .sounds import requests, silence, vowel
+
+SHIPPED = personas.load("teacher_james_v1")
+
+
+class FakeFaceMesh:
+    """Stands for MediaPipe: finds James' face in any picture, ``faces`` times over."""
+
+    faces = 1
+    asked = 0
+
+    def __init__(self, **settings: object) -> None:
+        assert settings["refine_landmarks"]
+
+    def __enter__(self) -> FakeFaceMesh:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def process(self, picture: Any) -> SimpleNamespace:
+        type(self).asked += 1
+        height, width = picture.shape[:2]
+        points = landmarks() * [width / 512, height / 512] / [width, height]
+        found = SimpleNamespace(landmark=[SimpleNamespace(x=x, y=y) for x, y in points])
+        return SimpleNamespace(multi_face_landmarks=[found] * self.faces)
+
+
+def landmarks() -> Any:
+    """James' mesh as MediaPipe's 478 points; those that aren't used lie at his nose."""
+    path = personas.mesh_path(SHIPPED)
+    assert path is not None
+    mesh = Mesh.load(path)
+    points = np.tile(np.array(mesh.nose_tip), (478, 1))
+
+    def lay(numbers: tuple[int, ...], contour: Any) -> None:
+        j = np.linspace(0, len(contour) - 1, len(numbers))
+        for axis in (0, 1):
+            values = [p[axis] for p in contour]
+            points[list(numbers), axis] = np.interp(j, range(len(contour)), values)
+
+    lay(module._OVAL, mesh.oval)
+    lay(module._LEFT_UPPER, mesh.left_eye.upper)
+    lay(module._LEFT_LOWER, mesh.left_eye.lower)
+    lay(module._RIGHT_UPPER, mesh.right_eye.upper)
+    lay(module._RIGHT_LOWER, mesh.right_eye.lower)
+    for eye, n in ((mesh.left_eye, 468), (mesh.right_eye, 473)):
+        points[n] = eye.iris
+        points[n + 1 : n + 5] = np.array(eye.iris) + eye.iris_radius * np.array(
+            [[1, 0], [0, 1], [-1, 0], [0, -1]]
+        )
+    for brow, pairs in (
+        (mesh.left_brow, module._LEFT_BROW),
+        (mesh.right_brow, module._RIGHT_BROW),
+    ):
+        lay(tuple(a for a, _ in pairs), brow)
+        lay(tuple(b for _, b in pairs), brow)
+    lay(module._OUTER_LOWER, mesh.outer_lower_lip)
+    lay(module._OUTER_UPPER, mesh.outer_upper_lip)
+    inner = mesh.inner_upper_lip[1:-1]
+    lay(module._INNER_LOWER, inner)
+    lay(module._INNER_UPPER, inner)
+    points[module._NOSE_BASE] = mesh.nose_base
+    return points
+
+
+@pytest.fixture
+def finder(monkeypatch: pytest.MonkeyPatch) -> type[FakeFaceMesh]:
+    class Finder(FakeFaceMesh):
+        pass
+
+    fake = ModuleType("mediapipe.python.solutions.face_mesh")
+    fake.FaceMesh = Finder  # type: ignore[attr-defined]
+    for name in ("mediapipe", "mediapipe.python", "mediapipe.python.solutions"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    return Finder
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A wide picture with a face in it, as a camera would make one."""
+    picture = cv2.imread(str(personas.portrait_path(SHIPPED)))
+    assert picture is not None
+    path = tmp_path / "me.jpg"
+    assert cv2.imwrite(str(path), cv2.resize(picture, (900, 700)))
+    return path
+
+
+def test_a_face_is_found_once(photo: Path, tmp_path: Path, finder: type[FakeFaceMesh]) -> None:
+    first = open_portrait(photo, tmp_path / "cache")
+    second = open_portrait(photo, tmp_path / "cache")
+
+    assert finder.asked == 1
+    assert first[0] == second[0] and first[0].is_file()
+    assert second[1].size == (1024, 1024)
+    # The mesh in the cache is rounded to hundredths of a pixel.
+    assert np.allclose(first[1].oval, second[1].oval, atol=0.006)
+
+
+def test_the_mesh_lies_on_the_face_that_was_cut_out(
+    photo: Path, tmp_path: Path, finder: type[FakeFaceMesh]
+) -> None:
+    portrait, mesh = open_portrait(photo, tmp_path / "cache")
+    cut = module.read_picture(portrait)
+    # James' pupils are nearly black, the middle of his forehead is not.
+    for eye in (mesh.left_eye, mesh.right_eye):
+        x, y = (round(v) for v in eye.iris)
+        assert cut[y - 3 : y + 3, x - 3 : x + 3].mean() < 60
+    x, y = (round(v) for v in np.mean([mesh.left_brow[-1], mesh.right_brow[0]], axis=0))
+    assert cut[y - 60, x].mean() > 70
+
+
+def test_a_photo_can_be_made_to_speak(
+    photo: Path, tmp_path: Path, finder: type[FakeFaceMesh]
+) -> None:
+    face = Puppet(photo, None, cache=tmp_path / "cache")
+    pictures = [face.render(r) for r in requests(silence(0.2), vowel(0.4, 750, 1200))]
+
+    assert np.abs(pictures[0].astype(int) - pictures[-4]).mean() > 1
+
+
+def test_no_face_is_said_so(photo: Path, tmp_path: Path, finder: type[FakeFaceMesh]) -> None:
+    finder.faces = 0
+
+    with pytest.raises(FaceError, match=r"no face to be found in me\.jpg"):
+        open_portrait(photo, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_without_mediapipe_it_says_what_to_install(
+    photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+
+    with pytest.raises(FaceError, match=r"install maestra\[portraits\]"):
+        open_portrait(photo, tmp_path / "cache")
