@@ -106,7 +106,7 @@ def analyse(parsed: argparse.Namespace) -> int:
     effective = _effective(parsed)
     from .analyse import analyse_file
 
-    analyse_file(effective.config, parsed.file, as_json=parsed.json, plot=parsed.plot)
+    analyse_file(effective.config, parsed.file, as_json=parsed.json, plot_path=parsed.plot)
     return 0
 
 

@@ -1,0 +1,59 @@
+"""``maestra analyse``: what was measured, for people or for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from maestra.ports.errors import StreamRefused
+
+from ..analysis import analyse, plot
+from ..config import Config
+
+__all__ = ["analyse_file", "report"]
+
+
+def analyse_file(config: Config, path: Path, *, as_json: bool, plot_path: Path | None) -> None:
+    """Measure ``path`` and print what was found; draw it, if ``plot_path`` says where.
+
+    :raises MaestraError: it cannot be read, or the picture cannot be written.
+    """
+    analysis = analyse(path, config)
+    if plot_path is not None:
+        try:
+            plot(analysis, plot_path)
+        except (OSError, ValueError) as error:
+            raise StreamRefused(f"{plot_path} cannot be drawn: {error}") from error
+    content = analysis.to_dict()
+    if as_json:
+        print(json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False))
+    else:
+        print("\n".join(report(content)))
+
+
+def report(content: Mapping[str, Any]) -> Iterator[str]:
+    """The lines that people read, of what the JSON holds."""
+    takes, notes = content["takes"], content["notes"]
+    if not takes:
+        yield "No music was heard."
+        return
+    tempo = content["tempo_bpm"]
+    yield (
+        f"{_count(len(takes), 'take')}, {_count(len(notes), 'note')}"
+        f"{'' if tempo is None else f', {tempo:.0f} beats a minute'}"
+    )
+    for remark in content["observations"]:
+        yield f"{_clock(remark['start'])} to {_clock(remark['end'])}  {remark['text']}"
+    if not content["observations"]:
+        yield "Not enough was heard to judge it."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes):2}:{rest:04.1f}"
