@@ -200,7 +200,7 @@ class ConversationChart(StateChart[Any]):
 
     def is_current(self, happened: ReplyReady | ReplyFailed | ReplyFinished) -> bool:
         """the reply is the current one / it is another"""
-        return happened.epoch == self.memory.epoch
+        return happened.epoch == self.memory.epoch != 0
 
     def is_running(self, happened: WindowExpired) -> bool:
         """the timer is the running one / it is another"""
