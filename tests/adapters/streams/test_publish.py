@@ -83,7 +83,7 @@ def test_a_slot_that_has_passed_and_wrong_shapes_are_errors(tmp_path: Path) -> N
         output.write(sound, picture)
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("sign", [signal.SIGKILL])
 def test_a_killed_mp4_plays(tmp_path: Path, sign: signal.Signals) -> None:
     path = tmp_path / "lesson.mp4"
     with streams.slice_publisher(str(path), 1000) as child:
@@ -143,16 +143,16 @@ def test_rtmp_in_step_and_soon(tmp_path: Path) -> None:
         streams.await_listener(port)
         output = publish(address)
         begin = time.monotonic()
-        for slot, sound, picture in streams.slices(110):
+        for slot, sound, picture in streams.slices(70):
             time.sleep(max(0.0, begin + slot / 25 - time.monotonic()))
             output.write(sound, picture)
         output.close()
         assert viewer.wait(5) == 0
     got = streams.recorded(path)
-    assert got.frames == 110
+    assert got.frames == 70
     assert got.monotonic
-    assert got.flashes == pytest.approx([n + streams.BEAT / 25 for n in range(4)], abs=0.002)
-    assert got.offsets == pytest.approx([0.0] * 4, abs=IN_STEP)
+    assert got.flashes == pytest.approx([n + streams.BEAT / 25 for n in range(3)], abs=0.002)
+    assert got.offsets == pytest.approx([0.0] * 3, abs=IN_STEP)
     came = [json.loads(line) for line in log.read_text().splitlines()]
     delays = [one["t"] - begin - one["pts"] for one in came if one["pts"] > 1.0]
     assert float(np.median(delays)) < 0.1
