@@ -105,7 +105,7 @@ DRIFT_PERCENT = 6.0
 UNSTEADY_PERCENT = 5.0
 # From the even 50 on; triplets (66.7) and dotted notes (75) may be written, so they are no fault.
 UNEVEN_SHARE, TRIPLET_SHARE = 4.5, 15.3
-RAGGED_PERCENT = 18.0
+RAGGED_PERCENT = 25.0
 # A tenth of a tone: less is within what good players differ by.
 OUT_OF_TUNE_CENTS = 18.0
 NOTE_OUT_CENTS = 22.0
@@ -342,7 +342,8 @@ def _stops(take: TakeSummary) -> Iterator[Observation]:
         yield _about(take, ObservationKind.FLUENT, 0.5, "It went through without a stop.")
     holes = take.missed
     belief = sum(each.confidence for each in holes)
-    if holes and belief >= 0.7 and len(holes) <= 8:
+    sure = max((each.confidence for each in holes), default=0.0)
+    if sure >= 0.62 and belief >= 0.7 and len(holes) <= 8:
         surest = max(holes, key=lambda each: each.confidence)
         yield _about(
             take,
@@ -429,7 +430,7 @@ def _intonation(take: TakeSummary) -> Iterator[Observation]:
             spread=spread,
         )
     elif not out and abs(overall.value) < IN_TUNE_CENTS and spread.value < 15:
-        if spread.confidence >= 0.6:
+        if spread.confidence >= 0.6 and not take.fixed_pitch:
             yield _about(
                 take,
                 ObservationKind.IN_TUNE,
@@ -446,7 +447,9 @@ def _intonation(take: TakeSummary) -> Iterator[Observation]:
 def _sound(take: TakeSummary) -> Iterator[Observation]:
     touch = take.articulation
     if touch is not None and touch.confidence >= 0.5:
-        sustains = take.intonation is not None  # a plucked or struck note dies by itself
+        sustains = (
+            take.intonation is not None and not take.fixed_pitch
+        )  # a plucked or struck note dies by itself
         if touch.value < CHOPPY_RATIO and sustains and take.note_count.value >= 12:
             yield _about(
                 take,

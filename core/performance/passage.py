@@ -73,7 +73,7 @@ class Passage:
     """What was found. Fields are empty or ``None`` where there was too little to measure.
 
     ``shares`` are the first note's share of each pair of short notes; ``tuned`` is a histogram of
-    the pitches heard, cents above C modulo the octave (even numbers) to weight, and ``tuned_count`` how
+    the pitches heard, cents above C modulo the octave (even numbers) to weight, ``tuned_count`` how
     many notes are in it; ``levels`` are (instant, dBFS) about every second while it sounded.
     """
 
@@ -166,7 +166,7 @@ def analyse_passage(
     holes: tuple[Hole, ...] = ()
     silent: dict[int, float] = {}
     if from_notes and not polyphonic:
-        holes, silent = _silences(pulse, times, ends, onsets, levels)
+        holes, silent = _silences(pulse, times, ends, onsets, levels, midis)
     strays = passage.strays
     if from_notes and not polyphonic:
         strays = _merged(strays, _differing(pulse, times, struck, key))
@@ -263,7 +263,7 @@ def _to_nearest(ordered: Sequence[float], at: float) -> float:
 def _raggedness(pulse: Pulse) -> float | None:
     """Share of the intervals that fit no simple value, stops and pairs aside."""
     judged = [fit for fit in pulse.fits[: pulse.slowed_from] if fit != Fit.STOP]
-    if len(judged) < 12:
+    if len(judged) < 30:
         return None
     return sum(fit == Fit.SLIP for fit in judged) / len(judged)
 
@@ -357,6 +357,7 @@ def _silences(
     ends: Sequence[float],
     onsets: Sequence[float],
     levels: Sequence[tuple[float, float]],
+    midis: Sequence[int],
 ) -> tuple[tuple[Hole, ...], dict[int, float]]:
     """Silences on the grid: notes missed, stops of the pulse (index to gap), or the piece's rests.
 
@@ -368,6 +369,11 @@ def _silences(
     common = Counter(pulse.values)
     unit = 0.5 if common[0.5] >= 0.12 * len(pulse.values) else 1.0
     gaps = _gaps(pulse, times, ends, onsets, levels, unit)
+    # the same notes with the same silence after them, twice: so it is written
+    led_by = Counter(tuple(midis[max(0, gap.index - 2) : gap.index + 1]) for gap in gaps)
+    written = {
+        gap.index for gap in gaps if led_by[tuple(midis[max(0, gap.index - 2) : gap.index + 1])] > 1
+    }
     if not gaps or len(gaps) > 12:
         return (), {}
     places = [round(position / unit) for position in pulse.positions]
@@ -376,8 +382,14 @@ def _silences(
     error = math.sqrt(2) * max(pulse.jitter, 0.012)
     holes: list[Hole] = []
     stops: dict[int, float] = {}
+    alone = sum(
+        gap.index not in written and all(expected[places[gap.index] + m] >= 0 for m in gap.empty)
+        for gap in gaps
+    )
     for gap in gaps:
         i = gap.index
+        if i in written:
+            continue
         asked = [m for m in gap.empty if expected[places[i] + m] > 0.6]
         filled = {places[i] + m for m in gap.empty}
         stays = _best_agreement({*places, *filled}, places[-1])
@@ -397,7 +409,7 @@ def _silences(
             + 1.5 * (len(gap.empty) - 1)
             + max(-3.0, min(3.0, 0.6 * (moves - stays) * len(places)))
             + (-3.0 if lasts < 0.9 else 0.0)
-            - (0.7 * (len(gaps) - 1))
+            - 1.5 * max(0, alone - 1)
         )
         recurs = any(expected[place] < 0 for place in filled)
         if for_stop > 0 and not recurs and (asked or for_stop > 3):
@@ -531,7 +543,10 @@ def _differing(
     found: dict[float, Stray] = {}
     if len(places) < 2 * SAME_AROUND:
         return ()
+    midis = {place: note.midi for place, note in at_place.items()}
     for lag in range(48, min(places[-1] - SAME_AROUND * 12, 40 * 12), 12):
+        if sum(midis.get(place + lag) == midi for place, midi in midis.items()) < SAME_AROUND:
+            continue
         pairs: list[tuple[int, bool]] = []  # (place, same) for what is struck at both
         for place in places:
             other = at_place.get(place + lag)

@@ -421,36 +421,44 @@ def _local_periods(
     iois: Sequence[float], values: Sequence[float], fits: Sequence[str], period: float
 ) -> list[float]:
     """Period around each interval: median, then the mean of what lies near it, long ones more."""
-    quotients: list[tuple[int, float, float]] = []
+    places: list[int] = []
+    spans: list[float] = []
+    beats: list[float] = []
     i = 0
     while i < len(iois):
         if fits[i] == Fit.PAIR_FIRST:
-            quotients.append((i, iois[i] + iois[i + 1], 1.0))
+            places.append(i)
+            spans.append(iois[i] + iois[i + 1])
+            beats.append(1.0)
             i += 2
             continue
         if fits[i] == Fit.ON and values[i] <= 4:
-            quotients.append((i, iois[i], values[i]))
+            places.append(i)
+            spans.append(iois[i])
+            beats.append(values[i])
         i += 1
-    if not quotients:
+    if not places:
         return [period] * len(iois)
+    quotients = [span / value for span, value in zip(spans, beats, strict=True)]
+    weights = [min(value, 2.0) for value in beats]
     local: list[float] = []
     low = high = 0
     for i in range(len(iois)):
-        while low < len(quotients) and quotients[low][0] < i - REACH:
+        while low < len(places) and places[low] < i - REACH:
             low += 1
-        while high < len(quotients) and quotients[high][0] <= i + REACH:
+        while high < len(places) and places[high] <= i + REACH:
             high += 1
-        window = quotients[low:high]
-        if len(window) < 3:
+        if high - low < 3:
             local.append(local[-1] if local else period)
             continue
-        middle = median(span / value for _, span, value in window)
-        kept = [(s, v) for _, s, v in window if abs(s / v / middle - 1) < 0.15]
-        local.append(
-            sum(s * min(v, 2.0) for s, v in kept) / sum(v * min(v, 2.0) for s, v in kept)
-            if kept
-            else middle
-        )
+        middle = sorted(quotients[low:high])[(high - low) // 2]
+        least, most = 0.85 * middle, 1.15 * middle
+        time = count = 0.0
+        for k in range(low, high):
+            if least < quotients[k] < most:
+                time += spans[k] * weights[k]
+                count += beats[k] * weights[k]
+        local.append(time / count)
     return local
 
 

@@ -80,9 +80,9 @@ class MissedNotes:
 
 @frozen(kw_only=True)
 class ForeignNote:
-    """A note that doesn't fit: foreign to the key the rest is in, or (``differs``) not the note that
-    the same place had when the same line was played another time. ``since_start`` is from the
-    take's start."""
+    """A note that doesn't fit: foreign to the key the rest is in, or (``differs``) not the note
+    that the same place had when the same line was played another time. ``since_start`` is from
+    the take's start."""
 
     at: float
     midi: int
@@ -125,6 +125,7 @@ class TakeSummary:
     start: float
     end: float
     running: bool = False
+    fixed_pitch: bool = False
     instrument: str | None = None
     key: str | None = None
     note_count: Figure

@@ -33,6 +33,8 @@ MOST_PLACES = 24  # of one kind that are kept: a coach speaks of one or two
 MOST_POINTS = 240  # of a curve
 MOST_FITTED = 60  # of them that a line is laid through
 FEWEST_TUNED = 4
+FIXED_CENTS = 1.0
+FEWEST_REPEATED = 12
 A4_MIDI = 69
 SHORTEST_RAMP = 8.0  # a shorter change of tempo is a gesture, not a drift (s)
 SLOWER_TO_PRACTISE = 0.8  # of the measured tempo
@@ -190,6 +192,7 @@ def summarise_take(
         start=start,
         end=end,
         running=running,
+        fixed_pitch=_is_fixed(measured.get("intonation_spread"), pitch_classes),
         instrument=instrument,
         key=key.name if key is not None else None,
         note_count=figure(known.notes, "count", 0.9),
@@ -432,6 +435,13 @@ def _intonation(
             )
         )
     return tuple(found)
+
+
+def _is_fixed(spread: Figure | None, classes: Sequence[PitchClassIntonation]) -> bool:
+    """Most notes lie within the histogram's own step of their pitch class's centre. No bow, breath
+    or voice does that over so many notes."""
+    repeated = sum(each.count - 1 for each in classes)
+    return spread is not None and spread.value < FIXED_CENTS and repeated >= FEWEST_REPEATED
 
 
 # --- dynamics -------------------------------------------------------------------

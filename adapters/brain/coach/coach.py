@@ -313,7 +313,7 @@ class Coach:
             Topic.ARTICULATION: take.articulation,
             Topic.BALANCE: take.balance,
             Topic.ENDING: take.ending_slowing,
-            Topic.PITCH: take.intonation,
+            Topic.PITCH: None if take.fixed_pitch else take.intonation,
         }
         name = names.get(topic, "")
         if name not in STATEMENTS or measured.get(topic) is None:
@@ -480,7 +480,7 @@ class Coach:
         return _Answer(clauses=clauses, topic=Topic.NOTES, take=take.number)
 
     def _note_tuning(self, pitch_class: int, scene: _Scene, take: TakeSummary) -> _Answer:
-        if take.intonation is None:
+        if take.intonation is None or take.fixed_pitch:
             return self._plain("no_pitch_here", take)
         for each in take.pitch_classes:
             if each.pitch_class == pitch_class:

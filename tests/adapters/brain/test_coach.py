@@ -1,0 +1,332 @@
+"""The coach speaks kindly, briefly and truly, and understands what students ask."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import pytest
+
+from maestra.adapters.brain.coach import Coach
+from maestra.adapters.brain.coach.intents import Ask, Topic, understand
+from maestra.adapters.brain.coach.tables import FAULTS, NEXT_STEPS, PRAISE, REMEDIES, SAYINGS
+from maestra.app.experiments.made_performances import Fault, MadePerformance, make_performance
+from maestra.core.conversation.commands import QuestionKind
+from maestra.core.conversation.history import Turn
+from maestra.core.figures import unmeasured_figures
+from maestra.core.performance.accumulator import PerformanceAccumulator
+from maestra.core.performance.notes import PerformedNote
+from maestra.core.performance.observations import ObservationKind, observe
+from maestra.core.performance.summary import PerformanceSummary
+from maestra.core.persona import Persona
+from maestra.ports.brain import BrainRequest
+
+PERSONA = Persona(id="anna", name="Anna", portrait="anna.png")
+
+
+class Conversation:
+    """A student who asks a coach, and what was heard."""
+
+    def __init__(self, *takes: MadePerformance, seed: int = 0) -> None:
+        self.coach = Coach(seed)
+        self.accumulator = PerformanceAccumulator()
+        self.turns: list[Turn] = []
+        self._end = 0.0
+        for made in takes:
+            self.play(made)
+
+    def play(self, made: MadePerformance) -> None:
+        for event in made.later(self._end).events:
+            self.accumulator.add(event)
+        self._end += made.duration + 6
+
+    @property
+    def summary(self) -> PerformanceSummary:
+        return self.accumulator.summary()
+
+    def ask(
+        self, question: str = "", kind: QuestionKind = QuestionKind.FOLLOW_UP
+    ) -> tuple[str, ...]:
+        clauses = self.coach.compose(
+            BrainRequest(
+                epoch=1 + len(self.turns),
+                kind=kind,
+                question=question,
+                summary=self.summary,
+                observations=observe(self.summary),
+                history=tuple(self.turns[-3:]),
+                persona=PERSONA,
+            )
+        )
+        self.turns.append(Turn(question=question, heard=" ".join(clauses)))
+        return clauses
+
+    def wake(self, question: str = "") -> tuple[str, ...]:
+        self.turns.clear()
+        return self.ask(question, QuestionKind.WAKE)
+
+
+def made(fault: Fault, seed: int = 12) -> MadePerformance:
+    return make_performance(seed, fault)
+
+
+QUESTIONS: Mapping[str, tuple[Ask, Topic | None]] = {
+    "What about my tempo?": (Ask.TOPIC, Topic.TEMPO),
+    "Was my tempo steady?": (Ask.TOPIC, Topic.TEMPO),
+    "what about my temple": (Ask.TOPIC, Topic.TEMPO),
+    "how was my rythm": (Ask.TOPIC, Topic.RHYTHM),
+    "what about the rhythem please": (Ask.TOPIC, Topic.RHYTHM),
+    "comment on my rhythm": (Ask.TOPIC, Topic.RHYTHM),
+    "was I in tune": (Ask.TOPIC, Topic.PITCH),
+    "what about my peach": (Ask.TOPIC, Topic.PITCH),
+    "And the intonation?": (Ask.TOPIC, Topic.PITCH),
+    "what about dynamics": (Ask.TOPIC, Topic.DYNAMICS),
+    "was it loud enough": (Ask.TOPIC, Topic.DYNAMICS),
+    "how was my left hand": (Ask.TOPIC, Topic.BALANCE),
+    "how was the ending": (Ask.TOPIC, Topic.ENDING),
+    "was it legato": (Ask.TOPIC, Topic.ARTICULATION),
+    "How can I fix that?": (Ask.HOW_TO_FIX, None),
+    "how do i fix it": (Ask.HOW_TO_FIX, None),
+    "Can you give me an exercise for that?": (Ask.HOW_TO_FIX, None),
+    "how can I improve my rhythm": (Ask.HOW_TO_FIX, Topic.RHYTHM),
+    "what should I practice": (Ask.PRACTISE, None),
+    "Can you say that again, please?": (Ask.REPEAT, None),
+    "could you repeat that": (Ask.REPEAT, None),
+    "Was it better this time?": (Ask.COMPARE, None),
+    "was my rhythm better now": (Ask.COMPARE, Topic.RHYTHM),
+    "Which note?": (Ask.WHICH_NOTE, None),
+    "How fast was it?": (Ask.HOW_FAST, Topic.TEMPO),
+    "how much": (Ask.HOW_MUCH, None),
+    "where was that": (Ask.WHERE, None),
+    "why": (Ask.WHY, None),
+    "Why does it sound so choppy?": (Ask.WHY, Topic.ARTICULATION),
+    "Should I play it slower?": (Ask.SLOWER, Topic.TEMPO),
+    "was anything good": (Ask.GOOD, None),
+    "what else": (Ask.MORE, None),
+    "did I play the right notes": (Ask.RIGHT_NOTES, Topic.NOTES),
+    "how is my fingering": (Ask.NEEDS_EYES, None),
+    "which bar was that in": (Ask.NEEDS_THE_MUSIC, None),
+    "No no, that was on purpose.": (Ask.ON_PURPOSE, None),
+    "Okay, I got it, let me try again.": (Ask.AGAIN, None),
+    "Thank you.": (Ask.THANKS, None),
+    "Okay, thank you, I'll try it.": (Ask.THANKS, None),
+    "That's enough, thanks.": (Ask.STOP, None),
+    "Please stop talking.": (Ask.STOP, None),
+    "how was it": (Ask.COMMENT, None),
+    "what did you think": (Ask.COMMENT, None),
+    "": (Ask.UNKNOWN, None),
+    "the weather is nice today": (Ask.UNKNOWN, None),
+}
+
+
+@pytest.mark.parametrize("text", QUESTIONS)
+def test_understands(text: str) -> None:
+    question = understand(text)
+
+    assert (question.ask, question.topic) == QUESTIONS[text]
+
+
+def test_a_note_is_asked_for_by_its_name() -> None:
+    question = understand("Was my F sharp in tune?")
+
+    assert (question.ask, question.pitch_class) == (Ask.NOTE_TUNING, 6)
+
+
+EXPECTED_WORDS: Mapping[Fault, Sequence[str]] = {
+    Fault.RUSH: ("sped up", "crept up", "rushed"),
+    Fault.DRAG: ("slowed down", "sagged", "lost speed"),
+    Fault.UNEVEN: ("uneven", "not even"),
+    Fault.PAUSE: ("pause", "hesitated", "waited"),
+    Fault.MISSED: ("missing", "left out", "missed a note"),
+    Fault.WRONG_NOTES: ("wrong", "doesn't fit", "differently", "check"),
+    Fault.SHARP: ("sharp",),
+    Fault.FLAT: ("flat",),
+    Fault.ONE_NOTE_OUT: ("sharp", "flat"),
+}
+
+
+@pytest.mark.parametrize("fault", EXPECTED_WORDS)
+def test_says_something_good_then_what_matters_then_an_exercise(fault: Fault) -> None:
+    talk = Conversation(made(fault))
+    praise, remark, remedy = talk.wake()
+
+    assert any(praise in wordings for wordings in PRAISE.values()) or praise.startswith(
+        ("Thank you", "Good", "Nice")
+    )
+    assert any(words in remark for words in EXPECTED_WORDS[fault]), remark
+    assert remedy.endswith(".")
+    assert len(" ".join((praise, remark, remedy)).split()) <= 60
+
+
+def test_clean_playing_is_praised_and_given_a_next_step() -> None:
+    *praise, step = Conversation(made(Fault.CLEAN)).wake()
+
+    assert praise
+    assert step in [each.text for each in NEXT_STEPS]
+
+
+def test_a_slowed_ending_is_praised() -> None:
+    seeds = [
+        seed
+        for seed in range(30)
+        if any(
+            each.kind is ObservationKind.SHAPED_ENDING
+            for each in observe(Conversation(made(Fault.RITARDANDO, seed)).summary)
+        )
+    ]
+    first = [Conversation(made(Fault.RITARDANDO, seed)).wake()[0] for seed in seeds]
+
+    assert first
+    assert all(said in PRAISE[ObservationKind.SHAPED_ENDING] for said in first)
+
+
+def test_the_first_clause_is_short() -> None:
+    for fault in Fault:
+        for seed in range(6):
+            assert len(Conversation(made(fault, seed), seed=seed).wake()[0].split()) <= 10
+
+
+def test_it_follows_the_subject_of_the_last_turn() -> None:
+    talk = Conversation(made(Fault.PAUSE))
+    talk.wake()
+    (where,) = talk.ask("Where was that?")
+    (much,) = talk.ask("How much?")
+    help_ = talk.ask("How can I fix that?")
+
+    assert any(place in where for place in ("beginning", "half", "middle", "end"))
+    assert "seconds" in much
+    remedies = REMEDIES[ObservationKind.HESITATION]
+    assert any(each.text.split("{")[0] in " ".join(help_) for each in remedies)
+
+
+def test_it_says_again_what_was_heard() -> None:
+    talk = Conversation(made(Fault.RUSH))
+    said = talk.wake()
+    talk.turns[-1] = Turn(question="", heard=" ".join(said[:2]))
+    again = talk.ask("Can you say that again, please?")
+
+    assert again[1:] == said[:2]
+
+
+def test_a_topic_from_another_brain_is_picked_up() -> None:
+    talk = Conversation(made(Fault.UNEVEN))
+    talk.turns.append(Turn(question="how was it", heard="Lovely. Your rhythm limps a little."))
+    help_ = " ".join(talk.ask("How do I fix that?"))
+
+    remedies = REMEDIES[ObservationKind.UNEVEN_RHYTHM]
+    assert any(each.text.split("{")[0] in help_ for each in remedies)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "opening"),
+    [
+        (Fault.UNEVEN, Fault.CLEAN, ("Yes", "It was, well done")),
+        (Fault.UNEVEN, Fault.UNEVEN, ("It was about the same", "Not much", "I heard about")),
+    ],
+)
+def test_it_compares_takes(before: Fault, after: Fault, opening: tuple[str, ...]) -> None:
+    talk = Conversation(made(before))
+    talk.wake()
+    talk.play(made(after))
+    said = talk.ask("Was it better this time?")
+
+    assert said[0].startswith(opening)
+
+
+def test_one_take_cannot_be_compared() -> None:
+    talk = Conversation(made(Fault.UNEVEN))
+    talk.wake()
+
+    assert " ".join(talk.ask("was it better")) in SAYINGS["no_take_before"]
+
+
+def test_it_says_when_it_has_not_heard_enough() -> None:
+    talk = Conversation()
+
+    assert " ".join(talk.wake()) in SAYINGS["nothing_heard"]
+    for k in range(4):
+        talk.accumulator.add(PerformedNote(onset=1 + 0.4 * k, duration=0.3, midi=60 + k))
+
+    assert " ".join(talk.wake()) in SAYINGS["too_little"]
+
+
+def test_cents_are_said_only_when_asked_how_much() -> None:
+    talk = Conversation(made(Fault.SHARP))
+    first = " ".join(talk.wake())
+    (much,) = talk.ask("How much?")
+
+    assert "cents" not in first
+    assert "of a tone" in first
+    assert "cents" in much
+
+
+def test_what_needs_the_printed_music_is_not_claimed() -> None:
+    talk = Conversation(made(Fault.CLEAN))
+    talk.wake()
+
+    assert " ".join(talk.ask("which bar was that in")) in SAYINGS["needs_the_music"]
+    assert " ".join(talk.ask("how is my fingering")) in SAYINGS["needs_eyes"]
+
+
+def test_no_figure_is_said_that_was_not_measured() -> None:
+    questions = [*QUESTIONS, "Was my A in tune?", "What do you mean by legato?", "play it faster?"]
+    rng = random.Random(1)
+    for number in range(72):
+        fault = list(Fault)[number % len(Fault)]
+        takes = [make_performance(number, fault)]
+        if number % 2:
+            takes.append(make_performance(number + 1, rng.choice(list(Fault))))
+        talk = Conversation(*takes, seed=number)
+        figures = talk.summary.figures()
+        for question in ("", *rng.sample(questions, 10)):
+            said = " ".join(talk.ask(question) if question else talk.wake())
+
+            assert unmeasured_figures(said, figures) == (), (question, said)
+            assert not set(said) & set("#()*_{}[]\u266f"), said
+
+
+def test_no_wording_twice_running() -> None:
+    for fault in (Fault.CLEAN, Fault.RUSH, Fault.SHARP):
+        talk = Conversation(made(fault))
+        for question in ("", "How can I fix that?", "what about my tempo", "was anything good"):
+            said = [talk.wake(question) for _ in range(12)]
+
+            for one, other in pairwise(said):
+                assert one != other
+                assert not set(one[:1]) & set(other[:1])
+
+
+def test_there_are_more_than_thirty_pieces_of_advice() -> None:
+    remedies = [each for kind in REMEDIES.values() for each in kind] + list(NEXT_STEPS)
+
+    assert len({each.name for each in remedies}) == len(remedies) >= 30
+    assert len({each.text for each in remedies}) == len(remedies)
+
+
+def test_every_observation_can_be_said_in_several_ways() -> None:
+    for kind in ObservationKind:
+        assert len((PRAISE if kind.is_praise else FAULTS)[kind]) >= 3
+        if not kind.is_praise:
+            assert len(REMEDIES[kind]) >= 3
+            # some remedy can always be said, whatever was measured
+            assert kind is ObservationKind.NOTE_OUT_OF_TUNE or any(
+                "{" not in each.text for each in REMEDIES[kind]
+            )
+
+
+@pytest.mark.anyio
+async def test_a_reply_streams_clause_by_clause() -> None:
+    talk = Conversation(made(Fault.RUSH))
+    request = BrainRequest(
+        epoch=1,
+        kind=QuestionKind.WAKE,
+        question="",
+        summary=talk.summary,
+        observations=observe(talk.summary),
+        history=(),
+        persona=PERSONA,
+    )
+    clauses = [clause async for clause in talk.coach.reply(request)]
+
+    assert len(clauses) == 3
