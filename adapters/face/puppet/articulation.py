@@ -138,6 +138,8 @@ def articulate(sound: Samples, reference_db: float) -> Articulation:
     shut = np.maximum(nasal, 1 - _ramp(level, reference_db - _RANGE_DB, reference_db - 16))
     opening = loud * (0.45 + 0.55 * fall) * (1 - 0.75 * hiss) * (1 - 0.9 * nasal)
     wide = (2 * _ramp(f2, 0.16, 0.5) - 1) * loud * (1 - hiss)
+    # An open "ah" has a low second formant too, and is not round.
+    wide = np.where(wide < 0, wide * (1 - 0.75 * fall), wide)
 
     return Articulation(
         level_db=float(level @ _AT_STRESS),

@@ -74,12 +74,12 @@ def _teeth(u: Any, edge: Any, w: float, widths: tuple[float, ...], height: float
         middle, half = (start + end) / 2, (end - start) / 2
         across = (np.abs(u) - middle) / half
         # Rounded corners at the biting edge, a hair of dark between neighbours.
-        corner = 0.10 * w * np.abs(np.clip(across, -1, 1)) ** 5
+        corner = 0.055 * w * np.abs(np.clip(across, -1, 1)) ** 5
         tall = height * w * (1 - 0.05 * n)
         own = smooth(edge - corner, -0.25, 0.55) * (np.abs(across) <= 1)
         own = own * smooth(tall - edge, -0.02 * w, 0.04 * w)
         bulge = 1 - 0.09 * np.clip(across, -1, 1) ** 2
-        seam = 1 - 0.30 * smooth(1 - np.abs(across), 0.10, 0.0)
+        seam = 1 - 0.20 * smooth(1 - np.abs(across), 0.10, 0.0)
         fade = (1.0, 1.0, 0.97, 0.88, 0.74, 0.58)[n]
         alpha = np.maximum(alpha, own)
         shade = np.where(own > 0, bulge * seam * fade, shade)

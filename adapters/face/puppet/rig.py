@@ -328,7 +328,7 @@ class _Face:
         return 8.5 * self.unit * pose.jaw
 
     def weights(self, pose: Pose) -> NDArray[np.float32]:
-        wide = pose.wide * (0.065 if pose.wide > 0 else 0.17)
+        wide = pose.wide * (0.065 if pose.wide > 0 else 0.25)
         smile = pose.smile + 0.25 * max(0.0, pose.wide)
         return np.array(
             [
@@ -494,7 +494,8 @@ class _Mouth:
         )
         close = min(1.0, 1.2 * pose.talk) * (1 - min(1.0, 1.6 * pose.jaw + 0.5 * pose.part))
         share = min(1.0, round_ * 1.5)
-        up, down = 0.22 * opening + parted, opening + parted
+        up = (0.22 * opening + parted) * (1 - 0.7 * share)
+        down = opening + parted
 
         at = self._grid - _sum(head, self._head)
         shared = common(self._grid)
