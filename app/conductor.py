@@ -77,6 +77,10 @@ __all__ = ["Conductor", "ReplyInMaking", "Stage", "conversation_settings"]
 _SILENCE_BY = from_seconds(0.25)
 """How long to wait for the playout to say how much was heard, before taking what is known."""
 
+_MUSIC_IS_MEANT = from_seconds(0.4)
+"""Music that goes on for this long is playing, and not a dropped book or a vowel that was held. The
+teacher is silent from its first moment; this is only how long it may still resume."""
+
 _SPEECH_HOLD = from_seconds(2.0)
 """How long a voice may hold back an answer that is ready, without ending its utterance."""
 
@@ -182,6 +186,7 @@ class Conductor:
         self._hold_until = SESSION_START
         self._interrupted_by: Literal["speech", "music"] | None = None
         self._interrupted_at = SESSION_START
+        self._music_until_sure: MediaTime | None = None
         self._silent_at: MediaTime | None = None
         self._barge_confirmed = False
         self._after_barge: UtteranceEnded | None = None
@@ -271,7 +276,9 @@ class Conductor:
             self._beside_music.append((to_seconds(event.since), "music_started"))
         elif before.is_music and not event.label.is_music:
             self._beside_music.append((to_seconds(event.since), "music_stopped"))
-        if event.label.is_music and not event.label.is_speech:
+        if not event.label.is_music or event.label.is_speech:
+            self._music_until_sure = None
+        elif not before.is_music or before.is_speech:
             self._music_started()
 
     def _music_started(self) -> None:
@@ -279,7 +286,7 @@ class Conductor:
             case ConversationState.SPEAKING:
                 self._suspect("music")
             case ConversationState.RESPONDING | ConversationState.ACTIVE_LISTENING:
-                self._handle(conv.MusicStarted(at=self.now))
+                self._music_until_sure = MediaTime(self.now + _MUSIC_IS_MEANT)
             case _:
                 pass
 
@@ -446,8 +453,12 @@ class Conductor:
             return
         heard = self.reply.heard
         if self._interrupted_by == "music":
-            self._interrupted_by = None
-            self._handle(conv.MusicStarted(at=self.now, heard=heard))
+            if not self.floor.is_music:
+                self._interrupted_by = None
+                self._handle(conv.InterruptionDismissed(at=self.now))
+            elif self.now - self._interrupted_at >= _MUSIC_IS_MEANT:
+                self._interrupted_by = None
+                self._handle(conv.MusicStarted(at=self.now, heard=heard))
         elif self._interrupted_by == "speech" and self._barge_confirmed:
             self._interrupted_by = None
             self._handle(conv.BargedIn(at=self.now, heard=heard))
@@ -541,11 +552,11 @@ class Conductor:
         reply = self.reply
         if reply is None or reply.number != message.epoch:
             return
-        reply.heard_to = len(reply.text)
+        reply.heard_to = message.heard_to
         self._interrupted_by = None
-        self._log_stop(reply, "finished", slot_time(message.slot))
+        self._log_stop(reply, "failed" if reply.failed else "finished", slot_time(message.slot))
         self.reply = None
-        self._handle(conv.ReplyFinished(at=self.now, epoch=reply.epoch, heard=reply.text))
+        self._handle(conv.ReplyFinished(at=self.now, epoch=reply.epoch, heard=reply.heard))
 
     def _new_reply(
         self, kind: QuestionKind, question: str, history: tuple[Turn, ...]
@@ -571,6 +582,8 @@ class Conductor:
         times = []
         if self._timer is not None:
             times.append(self._timer.deadline)
+        if self._music_until_sure is not None:
+            times.append(self._music_until_sure)
         if self._interrupted_by is not None:
             times.append(MediaTime(self.now + from_seconds(0.1)))
         if (
@@ -588,6 +601,13 @@ class Conductor:
             self._timer = None
             self._stage.log(log.Timer(t=self._t, timer=timer.timer, action="expired"))
             self._handle(conv.WindowExpired(at=self.now, timer=timer.timer))
+        if self._music_until_sure is not None and self.now >= self._music_until_sure:
+            self._music_until_sure = None
+            if self.conversation.state in (
+                ConversationState.RESPONDING,
+                ConversationState.ACTIVE_LISTENING,
+            ):
+                self._handle(conv.MusicStarted(at=self.now))
         if self._interrupted_by == "speech" and not self._barge_confirmed:
             self._judge()
         if self._interrupted_by is not None:
@@ -653,7 +673,8 @@ class Conductor:
             case ResumePlayout():
                 self._to_both(Resume)
             case FlushPlayout():
-                self._stage.to_playout(Flush(epoch=self._numbers))
+                if self.reply is not None:
+                    self._stage.to_playout(Flush(epoch=self.reply.number))
             case SayApology(epoch=epoch):
                 self._apologise(epoch)
             case StartTimer():

@@ -309,10 +309,12 @@ class Silent:
 
 @frozen(kw_only=True)
 class PlayedOut:
-    """Reply ``epoch`` was played to its end; ``slot`` is the first after it."""
+    """Reply ``epoch`` was played to its end; ``slot`` is the first after it, and ``heard_to``
+    characters were heard."""
 
     epoch: int
     slot: int
+    heard_to: int
 
 
 @frozen(kw_only=True)

@@ -414,7 +414,10 @@ class Session:
             "hearing": HearingSettings(config=self.config, fast=self._fast),
             "music": MusicSettings(config=self.config),
             "speaker": SpeakerSettings(
-                config=self.config, persona=self._persona, pictures=pictures
+                config=self.config,
+                persona=self._persona,
+                pictures=pictures,
+                fast=self._fast,
             ),
             "playout": PlayoutSettings(config=self.config, url=self._publish_url, fast=self._fast),
             "ingest": IngestSettings(

@@ -331,7 +331,8 @@ class _Playout:
         if taken.started:
             self._control.send(Started(epoch=taken.epoch, slot=taken.slot))
         if taken.finished:
-            self._control.send(PlayedOut(epoch=taken.epoch, slot=taken.slot + 1))
+            heard_to = self._queue.heard_to(taken.epoch)
+            self._control.send(PlayedOut(epoch=taken.epoch, slot=taken.slot + 1, heard_to=heard_to))
 
     def _tell_speaker(self, message: object) -> None:
         try:

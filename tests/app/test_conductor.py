@@ -162,7 +162,8 @@ class Lesson:
         self.time(at)
         reply = self.conductor.reply
         assert reply is not None
-        self.conductor.played_out(PlayedOut(epoch=reply.number, slot=round(at * 25)))
+        slot, heard_to = round(at * 25), len(reply.text)
+        self.conductor.played_out(PlayedOut(epoch=reply.number, slot=slot, heard_to=heard_to))
 
     def answering(self) -> ReplyInMaking:
         """Up to the middle of an answer."""
@@ -290,6 +291,7 @@ def test_music_silences_and_ends_the_turn(lesson: Lesson) -> None:
     lesson.floor(4.0, FloorLabel.PLAYING)
     assert isinstance(lesson.playout[-1], Pause)
     lesson.silent(4.05, "Lovely tone.")
+    lesson.time(4.5)
 
     assert lesson.is_in(ConversationState.PASSIVE_LISTENING)
     (stopped,) = lesson.of(log.ReplyStopped)
@@ -297,10 +299,27 @@ def test_music_silences_and_ends_the_turn(lesson: Lesson) -> None:
     assert pytest.approx(4.05, abs=0.05) == stopped.silence_at
 
 
+def test_a_held_vowel_or_a_dropped_book_is_not_playing(lesson: Lesson) -> None:
+    reply = lesson.answering()
+    lesson.floor(4.0, FloorLabel.SINGING)
+    lesson.silent(4.05, "Lovely tone.")
+    lesson.floor(4.2, FloorLabel.SILENCE)
+    lesson.time(4.5)
+
+    assert lesson.is_in(ConversationState.SPEAKING)
+    assert Resume(epoch=reply.number) == lesson.playout[-1]
+
+    lesson.played_out(8.0)
+    lesson.floor(9.0, FloorLabel.PLAYING)
+    lesson.floor(9.2, FloorLabel.SILENCE)
+    lesson.time(10.0)
+    assert lesson.is_in(ConversationState.ACTIVE_LISTENING)
+
+
 def test_an_interruption_is_carried_out_though_the_playout_is_mute(lesson: Lesson) -> None:
     lesson.answering()
     lesson.floor(4.0, FloorLabel.PLAYING)
-    lesson.time(4.4)
+    lesson.time(4.5)
 
     assert lesson.is_in(ConversationState.PASSIVE_LISTENING)
     assert "" == lesson.of(log.ReplyStopped)[0].heard_text
@@ -309,6 +328,7 @@ def test_an_interruption_is_carried_out_though_the_playout_is_mute(lesson: Lesso
 def test_music_while_thinking_cancels(lesson: Lesson) -> None:
     lesson.says(1.0, 2.0, "Teacher, comment.")
     lesson.floor(2.2, FloorLabel.PLAYING)
+    lesson.time(2.7)
 
     assert lesson.is_in(ConversationState.PASSIVE_LISTENING)
     assert [lesson.making[0].number] == lesson.unmade
@@ -337,7 +357,7 @@ def test_old_reports_change_nothing(lesson: Lesson) -> None:
     before = lesson.state
     lesson.conductor.primed(old.number, 0.1)
     lesson.conductor.lost(old.number)
-    lesson.conductor.played_out(PlayedOut(epoch=old.number, slot=200))
+    lesson.conductor.played_out(PlayedOut(epoch=old.number, slot=200, heard_to=9))
 
     assert lesson.is_in(before)
     assert 1 == len(lesson.of(log.ReplyStopped))
@@ -366,6 +386,7 @@ def test_cancelled_replies_are_cancelled_in_the_speaker_too(lesson: Lesson) -> N
     reply = lesson.answering()
     lesson.floor(4.0, FloorLabel.PLAYING)
     lesson.silent(4.05, "Lovely tone.")
+    lesson.time(4.5)
 
     assert Cancel(epoch=reply.number) in lesson.speaker
 

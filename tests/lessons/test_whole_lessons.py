@@ -1,0 +1,222 @@
+"""Whole lessons through the whole system: real processes, real models, real files and signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import anyio
+import av
+import psutil
+import pytest
+
+from maestra.app import composition
+from maestra.app.config import Config
+from maestra.app.demo import LESSON
+from maestra.app.session import Session, open_session
+from maestra.core import log
+from maestra.core.log import check_log, decode
+from maestra.ports.brain import Brain, BrainRequest
+from maestra.ports.errors import BrainError
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180), pytest.mark.models]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def embedded_default() -> None:
+    for package in ("faster_whisper", "piper", "torch"):
+        pytest.importorskip(package)
+
+
+@pytest.fixture(autouse=True)
+def leaves_no_process() -> Iterator[None]:
+    """Whatever a lesson does, its workers are gone when it is over."""
+    me = psutil.Process()
+    before = {child.pid for child in me.children(recursive=True)}
+    yield
+    deadline = time.monotonic() + 5
+    while left := [c for c in me.children(recursive=True) if c.pid not in before]:
+        assert time.monotonic() < deadline, f"left behind: {left}"
+        time.sleep(0.05)
+
+
+def records(path: Path) -> list[log.Record]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert not check_log(lines)
+    return [decode(line) for line in lines]
+
+
+async def hold(events: Path, *, publish: Path | None = None) -> list[log.Record]:
+    async with open_session(
+        ingest=str(LESSON),
+        publish=str(publish) if publish else None,
+        pace="fast",
+        events_path=events,
+    ) as session:
+        await session.wait()
+    return records(events)
+
+
+def conversation(all_records: list[log.Record]) -> list[tuple[str, ...]]:
+    """What was said and done, in order, without the times."""
+    told: list[tuple[str, ...]] = []
+    for record in all_records:
+        match record:
+            case log.Wake():
+                told.append(("wake", record.phrase))
+            case log.State():
+                told.append(("state", record.before, record.after, record.cause))
+            case log.Question():
+                told.append(("question", record.kind, record.text))
+            case log.ReplyStopped():
+                told.append(("stopped", record.cause))
+    return told
+
+
+async def test_the_demo_lesson_goes_as_its_script_says(tmp_path: Path) -> None:
+    found = await hold(tmp_path / "events.jsonl", publish=tmp_path / "teacher.mp4")
+
+    causes = [r.cause for r in found if isinstance(r, log.ReplyStopped)]
+    assert "finished" == causes[0], "the first answer is heard out"
+    assert "speech" in causes, "the second is interrupted by a word"
+    assert "music" == causes[-1], "the last is interrupted by playing"
+    assert 2 == sum(isinstance(r, log.Wake) for r in found)
+    kinds = [r.kind.value for r in found if isinstance(r, log.Question)]
+    assert ["wake", "follow_up"] == kinds[:2]
+    with av.open(str(tmp_path / "teacher.mp4")) as video:
+        frames = sum(1 for _ in video.decode(video=0))
+    duration = found[-1].t
+    assert abs(frames - duration * 25) <= 3
+
+
+async def test_the_same_lesson_goes_the_same_way_twice(tmp_path: Path) -> None:
+    once = await hold(tmp_path / "once.jsonl")
+    again = await hold(tmp_path / "again.jsonl")
+
+    assert conversation(once) == conversation(again)
+    assert [r for r in once if isinstance(r, log.Note | log.Beat)] != []
+
+
+class Broken:
+    """A brain that raises, hangs, or says nothing."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    async def reply(self, request: BrainRequest) -> AsyncIterator[str]:
+        match self.how:
+            case "raises":
+                raise BrainError("no")
+            case "crashes":
+                raise ZeroDivisionError
+            case "hangs":
+                await anyio.sleep_forever()
+            case "lies":
+                yield "You played at 999 beats per minute."
+            case _:
+                return
+
+
+@pytest.mark.parametrize("how", ["raises", "crashes", "hangs", "mute", "lies"])
+async def test_a_brain_that_fails_is_replaced_within_two_seconds(
+    how: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    works = composition.brains(Config())
+    broken: list[tuple[str, Brain]] = [("broken", Broken(how)), *works]
+    monkeypatch.setattr(composition, "brains", lambda config: broken)
+    events = tmp_path / "events.jsonl"
+    async with open_session(ingest=str(LESSON), pace="fast", events_path=events) as session:
+        await first_answer(session)
+    found = [decode(line) for line in events.read_text(encoding="utf-8").splitlines()]
+
+    failed = next(r for r in found if isinstance(r, log.AdapterFailed))
+    switched = next(r for r in found if isinstance(r, log.AdapterSwitched))
+    text = next(r for r in found if isinstance(r, log.ReplyText))
+    assert ("brain", "broken") == (failed.port, failed.adapter)
+    assert ("broken", "coach") == (switched.before, switched.after)
+    assert "coach" == text.brain
+    summary = next(r for r in found if isinstance(r, log.Summary))
+    assert switched.wall - summary.wall < 2.3
+
+
+async def first_answer(session: Session) -> None:
+    async for record in session.events():
+        if isinstance(record, log.ReplyStarted):
+            return
+
+
+def command(*arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "maestra.app.cli", "lesson", str(LESSON), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def wait_for(path: Path, text: str, limit: float = 60) -> None:
+    deadline = time.monotonic() + limit
+    while not (path.exists() and text in path.read_text(encoding="utf-8")):
+        assert time.monotonic() < deadline, f"{text} never came"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_lesson_well(how: signal.Signals, tmp_path: Path) -> None:
+    events, video = tmp_path / "events.jsonl", tmp_path / "teacher.mp4"
+    process = command("--publish", str(video), "--events", str(events))
+    wait_for(events, "session_started")
+    time.sleep(2)
+    process.send_signal(how)
+    output, _ = process.communicate(timeout=30)
+
+    assert 0 == process.returncode, output.decode()
+    assert b"Traceback" not in output
+    found = records(events)
+    assert isinstance(found[-1], log.SessionEnded)
+    assert "stopped" == found[-1].cause
+    with av.open(str(video)) as playable:
+        assert sum(1 for _ in playable.decode(video=0)) >= 25
+
+
+def test_a_lesson_that_is_killed_leaves_no_orphan_and_a_file_that_plays(tmp_path: Path) -> None:
+    events, video = tmp_path / "events.jsonl", tmp_path / "teacher.mp4"
+    process = command("--publish", str(video), "--events", str(events))
+    wait_for(events, "session_started")
+    time.sleep(5)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert 5 <= len(workers)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=10)
+
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert not alive
+    with av.open(str(video)) as playable:
+        assert sum(1 for _ in playable.decode(video=0)) >= 50
+    assert not check_log(events.read_text(encoding="utf-8").splitlines(), complete=False)
+
+
+async def test_a_running_session_can_be_asked_changed_and_reset(tmp_path: Path) -> None:
+    events = tmp_path / "events.jsonl"
+    async with open_session(ingest=str(LESSON), pace="fast", events_path=events) as session:
+        await first_answer(session)
+        status = session.status()
+        assert status.running
+        assert status.notes > 10
+        config = await session.update_config({"conversation.wake_phrases": ["hello teacher"]})
+        assert ("hello teacher",) == config.conversation.wake_phrases
+        report = await session.reset_context(performance=True)
+        assert report.performance
+        assert session.status().notes < status.notes
+    kinds = {r.type for r in records(events)}
+    assert {"config_changed", "context_reset"} <= kinds
