@@ -61,8 +61,12 @@ async def _hold(config: Config, out: Path, logs: Path) -> bool:
 
     async def student() -> None:
         await ready.wait()
-        async with _machine("publish", str(LESSON), lesson, logs / "student.jsonl") as process:
+        log = logs / "student.jsonl"
+        async with _machine("publish", str(LESSON), lesson, log) as process:
             await process.wait()
+            # One that was heard and then broke off did so because the lesson was over.
+            if process.returncode and not log.exists():
+                raise StreamError("the student's stream did not reach the teacher")
 
     async with (
         _machine("record", f"{teacher}?listen=1", recorded, logs / "viewer.jsonl") as viewer,
@@ -92,7 +96,7 @@ async def _machine(what: str, source: str, target: str, log: Path) -> AsyncItera
         [sys.executable, "-m", f"{__name__}.streams", what, source, target, "--log", str(log)],
         stdin=subprocess.DEVNULL,
         stdout=None,
-        stderr=None,
+        stderr=subprocess.DEVNULL,  # what went wrong shows in the exit status
         start_new_session=True,  # a terminal's Ctrl-C is for the lesson
     )
     try:
