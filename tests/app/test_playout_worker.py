@@ -177,7 +177,7 @@ def test_a_reply_is_played_whole_in_step_and_on_time() -> None:
     late = [job.at - one.anchor - job.slot / 25 for job in output.written]
     assert min(late) >= 0 and float(np.median(late)) < 0.01
     assert one.heard(Started) == [Started(epoch=1, slot=5)]
-    assert one.heard(PlayedOut) == [PlayedOut(epoch=1, slot=15)]
+    assert one.heard(PlayedOut) == [PlayedOut(epoch=1, slot=15, heard_to=10)]
     assert [taken.slot for taken in one.heard(SlotTaken)][:25] == list(range(25))
     (statistics,) = one.heard(SliceStatistics)
     assert (statistics.slot, statistics.fps, statistics.underruns) == (24, 25.0, 0)
@@ -272,7 +272,7 @@ def test_without_an_output_slots_are_counted() -> None:
         one.begin()
         one.speaker.send(speech(0, 0, last=True))
         one.listen(5)
-        assert one.heard(PlayedOut) == [PlayedOut(epoch=1, slot=1)]
+        assert one.heard(PlayedOut) == [PlayedOut(epoch=1, slot=1, heard_to=1)]
         assert len(one.heard(SlotTaken)) >= 4
 
 
@@ -332,7 +332,7 @@ def test_on_a_virtual_clock_slices_are_waited_for() -> None:
             pass
         speaker.join()
         assert one.heard(Started) == [Started(epoch=1, slot=5)]
-        assert one.heard(PlayedOut) == [PlayedOut(epoch=1, slot=9)]
+        assert one.heard(PlayedOut) == [PlayedOut(epoch=1, slot=9, heard_to=4)]
     levels = [job.level for job in output.written]
     assert levels[:5] == [0] * 5 and levels[9:] == [0]
     assert levels[5:9] == pytest.approx([level(number) for number in range(4)])
