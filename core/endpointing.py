@@ -134,8 +134,8 @@ def _is_open(words: list[str]) -> bool:
 def _is_whole_question(words: list[str], text: str) -> bool:
     """It opens as a question does and is long enough to be one. ("When" and "if" clauses open so
     too; those that go on are told by their last word.)"""
-    if text.rstrip().endswith("?"):
-        return len(words) >= _LONG_ENOUGH - 1
     opening = _opening(words)
+    if text.rstrip().endswith("?"):
+        return len(words) >= _LONG_ENOUGH - 1 or opening in _QUESTION_WORDS
     asks = opening in _QUESTION_WORDS or opening in _VERBS_THAT_ASK
     return asks and len(words) >= _LONG_ENOUGH

@@ -29,8 +29,9 @@ _LETTER_NAMES: Final = {
 }  # fmt: skip
 
 _SPELLINGS: Final = (
-    ("tion", "S@n"), ("sion", "S@n"), ("ture", "CR"), ("sure", "SR"), ("tch", "C"), ("dge", "J"),
-    ("our", "R"), ("chr", "kr"), ("sch", "sk"), ("ch", "C"), ("ck", "k"), ("ph", "f"), ("gh", ""),
+    ("stion", "sC@n"), ("tion", "S@n"), ("sion", "S@n"), ("ture", "CR"), ("sure", "SR"),
+    ("tch", "C"), ("dge", "J"), ("our", "R"), ("chr", "kr"), ("sch", "sk"), ("ch", "C"),
+    ("ck", "k"), ("ph", "f"), ("gh", ""),
     ("sh", "S"), ("th", "T"), ("wh", "w"), ("qu", "kw"), ("ng", "N"), ("ce", "se"), ("ci", "si"),
     ("cy", "si"), ("ea", "i"), ("ee", "i"), ("ie", "i"), ("ei", "i"), ("ey", "i"), ("oo", "u"),
     ("ou", "u"), ("ow", "o"), ("ew", "u"), ("ue", "u"), ("ai", "e"), ("ay", "e"), ("au", "o"),
