@@ -72,6 +72,9 @@ _LEAST_STEADINESS = 0.45
 _LEAST_SHARE = 0.15
 _FAINT_BESIDE_DB = 38.0
 """A note this much softer than the loudest of late is an echo."""
+_ECHO = 60
+_ECHO_DB = 12.0
+"""A note without an attack, this soon after one of its pitch and this much softer, is its echo."""
 _CLEAR_CONFIDENCE = 0.5
 _CLEAR_STEADINESS = 0.6
 _CLEAR_SHARE = 0.4
@@ -121,6 +124,7 @@ class _Passage:
         self._pulse = Rows()
         self._notes_until = 0.0
         self._loudest = -120.0
+        self._last: FoundNote | None = None
         self._piano_from: int | None = None
         self._sounding = Rows(width=88)
         self._struck = Rows(width=88)
@@ -227,7 +231,9 @@ class _Passage:
         if until <= self._attacks_until:
             return
         tracks = self._tracks
-        for one in pick_onsets(tracks.attack, tracks.opinion, self._attacks_until, until):
+        for one in pick_onsets(
+            tracks.attack, tracks.opinion, tracks.level, self._attacks_until, until
+        ):
             n = round(one.at)
             loud = tracks.level.get(n, n + 6).max(initial=-120) > _FAINTEST_DBFS
             if loud and not self._masked.get(n, n + 1).any():
@@ -246,7 +252,7 @@ class _Passage:
         if heard.sum() < 10:
             return judge.several
         confidence, share = confidence[-count:][heard], share[-count:][heard]
-        if judge.several or judge.in_doubt(confidence, share):
+        if judge.in_doubt(confidence, share):
             self._ask_piano(last)
             sounding: Floats | None = self._sounding.get(first, last)
         else:
@@ -280,6 +286,16 @@ class _Passage:
         return found
 
     def _is_note(self, note: FoundNote) -> bool:
+        last, self._last = self._last, note
+        if (
+            last is not None
+            and not note.struck
+            and abs(note.midi - last.midi) < 0.5
+            and note.first - last.last < _ECHO
+            and note.level_db < last.level_db - _ECHO_DB
+        ):
+            self._last = last
+            return False
         self._loudest = max(self._loudest - 0.5, note.level_db)
         return (
             note.confidence >= _LEAST_CONFIDENCE

@@ -26,12 +26,19 @@ _PITCH_FRAME = 2
 _BEFORE = 8
 _AFTER = 5
 """A note begins at an onset from this many frames before to this many after its pitch does."""
+_LONG_BEFORE = 16
+"""The same for a sure onset: the last note may ring on into the new one."""
+_SURE_STRENGTH = 0.6
+_BEGUN = 0.12
+"""The share of its rise in level, in decibels, with which a note has begun."""
 _ONE_NOTE = 0.7
 """Steps nearer than this (semitones), without an onset between them, are one note."""
 _GLIDE = 5
 """A step of fewer pitch frames, on the way from one note to the next, belongs to the next."""
 _SHORTEST = 5
 """Frames that a note lasts at least."""
+_SETTLING = 20
+"""Frames for which the level of a new note may waver; a soft onset then is none."""
 _RISE_DB = 2.0
 _RISE_OF_A_WEAK_ONSET_DB = 4.0
 """How much louder a note's partials are after being struck again."""
@@ -148,6 +155,25 @@ class Outline:
     struck: bool
 
 
+def _onset_of_rise(level: Rows, at: float) -> float:
+    """Where the level begins to rise to the note that was noticed at ``at``.
+
+    The networks notice an onset when most of its rise is over, which on a flute may take 50 ms.
+    """
+    n = round(at)
+    around = level.get(n - _BEFORE, n + _AFTER)
+    if len(around) < _BEFORE + _AFTER:
+        return at
+    quiet, loud = float(around[: _BEFORE + 1].min()), float(around[_BEFORE:].max())
+    if loud - quiet < _RISE_DB * 3:
+        return at
+    threshold = quiet + _BEGUN * (loud - quiet)
+    begun = _BEFORE
+    while begun > 0 and around[begun - 1] > threshold:
+        begun -= 1
+    return min(at, n - _BEFORE + begun + 0.7)
+
+
 def outline(
     tracks: Tracks, steps: Sequence[Step], attacks: Sequence[Attack], again: dict[float, bool]
 ) -> list[Outline]:
@@ -159,20 +185,32 @@ def outline(
     for step in _joined(steps, attacks):
         pitch_first = step.first * _PITCH_FRAME
         last = step.last * _PITCH_FRAME
-        near = [one for one in attacks if pitch_first - _BEFORE <= one.at <= pitch_first + _AFTER]
+        near = [
+            one
+            for one in attacks
+            if pitch_first - (_LONG_BEFORE if one.strength > _SURE_STRENGTH else _BEFORE)
+            <= one.at
+            <= pitch_first + _AFTER
+        ]
         if notes and notes[-1].last > pitch_first - _BEFORE:
             near = [one for one in near if one.at > notes[-1].first + _SHORTEST]
-        begin = max(near, key=lambda one: one.strength).at if near else float(pitch_first)
+        begin = float(pitch_first)
+        if near:
+            noticed = max(near, key=lambda one: one.strength - 0.03 * abs(one.at - pitch_first))
+            begin = _onset_of_rise(tracks.level, noticed.at)
         if notes and notes[-1].last > begin:
             notes[-1] = evolve(notes[-1], last=begin)
-        struck = bool(near)
+        struck = any(one.sharp for one in near)
         for one in attacks:
             if begin + _SHORTEST < one.at < last - _SHORTEST:
+                if not one.sharp and one.at < begin + _SETTLING:
+                    continue
                 if one.at not in again:
                     again[one.at] = struck_again(tracks, one, step.midi)
                 if again[one.at]:
-                    notes.append(Outline(first=begin, last=one.at, midi=step.midi, struck=struck))
-                    begin, struck = one.at, True
+                    at = max(_onset_of_rise(tracks.level, one.at), begin + _SHORTEST)
+                    notes.append(Outline(first=begin, last=at, midi=step.midi, struck=struck))
+                    begin, struck = at, True
         notes.append(Outline(first=begin, last=float(last), midi=step.midi, struck=struck))
     return [note for note in notes if note.last - note.first >= _SHORTEST]
 
@@ -185,10 +223,12 @@ def _end(level: Floats, count: int) -> int:
     top = level[0]
     for n in range(1, count):
         top = max(top, level[n])
-        if level[n] < top - _FAINT_DB:
+        rest = level[n + _DROP_FRAMES : count]
+        for_good = not len(rest) or rest.max() < level[n] - _DROP_DB / 2
+        if level[n] < top - _FAINT_DB and for_good:
             return n
         later = level[n + 1 : n + 1 + _DROP_FRAMES]
-        if n >= 4 and len(later) and level[n] - later.min() > _DROP_DB:
+        if n >= 4 and len(later) and level[n] - later.min() > _DROP_DB and for_good:
             return n + 1
     return count
 

@@ -6,7 +6,8 @@ Conventions
 
 The convolutional network (``attack``) tells to a few milliseconds when an onset is, and now and
 then misses a soft one. The recurrent ones (``opinion``) hear those, late. So an onset is where the
-first says so, or, failing that, a little before where the second does.
+first says so, or, failing that, a little before where the second does, or where the level
+rises out of a dip.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ _AROUND = 3
 """An onset is the highest of the frames this near to it."""
 _SAME = 6
 """The recurrent networks' onsets this near to one of the other network's are the same onset."""
-LOOK_AHEAD = 12
+_DIP = 8
+_DIP_DB = 7.0
+"""A level that rises this much within twice so many frames comes back from a dip."""
+_STRENGTH_OF_A_RETURN = 0.4
+LOOK_AHEAD = 16
 """Frames after an onset that must be known before it is certain."""
 
 
@@ -57,7 +62,20 @@ def _peaks(activation: Rows, first: int, last: int, threshold: float) -> list[tu
     return found
 
 
-def pick_onsets(attack: Rows, opinion: Rows, first: int, last: int) -> list[Attack]:
+def _returns(level: Rows, first: int, last: int) -> list[float]:
+    """The frames at which the level comes back after a dip: a soft new beginning."""
+    found: list[float] = []
+    for n in range(max(first, level.start + _DIP), min(last, level.end - _DIP)):
+        around = level.get(n - _DIP, n + _DIP + 1)
+        slope = around[2:] - around[:-2]
+        if slope[_DIP - 1] < slope.max() or around[_DIP:].max() - around[:_DIP].min() < _DIP_DB:
+            continue
+        if not found or n - found[-1] > _DIP:
+            found.append(float(n))
+    return found
+
+
+def pick_onsets(attack: Rows, opinion: Rows, level: Rows, first: int, last: int) -> list[Attack]:
     """The onsets at frames ``first`` up to, not including, ``last``, in order.
 
     What is found does not depend on where the range ends, if the activations are known up to
@@ -70,4 +88,7 @@ def pick_onsets(attack: Rows, opinion: Rows, first: int, last: int) -> list[Atta
         earlier = at - _OPINION_DELAY
         if all(abs(earlier - other) > _SAME for other, _ in sharp):
             found.append(Attack(at=earlier, strength=height, sharp=False))
+    for at in _returns(level, first, last):
+        if all(abs(at - other.at) > _SAME for other in found):
+            found.append(Attack(at=at, strength=_STRENGTH_OF_A_RETURN, sharp=False))
     return sorted((one for one in found if first <= one.at < last), key=lambda one: one.at)

@@ -122,11 +122,12 @@ class TextureJudge:
     piano network says whether two keys, not each other's partials, sound together for long.
     """
 
-    _FALLS = 0.55
-    _RISES = 0.66
-    _DOUBTFUL = 0.78
-    _SHARE_IN_DOUBT = 0.88
-    _TOGETHER = 0.27
+    _CLEAR = 0.78
+    _UNCLEAR = 0.5
+    _CLEAR_SHARE = 0.88
+    _SEVERAL = 0.75
+    _EASE = 0.12
+    """How much less it takes to go on hearing several lines."""
     _LASTING = 4
     """Frames on either side for which two keys must sound together."""
 
@@ -138,24 +139,27 @@ class TextureJudge:
 
     def in_doubt(self, confidence: Floats, share: Floats) -> bool:
         """Whether the piano network should be asked."""
-        one_line = float(np.median(confidence) * np.median(share))
-        return one_line < self._DOUBTFUL or float(np.median(share)) < self._SHARE_IN_DOUBT
+        explained = float(np.median(share))
+        clear = float(np.median(confidence)) * explained
+        return self.several or clear < self._CLEAR or explained < self._CLEAR_SHARE
 
     def judge(self, confidence: Floats, share: Floats, sounding: Floats | None) -> bool:
         """Whether several lines sound, going by the last few seconds.
 
+        :param confidence: CREPE's, of the frames in which something sounds.
+        :param share: what one pitch explains of them.
         :param sounding: (frames, 88), if the piano network was asked.
         """
-        one_line = float(np.median(confidence) * np.median(share))
-        doubtful = float(np.median(share)) < self._SHARE_IN_DOUBT
-        several = one_line < (self._RISES if self.several else self._FALLS)
-        if doubtful and sounding is not None and len(sounding):
+        ease = self._EASE if self.several else 0.0
+        explained = float(np.median(share))
+        several = float(np.median(confidence)) * explained < self._UNCLEAR + ease
+        if sounding is not None and len(sounding):
             counts = together(sounding)
             width = 2 * self._LASTING + 1
             padded = np.pad(counts, self._LASTING, mode="edge")
             lasting = np.lib.stride_tricks.sliding_window_view(padded, width).min(axis=1)
             heard = counts > 0
-            if heard.any():
-                several |= float(np.mean(lasting[heard] >= 2)) > self._TOGETHER
+            chords = float(np.mean(lasting[heard] >= 2)) if heard.any() else 0.0
+            several |= 2 * (1 - explained) + chords > self._SEVERAL - ease
         self.several = several
         return several
