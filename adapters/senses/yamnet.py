@@ -47,32 +47,56 @@ class _Question:
 
 
 _SPEECH = _Question(
-    (0.209, -0.084, 0.215, 0.06, 0.237, -0.033, 0.184, 0.081, 0.667, -0.24, 0.054, -0.42, -0.542,
-     0.349, 2.483),
-    1.416, up=3.0, down=1.0, fade=0.5, lowest=-1.0, highest=2.0,
+    (0.159, -0.218, 0.258, 0.115, 0.156, -0.064, 0.151, 0.164, 0.658, 0.269, 0.424, -1.229, -0.561,
+     -0.141, 2.177),
+    0.284, up=3.0, down=1.0, fade=0.5, lowest=-1.0, highest=2.0,
 )  # fmt: skip
 
 _MUSIC = _Question(
-    (0.037, 0.099, 0.198, 0.009, -0.071, 0.112, 0.139, -0.081, -0.099, -0.054, 0.105, 3.03, 0.054,
-     0.197, -3.884),
-    2.381, up=2.0, down=0.7, fade=0.25, lowest=-1.0, highest=2.5,
+    (0.027, 0.177, 0.262, -0.021, 0.016, 0.219, 0.303, -0.031, -0.195, 0.009, 0.238, 4.328, 0.329,
+     0.483, -2.475),
+    3.221, up=2.0, down=0.7, fade=0.25, lowest=-1.0, highest=2.5,
 )  # fmt: skip
 
 _SINGING = _Question(
-    (-0.058, 0.356, -0.19, -0.119, -0.202, 0.329, -0.723, -0.084, 0.511, -0.38, -0.027, 3.171,
-     -0.767, -0.193, 4.59),
-    -1.953, up=1.5, down=1.5, fade=0.0, lowest=-6.0, highest=6.0,
+    (-0.038, 0.398, -0.111, -0.12, -0.17, 0.437, -0.696, -0.139, 0.38, -0.051, -0.297, 7.577,
+     -0.813, -0.895, 7.14),
+    -5.425, up=1.5, down=1.5, fade=0.0, lowest=-6.0, highest=6.0,
 )  # fmt: skip
 
 _LEVEL, _AGE = FEATURE_NAMES.index("level"), FEATURE_NAMES.index("age")
+_VOICE = FEATURE_NAMES.index("voice_now")
+_LONG_SPEECH = FEATURE_NAMES.index("long_speech")
+_LONG_SINGING = FEATURE_NAMES.index("long_singing")
+_LONG_MUSIC = FEATURE_NAMES.index("long_music")
+
+_LEAST = np.array([*[-10.0] * 8, *[-4.0] * 3, *[0.0] * 4])
+_MOST = np.array([4.0] * 15)
+"""Scores beyond these say no more than these do."""
+
 _QUIET = -5.5
 """Tens of dBFS; below nothing is judged."""
 
 _LOUD = 2.0
 """By how many tens of dB a sound that is neither voice nor music must stand above the room."""
 
+_USUAL_DELAY, _LONGEST_DELAY = 2, 12
+"""Blocks that a decision usually takes, and may take."""
+
+_CLEAR = 3.0
+"""How far YAMNet must put speech above music, for as long as it has heard, to leave no doubt."""
+
+_NO_DOUBT = 3.0
+"""What that is worth in log-odds, for speech and against music."""
+
 _MUSIC_UNDER_SPEECH = 1.5
-"""Log-odds taken off the music while somebody speaks alone: vowels ring like notes."""
+"""Log-odds taken off music that joins somebody who speaks: vowels ring like notes."""
+
+_VOICE_FIRST = 2.0
+"""Log-odds taken off music that begins while Silero hears a voice, which it does before YAMNet."""
+
+_VOICE_LIKELY, _VOICE_POSSIBLE = -1.0, -3.0
+"""Log-odds of a voice."""
 
 
 @define
@@ -85,16 +109,65 @@ class _Evidence:
     def on(cls, question: _Question) -> _Evidence:
         return cls(question, question.lowest)
 
-    def weigh(self, features: NDArray[np.float32], *, quiet: bool, handicap: float = 0.0) -> bool:
+    def weigh(self, features: NDArray[np.float32], *, quiet: bool, bonus: float = 0.0) -> bool:
         q = self.question
         if quiet:
             step = -q.fade
         else:
-            log_odds = float(features[: len(q.weights)] @ np.array(q.weights)) + q.bias - handicap
+            evidence = np.clip(features[: len(q.weights)], _LEAST, _MOST)
+            log_odds = float(evidence @ np.array(q.weights)) + q.bias + bonus
             step = min(max(log_odds, -q.down), q.up)
         self.total = min(max(self.total + step, q.lowest), q.highest)
         self.yes = self.total > (0.0 if self.yes else 1.0)
         return self.yes
+
+
+class FloorJudge:
+    """From features to labels, block by block."""
+
+    def __init__(self) -> None:
+        self._speech = _Evidence.on(_SPEECH)
+        self._music = _Evidence.on(_MUSIC)
+        self._singing = _Evidence.on(_SINGING)
+        self._room = -7.0
+        self.quiet_blocks = 1000
+        """How many blocks it has been quiet."""
+        self.sounding_blocks = 0
+        """How many blocks ago the sound began that sounds, or has just sounded."""
+
+    def label(self, features: NDArray[np.float32]) -> FloorLabel:
+        """Who has the floor, now that these features have been heard too."""
+        level = float(features[_LEVEL])
+        quiet = level < _QUIET
+        self._mind_the_pauses(quiet=quiet)
+        voice = float(features[_VOICE])
+        clear = float(features[_LONG_SPEECH] - max(features[_LONG_MUSIC], features[_LONG_SINGING]))
+        spoken = clear > _CLEAR and voice > _VOICE_POSSIBLE
+        speech = self._speech.weigh(features, quiet=quiet, bonus=_NO_DOUBT if spoken else 0.0)
+        against = 0.0
+        if clear > _CLEAR:
+            against = _NO_DOUBT
+        elif not self._music.yes:
+            against = _VOICE_FIRST * (voice > _VOICE_LIKELY) + _MUSIC_UNDER_SPEECH * speech
+        music = self._music.weigh(features, quiet=quiet, bonus=-against)
+        singing = self._singing.weigh(features, quiet=quiet or speech or not music)
+        if speech:
+            return FloorLabel.BOTH if music else FloorLabel.SPEECH
+        if music:
+            return FloorLabel.SINGING if singing else FloorLabel.PLAYING
+        # The room is as loud as what is left when nobody makes a sound on purpose.
+        self._room += (0.02 if level > self._room else 0.3) * (level - self._room)
+        loud = not quiet and level > self._room + _LOUD
+        return FloorLabel.OTHER if loud else FloorLabel.SILENCE
+
+    def _mind_the_pauses(self, *, quiet: bool) -> None:
+        self.sounding_blocks += 1
+        if quiet:
+            self.quiet_blocks += 1
+        else:
+            if self.quiet_blocks > 3:
+                self.sounding_blocks = 1
+            self.quiet_blocks = 0
 
 
 class YamnetFloor:
@@ -106,20 +179,10 @@ class YamnetFloor:
         :raises ModelMissing: a model cannot be loaded.
         """
         self._features = FloorFeatures(Yamnet(model), SpeechProbability(vad_model))
-        self._speech = _Evidence.on(_SPEECH)
-        self._music = _Evidence.on(_MUSIC)
-        self._singing = _Evidence.on(_SINGING)
+        self._judge = FloorJudge()
         self._start: int | None = None
         self._blocks = 0
-        self._onset = 0
-        self._quiet_blocks = 1000
-        self._room = -7.0
         self._label = FloorLabel.SILENCE
-
-    @property
-    def label(self) -> FloorLabel:
-        """Who has the floor now."""
-        return self._label
 
     def push(self, chunk: AudioChunk) -> list[FloorChanged]:
         """Hear ``chunk`` (mono, 16 kHz, following the last one without a gap).
@@ -133,49 +196,21 @@ class YamnetFloor:
         changes: list[FloorChanged] = []
         for features in self._features.push(chunk.samples):
             self._blocks += 1
-            label = self._judge(features)
+            label = self._judge.label(features)
             if label is not self._label:
-                changes.append(
-                    FloorChanged(at=self._time(self._blocks), label=label, since=self._since(label))
-                )
+                since = self._time(self._blocks - self._age_of(label))
+                changes.append(FloorChanged(at=self._time(self._blocks), label=label, since=since))
                 self._label = label
         return changes
 
-    def _judge(self, features: NDArray[np.float32]) -> FloorLabel:
-        level = float(features[_LEVEL])
-        quiet = level < _QUIET
-        if quiet:
-            self._quiet_blocks += 1
-        else:
-            if self._quiet_blocks > 3:
-                self._onset = self._blocks - 1
-            self._quiet_blocks = 0
-        speech = self._speech.weigh(features, quiet=quiet)
-        alone = speech and not self._music.yes
-        music = self._music.weigh(
-            features, quiet=quiet, handicap=_MUSIC_UNDER_SPEECH if alone else 0.0
-        )
-        if not (speech or music):
-            # The room is as loud as what is left when nobody makes a sound on purpose.
-            self._room += (0.02 if level > self._room else 0.3) * (level - self._room)
-            loud = not quiet and level > self._room + _LOUD
-            self._singing.weigh(features, quiet=True)
-            return FloorLabel.OTHER if loud else FloorLabel.SILENCE
-        singing = self._singing.weigh(features, quiet=quiet or speech)
-        if speech and music:
-            return FloorLabel.BOTH
-        if speech:
-            return FloorLabel.SPEECH
-        return FloorLabel.SINGING if singing else FloorLabel.PLAYING
-
-    def _since(self, label: FloorLabel) -> MediaTime:
-        """Where in the sound the new label began."""
-        if label in (FloorLabel.SILENCE, FloorLabel.OTHER):
-            return self._time(self._blocks - min(self._quiet_blocks, 12))
-        sounding = self._blocks - self._onset
-        if self._label in (FloorLabel.SILENCE, FloorLabel.OTHER) and sounding <= 12:
-            return self._time(self._onset)
-        return self._time(self._blocks) if self._blocks < 3 else self._time(self._blocks - 2)
+    def _age_of(self, label: FloorLabel) -> int:
+        """How many blocks ago it became true that ``label`` has the floor."""
+        nobody = (FloorLabel.SILENCE, FloorLabel.OTHER)
+        if label in nobody:
+            return min(self._judge.quiet_blocks, _LONGEST_DELAY)
+        if self._label in nobody and self._judge.sounding_blocks <= _LONGEST_DELAY:
+            return self._judge.sounding_blocks
+        return _USUAL_DELAY
 
     def _time(self, blocks: int) -> MediaTime:
         assert self._start is not None
