@@ -216,8 +216,14 @@ class PerformanceAccumulator:
         return ()
 
     def music_stopped(self, at: float) -> tuple[TakeEvent, ...]:
-        """The floor says that the music stopped at ``at``. A take ends only when it rests."""
+        """The floor says that the music stopped at ``at``. A take ends only when it rests.
+
+        Now a question is likely, so the running take is summed up: the answer will find it ready.
+        """
         self._music = False
+        take = self._take
+        if take is not None and take.count >= self._settings.fewest_notes:
+            take.summary(running=True, instrument=self._instrument)
         return ()
 
     def speech_heard(self, at: float) -> None:

@@ -114,6 +114,14 @@ CHOPPY_RATIO, LEGATO_RATIO = 0.42, 0.9
 NO_DYNAMICS_DB, SHAPED_DYNAMICS_DB = 1.2, 6.0
 LOW_TOO_LOUD_DB = 3.0
 SLOWING_PERCENT = 8.0
+# Where more of the notes than this lie beside every grid, the playing is too free or too rich for
+# its pulse to be followed, and what departs from the pulse is no fault.
+FOLLOWED_PERCENT, FASTEST_FOLLOWED = 6.0, 6.0
+SHORTEST_STOP = 0.6
+# A drift is one where it is larger than the tempo's own coming and going.
+DRIFT_OVER_STRAY = 2.0
+# Chromatic notes are normal in music that is fast or has few of them for its length.
+FEWEST_STRAYS_PERCENT, MOST_NOTES_A_SECOND = 2.0, 4.5
 STEADY_PERCENT = 3.5
 EVEN_SHARE = 3.0
 IN_TUNE_CENTS = 12.0
@@ -136,6 +144,17 @@ def observe(summary: PerformanceSummary) -> tuple[Observation, ...]:
         found.sort(key=lambda each: (each.kind.is_praise, -each.salience))
         observed += found
     return tuple(observed)
+
+
+def _is_followed(take: TakeSummary) -> bool:
+    """Is the pulse known well enough to say what departs from it?"""
+    ragged = take.rhythm_raggedness
+    return (ragged is None or ragged.value <= FOLLOWED_PERCENT) and _pace(take) <= FASTEST_FOLLOWED
+
+
+def _pace(take: TakeSummary) -> float:
+    """Notes a second."""
+    return take.note_count.value / max(1.0, take.end - take.start)
 
 
 def _is_enough(take: TakeSummary) -> bool:
@@ -190,7 +209,13 @@ def _tempo(take: TakeSummary) -> Iterator[Observation]:
     tempo, drift = take.tempo_bpm, take.tempo_drift
     first, last = take.tempo_start_bpm, take.tempo_end_bpm
     stray = take.tempo_unsteadiness
-    drifts = drift is not None and abs(drift.value) >= DRIFT_PERCENT and drift.confidence >= 0.5
+    drifts = (
+        drift is not None
+        and abs(drift.value) >= DRIFT_PERCENT
+        and drift.confidence >= 0.5
+        and (stray is None or abs(drift.value) >= DRIFT_OVER_STRAY * stray.value)
+        and _is_followed(take)
+    )
     if drift is not None and first is not None and last is not None and drifts:
         kind = ObservationKind.RUSHING if drift.value > 0 else ObservationKind.DRAGGING
         how = "faster" if drift.value > 0 else "slower"
@@ -217,7 +242,12 @@ def _tempo(take: TakeSummary) -> Iterator[Observation]:
             tempo_bpm=tempo,
             practice_tempo_bpm=take.practice_tempo_bpm,
         )
-    if stray is not None and stray.value >= UNSTEADY_PERCENT and stray.confidence >= 0.5:
+    if (
+        stray is not None
+        and stray.value >= UNSTEADY_PERCENT
+        and stray.confidence >= 0.5
+        and _is_followed(take)
+    ):
         yield _about(
             take,
             ObservationKind.UNSTEADY_TEMPO,
@@ -228,7 +258,12 @@ def _tempo(take: TakeSummary) -> Iterator[Observation]:
             practice_tempo_bpm=take.practice_tempo_bpm,
         )
     slowing = take.ending_slowing
-    if slowing is not None and slowing.value >= SLOWING_PERCENT and slowing.confidence >= 0.4:
+    sagged = -2 * drift.value if drift is not None and drifts else 0.0
+    if (
+        slowing is not None
+        and slowing.value >= max(SLOWING_PERCENT, sagged)  # else it goes on as it went before
+        and slowing.confidence >= 0.4
+    ):
         yield _about(
             take,
             ObservationKind.SHAPED_ENDING,
@@ -263,7 +298,7 @@ def _tempo(take: TakeSummary) -> Iterator[Observation]:
 
 def _rhythm(take: TakeSummary) -> Iterator[Observation]:
     share = take.long_share
-    if share is not None and share.confidence >= 0.4:
+    if share is not None and share.confidence >= 0.55:
         off = share.value - 50
         if UNEVEN_SHARE <= abs(off) <= TRIPLET_SHARE:
             order = "long and short" if off > 0 else "short and long"
@@ -306,7 +341,12 @@ def _rhythm(take: TakeSummary) -> Iterator[Observation]:
 
 
 def _stops(take: TakeSummary) -> Iterator[Observation]:
-    stops = [each for each in take.hesitations if each.gap.confidence >= 0.35]
+    followed = _is_followed(take)
+    stops = [
+        each
+        for each in take.hesitations
+        if followed and each.gap.confidence >= 0.35 and each.gap.value >= SHORTEST_STOP
+    ]
     if stops:
         worst = max(stops, key=lambda each: each.gap.value)
         tries = [each for each in stops if each.went_back]
@@ -338,12 +378,12 @@ def _stops(take: TakeSummary) -> Iterator[Observation]:
             yield _about(
                 take, ObservationKind.PERSEVERED, 0.45, "After the stop the playing went on."
             )
-    elif take.tempo_bpm is not None and take.note_count.value >= 12 and not take.missed:
+    elif take.tempo_bpm and take.note_count.value >= 12 and not (take.missed or take.hesitations):
         yield _about(take, ObservationKind.FLUENT, 0.5, "It went through without a stop.")
     holes = take.missed
     belief = sum(each.confidence for each in holes)
     sure = max((each.confidence for each in holes), default=0.0)
-    if sure >= 0.62 and belief >= 0.7 and len(holes) <= 8:
+    if (sure >= 0.8 or (sure >= 0.62 and belief >= 1.1)) and len(holes) <= 8 and followed:
         surest = max(holes, key=lambda each: each.confidence)
         yield _about(
             take,
@@ -363,7 +403,9 @@ def _stops(take: TakeSummary) -> Iterator[Observation]:
 
 def _notes(take: TakeSummary) -> Iterator[Observation]:
     belief = sum(each.confidence for each in take.foreign)
-    if belief >= 0.5:
+    count = take.note_count.value
+    notable = 100 * len(take.foreign) >= FEWEST_STRAYS_PERCENT * count
+    if belief >= 0.5 and notable and _pace(take) <= MOST_NOTES_A_SECOND:
         surest = max(take.foreign, key=lambda each: (not each.differs, each.confidence))
         names = {"note": surest.name}
         if surest.differs or take.key is None:
@@ -445,6 +487,7 @@ def _intonation(take: TakeSummary) -> Iterator[Observation]:
 
 
 def _sound(take: TakeSummary) -> Iterator[Observation]:
+    count = take.note_count.value
     touch = take.articulation
     if touch is not None and touch.confidence >= 0.5:
         sustains = (
@@ -481,7 +524,7 @@ def _sound(take: TakeSummary) -> Iterator[Observation]:
                 names={"shape": take.dynamics_shape},
                 dynamics_range=span,
             )
-    if take.loud and len(take.loud) <= 3 and take.note_count.value >= 16:
+    if 0 < len(take.loud) <= 2 and count >= 16 and _pace(take) <= MOST_NOTES_A_SECOND:
         worst = max(take.loud, key=lambda each: each.excess.value)
         yield _about(
             take,

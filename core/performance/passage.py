@@ -26,7 +26,7 @@ TOGETHER = 0.04  # notes struck within this are one onset (s)
 FAINT = 0.45  # notes less sure than this are not judged
 SHORT_FOR_PITCH = 0.12  # shorter notes tell little about intonation (s)
 DROP_DB = 9.0  # a level this far below a note's own is not that note any more
-STICKS_OUT_DB = 7.5
+STICKS_OUT_DB = 9.0
 SAME_AROUND = 6  # notes to either side of a differing one, of which all but one must be the same
 
 
@@ -382,10 +382,7 @@ def _silences(
     error = math.sqrt(2) * max(pulse.jitter, 0.012)
     holes: list[Hole] = []
     stops: dict[int, float] = {}
-    alone = sum(
-        gap.index not in written and all(expected[places[gap.index] + m] >= 0 for m in gap.empty)
-        for gap in gaps
-    )
+    alone = sum(gap.index not in written for gap in gaps)
     for gap in gaps:
         i = gap.index
         if i in written:
@@ -409,9 +406,9 @@ def _silences(
             + 1.5 * (len(gap.empty) - 1)
             + max(-3.0, min(3.0, 0.6 * (moves - stays) * len(places)))
             + (-3.0 if lasts < 0.9 else 0.0)
-            - 1.5 * max(0, alone - 1)
+            - 2.0 * (alone - 1)
         )
-        recurs = any(expected[place] < 0 for place in filled)
+        recurs = max(expected[place] for place in filled) < 0
         if for_stop > 0 and not recurs and (asked or for_stop > 3):
             stops[i] = pulse.excess[i] + lasts
         elif asked and for_stop <= 0:
@@ -479,7 +476,7 @@ def _expectation(places: Sequence[int], rests: Set[int]) -> dict[int, float]:
         says = total = 0.0
         for lag, weight in weights.items():
             others = [
-                1.0 if there in struck else (-1.5 if there in rests else 0.0)
+                1.0 if there in struck else (-0.8 if there in rests else 0.0)
                 for k in range(-(place // lag), (last - place) // lag + 1)
                 if k and 0 <= (there := place + k * lag) <= last
             ]

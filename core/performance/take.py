@@ -33,6 +33,7 @@ MOST_PLACES = 24  # of one kind that are kept: a coach speaks of one or two
 MOST_POINTS = 240  # of a curve
 MOST_FITTED = 60  # of them that a line is laid through
 FEWEST_TUNED = 4
+FEWEST_PAIRS = 4
 FIXED_CENTS = 1.0
 FEWEST_REPEATED = 12
 A4_MIDI = 69
@@ -355,7 +356,7 @@ def _rhythm(known: TakeStatistics, figure: _MakeFigure, measured: dict[str, Figu
         total = sum(weight for _, weight in known.ragged)
         share = sum(value * weight for value, weight in known.ragged) / total
         measured["rhythm_raggedness"] = figure(100 * share, "percent", sure)
-    if len(known.shares) >= 3:
+    if len(known.shares) >= FEWEST_PAIRS:
         # robust: a pair that a detector's slip has spoilt must not count
         middle = median_low(known.shares)
         kept = [share for share in known.shares if abs(share - middle) < 0.1]

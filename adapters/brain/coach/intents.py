@@ -525,8 +525,10 @@ def understand(text: str) -> Question:
         ask = Ask.HOW_TO_FIX  # "how do I get better"
     if ask in (Ask.SLOWER, Ask.FASTER) and "why" in words:
         ask = Ask.WHY
-    if ask in (Ask.COMMENT, Ask.UNKNOWN) and topic is not None:
+    if ask in (Ask.COMMENT, Ask.UNKNOWN, Ask.STOP) and topic is not None:
         ask = Ask.TOPIC
+    if ask is Ask.WHICH_NOTE and topic is Topic.NOTES:
+        topic = None  # the word belongs to the question
     return Question(ask=ask, topic=topic)
 
 

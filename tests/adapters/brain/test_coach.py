@@ -11,7 +11,12 @@ import pytest
 from maestra.adapters.brain.coach import Coach
 from maestra.adapters.brain.coach.intents import Ask, Topic, understand
 from maestra.adapters.brain.coach.tables import FAULTS, NEXT_STEPS, PRAISE, REMEDIES, SAYINGS
-from maestra.app.experiments.made_performances import Fault, MadePerformance, make_performance
+from maestra.app.experiments.made_performances import (
+    PIECES,
+    Fault,
+    MadePerformance,
+    make_performance,
+)
 from maestra.core.conversation.commands import QuestionKind
 from maestra.core.conversation.history import Turn
 from maestra.core.figures import unmeasured_figures
@@ -68,7 +73,12 @@ class Conversation:
 
 
 def made(fault: Fault, seed: int = 12) -> MadePerformance:
-    return make_performance(seed, fault)
+    """A performance in which the fault is plain: a song of some length, with pairs of notes."""
+    return make_performance(seed, fault, piece=PIECES[5 if fault is Fault.UNEVEN else 0])
+
+
+def compared(fault: Fault, seed: int) -> MadePerformance:
+    return make_performance(seed, fault, piece=PIECES[5])
 
 
 QUESTIONS: Mapping[str, tuple[Ask, Topic | None]] = {
@@ -226,9 +236,9 @@ def test_a_topic_from_another_brain_is_picked_up() -> None:
     ],
 )
 def test_it_compares_takes(before: Fault, after: Fault, opening: tuple[str, ...]) -> None:
-    talk = Conversation(made(before))
+    talk = Conversation(compared(before, 3))
     talk.wake()
-    talk.play(made(after))
+    talk.play(compared(after, 3))
     said = talk.ask("Was it better this time?")
 
     assert said[0].startswith(opening)
