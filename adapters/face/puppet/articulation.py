@@ -110,6 +110,8 @@ def _weights(centre: float, reach: float) -> NDArray[np.float32]:
 
 _AT_LIPS = _weights(_LEAD, _REACH)
 _AT_STRESS = _weights(0.06, 0.12)
+_HOPS = np.flatnonzero(_AT_LIPS + _AT_STRESS)  # the others count for nothing
+_AT_LIPS, _AT_STRESS = _AT_LIPS[_HOPS], _AT_STRESS[_HOPS]
 
 
 def articulate(sound: Samples, reference_db: float) -> Articulation:
@@ -123,7 +125,7 @@ def articulate(sound: Samples, reference_db: float) -> Articulation:
     if not samples.any():
         return Articulation(level_db=_FLOOR_DB, open=0.0, wide=0.0, hiss=0.0, closure=0.0)
     low = samples.reshape(-1, _DECIMATION).mean(axis=1)
-    frames = np.lib.stride_tricks.sliding_window_view(low, _WINDOW)[::_HOP]
+    frames = np.lib.stride_tricks.sliding_window_view(low, _WINDOW)[_HOPS * _HOP]
     power = np.abs(np.fft.rfft(frames * _HANN, _FFT)) ** 2 / (_WINDOW * 0.375)
     total = power.sum(axis=1) * 2 / _FFT + 1e-12
     low_band, first, back, front, hiss_band, body = (power.astype(np.float32) @ _BANDS).T + 1e-9

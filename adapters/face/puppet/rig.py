@@ -143,6 +143,8 @@ class Rig:
         pad = 1  # a cell more on every side, so that enlarging the grid needs no guess at the edge
         cells = SIZE // _COARSE + 2 * pad
         self._pad = pad * _COARSE
+        # Fresh pages for a map of this size would cost as much as filling them.
+        self._map = np.empty((cells * _COARSE, cells * _COARSE, 2), np.float32)
         self._base_grid = _grid(-self._pad, -self._pad, cells, cells, _COARSE)
         self._head = _Head(self._mesh)
         self._head_base = self._head.fields(self._base_grid)
@@ -163,11 +165,11 @@ class Rig:
         at = within
         for _ in range(3):
             at = within - _lookup(expression, at, origin, origin, _COARSE)
-        full = cv2.resize(_texture_map(at), None, fx=_COARSE, fy=_COARSE)
+        cv2.resize(_texture_map(at), self._map.shape[1::-1], dst=self._map)
         inner = slice(self._pad, self._pad + SIZE)
         picture = cv2.remap(
             self._texture,
-            np.ascontiguousarray(full[inner, inner]),
+            self._map[inner, inner],
             None,
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REFLECT_101,
