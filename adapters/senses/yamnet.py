@@ -92,8 +92,9 @@ _NO_DOUBT = 3.0
 _MUSIC_UNDER_SPEECH = 1.5
 """Log-odds taken off music that joins somebody who speaks: vowels ring like notes."""
 
-_VOICE_FIRST = 2.0
-"""Log-odds taken off music that begins while Silero hears a voice, which it does before YAMNet."""
+_VOICE_FIRST = 3.0
+"""The same for music that begins while Silero hears a voice, which it does before YAMNet; if that
+voice is known to speak by now, less."""
 
 _VOICE_LIKELY, _VOICE_POSSIBLE = -1.0, -3.0
 """Log-odds of a voice."""
@@ -148,7 +149,9 @@ class FloorJudge:
         if clear > _CLEAR:
             against = _NO_DOUBT
         elif not self._music.yes:
-            against = _VOICE_FIRST * (voice > _VOICE_LIKELY) + _MUSIC_UNDER_SPEECH * speech
+            against = (_VOICE_FIRST - speech) * (
+                voice > _VOICE_LIKELY
+            ) + _MUSIC_UNDER_SPEECH * speech
         music = self._music.weigh(features, quiet=quiet, bonus=-against)
         singing = self._singing.weigh(features, quiet=quiet or speech or not music)
         if speech:

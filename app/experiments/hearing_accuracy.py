@@ -1,6 +1,6 @@
 """How well the ear hears, measured on a folder of recordings with truth.
 
-``python -m maestra.app.experiments.hearing_accuracy FOLDER [--part floor|mixtures|wake|false|cost]``
+``python -m maestra.app.experiments.hearing_accuracy FOLDER [--part floor|mixtures|wake|false]``
 
 The folder holds ``manifest.json``, a list of ``{"file", "kind", "instrument", "truth"}`` with
 ``kind`` one of speech, music, noise; spoken clips have ``speech_start_s`` and ``speech_end_s``,
@@ -11,6 +11,7 @@ floor detector or a fresh ear, after a second of a quiet room.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from collections import Counter
@@ -112,8 +113,7 @@ def _active(samples: Samples) -> np.ndarray[Any, np.dtype[np.bool_]]:
     steps = len(samples) // size
     level = np.sqrt(np.mean(samples[: steps * size].reshape(steps, size) ** 2, axis=1) + 1e-12)
     active = level > max(float(np.percentile(level, 95)) / 20.0, 10 ** (-50 / 20))
-    sounding = np.flatnonzero(active)
-    for before, after in zip(sounding[:-1], sounding[1:], strict=True):
+    for before, after in itertools.pairwise(np.flatnonzero(active)):
         if after - before <= 10:
             active[before:after] = True
     return np.asarray(active)
@@ -267,7 +267,8 @@ def _mixtures(clips: Sequence[Clip]) -> None:
     spoken = [c for c in clips if c.kind == "speech" and c.group in ("wake", "speech")][::3]
     played = [c for c in clips if c.group in ("exercises", "violin", "phrases")][::2]
     for ratio in (10.0, 0.0):
-        speech_over, music_over = [], []
+        speech_over: list[float] = []
+        music_over: list[float] = []
         missed = [0, 0]
         for i, voice in enumerate(spoken):
             music = played[i % len(played)]
@@ -293,12 +294,8 @@ def _mixtures(clips: Sequence[Clip]) -> None:
                     missed[want == "music"] += 1
                 else:
                     found.append(hit)
-        print(
-            f"speech {ratio:+.0f} dB over music: noticed after {_spread(speech_over)}, missed {missed[0]}"
-        )
-        print(
-            f"music as loud as the speech it joins: after {_spread(music_over)}, missed {missed[1]}"
-        )
+        print(f"speech {ratio:+.0f} dB over music: {_spread(speech_over)}, missed {missed[0]}")
+        print(f"music that joins speech: {_spread(music_over)}, missed {missed[1]}")
 
 
 def _scene(first: Clip, second: Clip, ratio_db: float) -> tuple[Clip, float]:
@@ -313,9 +310,9 @@ def _scene(first: Clip, second: Clip, ratio_db: float) -> tuple[Clip, float]:
     return evolve(first, samples=base.astype(np.float32)), onset
 
 
-def _wake(clips: Sequence[Clip], folder: Path) -> None:
+def _wake(clips: Sequence[Clip], folder: Path, *, fast: bool) -> None:
     """Wakes heard and missed, and how long after the last word the turn is over."""
-    ear = Ear(fast=False, words=True)
+    ear = Ear(fast=fast, words=True)
     matcher = WakePhraseMatcher()
     calls = [c for c in clips if c.group == "wake"]
     piano = next(c.samples for c in clips if c.group == "exercises" and "piano" in c.name)
@@ -403,6 +400,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--part", choices=("floor", "mixtures", "wake", "false"), default=None)
+    parser.add_argument(
+        "--realtime", action="store_true", help="time the turns as they are in a lesson (slow)"
+    )
     options = parser.parse_args(arguments)
     clips = list(_clips(options.folder))
     if options.part in (None, "floor"):
@@ -410,7 +410,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.part in (None, "mixtures"):
         _mixtures(clips)
     if options.part in (None, "wake"):
-        _wake(clips, options.folder)
+        _wake(clips, options.folder, fast=not options.realtime)
     if options.part in (None, "false"):
         _false(clips)
 
