@@ -64,7 +64,7 @@ class Interior:
         return cv2.convertScaleAbs(behind * (1 - covered) + lit * covered)
 
 
-def _teeth(u: Any, edge: Any, w: float, widths: tuple[float, ...], height: float, up: int) -> Any:
+def _teeth(u: Any, edge: Any, w: float, widths: tuple[float, ...], height: float) -> Any:
     """A row of teeth whose biting edge is at v-distance ``edge`` (positive inside the row)."""
     shade = np.zeros_like(u)
     alpha = np.zeros_like(u)
@@ -109,7 +109,7 @@ def draw_interior(
 
     if own is None:
         bite = 0.09 * w - 0.055 * w * (u / w) ** 2 * 2  # the smile's arc
-        shade, alpha = _teeth(u, bite - v, w, _UPPER_TEETH, 0.34, 1)
+        shade, alpha = _teeth(u, bite - v, w, _UPPER_TEETH, 0.34)
         colour = _IVORY * light * shade[..., None]
         gum = smooth((bite - v), 0.27 * w, 0.34 * w)
         colour = colour * (1 - gum[..., None]) + _GUM * light * gum[..., None]
@@ -119,7 +119,7 @@ def draw_interior(
         upper = own
 
     bite = 0.10 * w + 0.05 * w * (u / w) ** 2
-    shade, alpha = _teeth(u, v - bite, w, _LOWER_TEETH, 0.26, -1)
+    shade, alpha = _teeth(u, v - bite, w, _LOWER_TEETH, 0.26)
     colour = _IVORY * np.array([0.86, 0.82, 0.79]) * light * shade[..., None]
     gum = smooth(v - bite, 0.19 * w, 0.26 * w)
     colour = colour * (1 - gum[..., None]) + _GUM * 0.75 * light * gum[..., None]

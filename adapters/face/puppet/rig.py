@@ -280,7 +280,7 @@ class _Face:
         return (self.upper(u) + self.lower(u)) / 2
 
     def fields(self, at: Field) -> Field:
-        """(6, …, 2): jaw, wide, corners, cheeks, brows, thin."""
+        """(5, …, 2): jaw, wide, corners, cheeks, brows."""
         uv = self.mouth.local(at)
         u, v = uv[..., 0], uv[..., 1]
         w, chin = self.mouth.half, self.chin
@@ -436,9 +436,8 @@ class _Mouth:
         self._lower = _cut(texture, window, np.maximum(below, beyond).astype(np.float32))
 
         gap = float(face.lower(0.0) - face.upper(0.0))
-        self._gap = gap if gap > 0.05 * w else 0.0
         own = None
-        if self._gap:
+        if gap > 0.05 * w:
             # The portrait shows its own teeth: they are better than any that we could draw.
             between = np.clip((v - face.upper(u)) / 1.0, 0, 1) * np.clip(
                 (face.lower(u) - v) / 1.0, 0, 1
