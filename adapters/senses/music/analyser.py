@@ -74,7 +74,9 @@ _FAINT_BESIDE_DB = 38.0
 """A note this much softer than the loudest of late is an echo."""
 _ECHO = 60
 _ECHO_DB = 12.0
-"""A note without an attack, this soon after one of its pitch and this much softer, is its echo."""
+"""A note this soon after one of its pitch and this much softer is its echo, ..."""
+_ECHO_FRAMES = 12
+"""... if it has no attack, or is this short."""
 _CLEAR_CONFIDENCE = 0.5
 _CLEAR_STEADINESS = 0.6
 _CLEAR_SHARE = 0.4
@@ -289,7 +291,7 @@ class _Passage:
         last, self._last = self._last, note
         if (
             last is not None
-            and not note.struck
+            and (not note.struck or note.last - note.first < _ECHO_FRAMES)
             and abs(note.midi - last.midi) < 0.5
             and note.first - last.last < _ECHO
             and note.level_db < last.level_db - _ECHO_DB

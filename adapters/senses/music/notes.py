@@ -35,7 +35,7 @@ _ONE_NOTE = 0.7
 """Steps nearer than this (semitones), without an onset between them, are one note."""
 _GLIDE = 5
 """A step of fewer pitch frames, on the way from one note to the next, belongs to the next."""
-_SHORTEST = 5
+_SHORTEST = 6
 """Frames that a note lasts at least."""
 _SETTLING = 20
 """Frames for which the level of a new note may waver; a soft onset then is none."""
@@ -155,14 +155,15 @@ class Outline:
     struck: bool
 
 
-def _onset_of_rise(level: Rows, at: float) -> float:
-    """Where the level begins to rise to the note that was noticed at ``at``.
+def _beginning(level: Rows, attack: Attack) -> float:
+    """Where the level begins to rise to the note whose ``attack`` was noticed.
 
     The networks notice an onset when most of its rise is over, which on a flute may take 50 ms.
     """
+    at = attack.at
     n = round(at)
     around = level.get(n - _BEFORE, n + _AFTER)
-    if len(around) < _BEFORE + _AFTER:
+    if (attack.sharp and attack.strength > _SURE_STRENGTH) or len(around) < _BEFORE + _AFTER:
         return at
     quiet, loud = float(around[: _BEFORE + 1].min()), float(around[_BEFORE:].max())
     if loud - quiet < _RISE_DB * 3:
@@ -197,7 +198,7 @@ def outline(
         begin = float(pitch_first)
         if near:
             noticed = max(near, key=lambda one: one.strength - 0.03 * abs(one.at - pitch_first))
-            begin = _onset_of_rise(tracks.level, noticed.at)
+            begin = _beginning(tracks.level, noticed)
         if notes and notes[-1].last > begin:
             notes[-1] = evolve(notes[-1], last=begin)
         struck = any(one.sharp for one in near)
@@ -208,7 +209,7 @@ def outline(
                 if one.at not in again:
                     again[one.at] = struck_again(tracks, one, step.midi)
                 if again[one.at]:
-                    at = max(_onset_of_rise(tracks.level, one.at), begin + _SHORTEST)
+                    at = max(_beginning(tracks.level, one), begin + _SHORTEST)
                     notes.append(Outline(first=begin, last=at, midi=step.midi, struck=struck))
                     begin, struck = at, True
         notes.append(Outline(first=begin, last=float(last), midi=step.midi, struck=struck))

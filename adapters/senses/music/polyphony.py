@@ -125,7 +125,7 @@ class TextureJudge:
     _CLEAR = 0.78
     _UNCLEAR = 0.5
     _CLEAR_SHARE = 0.88
-    _SEVERAL = 0.75
+    _SEVERAL = 0.82
     _EASE = 0.12
     """How much less it takes to go on hearing several lines."""
     _LASTING = 4
