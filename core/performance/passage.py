@@ -334,11 +334,15 @@ def _gaps(
     unit: float,
 ) -> list[_Gap]:
     found: list[_Gap] = []
+    touch = _articulation(pulse, times, ends)
+    lifted = 1 - min(1.0, median(touch)) if touch else 0.0  # of each note, as this player does
     for i in range(len(pulse.values)):
         steps = math.floor(pulse.values[i] / unit + 0.01)
         if pulse.fits[i] != Fit.ON or i >= pulse.slowed_from or not 2 <= steps <= 16:
             continue
         step = unit * pulse.periods[i]
+        if times[i + 1] - ends[i] < 1.6 * lifted * pulse.iois[i] + 0.3 * step:
+            continue
         empty = tuple(
             m
             for m in range(1, steps)
@@ -403,7 +407,7 @@ def _silences(
         for_stop = (
             off
             - math.log(gap.step / (2.5 * error))
-            + 1.5 * (len(gap.empty) - 1)
+            + (1.8 * (len(asked) - 1) if asked else 1.5 * (len(gap.empty) - 1))
             + max(-3.0, min(3.0, 0.6 * (moves - stays) * len(places)))
             + (-3.0 if lasts < 0.9 else 0.0)
             - 2.0 * (alone - 1)
