@@ -395,6 +395,8 @@ def _with_unit(tokens: Sequence[_Token], said: _Said) -> _Said:
     if unit is None:
         return said
     name, factor, end = unit
+    if _text(tokens, at) == "of" and (said.value <= 1 or _text(tokens, end) not in _WHOLES):
+        return said  # "one of the best", "a stop, and one of two beats"
     is_interval = _text(tokens, at) in _INTERVALS and said.slack == 0.5
     if is_interval:
         return said

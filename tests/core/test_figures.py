@@ -87,6 +87,7 @@ def test_what_was_measured_may_be_said(text: str) -> None:
         ("There were five wrong notes", ("five wrong notes",)),
         ("Half of your notes were late", ("Half",)),
         ("a dozen notes", ("a dozen notes",)),
+        ("Four of them were flat", ("Four of",)),
         ("Set the metronome to 80", ("80",)),
         ("1,200 notes", ("1,200 notes",)),
         ("8 dB", ("8 dB",)),
@@ -111,6 +112,8 @@ def test_what_was_not_measured_is_named(text: str, figures: tuple[str, ...]) -> 
         "The twenty-first time.",
         "You rushed the second half of the piece.",
         "Give me a second. Wait a minute.",
+        "You played one of the best endings.",
+        "There was a stop, and one of another kind.",
         "",
     ],
 )
