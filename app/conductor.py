@@ -187,6 +187,7 @@ class Conductor:
         self._interrupted_by: Literal["speech", "music"] | None = None
         self._interrupted_at = SESSION_START
         self._music_until_sure: MediaTime | None = None
+        self._suspect_at: tuple[Literal["speech", "music"], MediaTime] | None = None
         self._silent_at: MediaTime | None = None
         self._barge_confirmed = False
         self._after_barge: UtteranceEnded | None = None
@@ -196,6 +197,8 @@ class Conductor:
         """Take new live settings."""
         talk = config.conversation
         self._matcher = WakePhraseMatcher(talk.wake_phrases, talk.strictness)
+        self._speech_threshold = from_seconds(talk.speech_threshold)
+        self._music_threshold = from_seconds(talk.music_threshold)
         self.conversation.update(conversation_settings(config))
 
     # --- the senses -----------------------------------------------------------
@@ -209,6 +212,8 @@ class Conductor:
                 self._speech_started(event)
             case SpeechStopped():
                 self._stage.log(log.SpeechStopped(t=self._t, since=to_seconds(event.since)))
+                if self._suspect_at is not None and self._suspect_at[0] == "speech":
+                    self._suspect_at = None  # too short to be anything
             case Transcript():
                 self._transcript(event)
             case UtteranceEnded():
@@ -278,13 +283,16 @@ class Conductor:
             self._beside_music.append((to_seconds(event.since), "music_stopped"))
         if not event.label.is_music or event.label.is_speech:
             self._music_until_sure = None
+            if self._suspect_at is not None and self._suspect_at[0] == "music":
+                self._suspect_at = None
         elif not before.is_music or before.is_speech:
-            self._music_started()
+            self._music_started(event.since)
 
-    def _music_started(self) -> None:
+    def _music_started(self, since: MediaTime) -> None:
         match self.conversation.state:
             case ConversationState.SPEAKING:
-                self._suspect("music")
+                self._suspect_at = ("music", MediaTime(since + self._music_threshold))
+                self._suspect_if_due()
             case ConversationState.RESPONDING | ConversationState.ACTIVE_LISTENING:
                 self._music_until_sure = MediaTime(self.now + _MUSIC_IS_MEANT)
             case _:
@@ -297,7 +305,8 @@ class Conductor:
         self._hold_until = MediaTime(self.now + _SPEECH_HOLD)
         match self.conversation.state:
             case ConversationState.SPEAKING:
-                self._suspect("speech")
+                self._suspect_at = ("speech", MediaTime(event.since + self._speech_threshold))
+                self._suspect_if_due()
             case ConversationState.ACTIVE_LISTENING:
                 self._handle(conv.SpeechResumed(at=self.now))
             case _:
@@ -409,6 +418,12 @@ class Conductor:
                 self._release()
 
     # --- interruptions --------------------------------------------------------
+
+    def _suspect_if_due(self) -> None:
+        if self._suspect_at is not None and self.now >= self._suspect_at[1]:
+            (what, _), self._suspect_at = self._suspect_at, None
+            if self.conversation.state is ConversationState.SPEAKING:
+                self._suspect(what)
 
     def _suspect(self, what: Literal["speech", "music"]) -> None:
         """Fall silent now; decide when it is known how much was heard, and what it was."""
@@ -584,6 +599,8 @@ class Conductor:
             times.append(self._timer.deadline)
         if self._music_until_sure is not None:
             times.append(self._music_until_sure)
+        if self._suspect_at is not None:
+            times.append(self._suspect_at[1])
         if self._interrupted_by is not None:
             times.append(MediaTime(self.now + from_seconds(0.1)))
         if (
@@ -601,6 +618,7 @@ class Conductor:
             self._timer = None
             self._stage.log(log.Timer(t=self._t, timer=timer.timer, action="expired"))
             self._handle(conv.WindowExpired(at=self.now, timer=timer.timer))
+        self._suspect_if_due()
         if self._music_until_sure is not None and self.now >= self._music_until_sure:
             self._music_until_sure = None
             if self.conversation.state in (

@@ -380,14 +380,14 @@ class ConversationConfig(Section):
         ),
     )
     speech_threshold: float = field(
-        default=0.15,
+        default=0.1,
         validator=_check,
         metadata=_about(
             "Speech this long silences the teacher.", unit="s", minimum=0.02, maximum=5, live=True
         ),
     )
     music_threshold: float = field(
-        default=0.2,
+        default=0.15,
         validator=_check,
         metadata=_about(
             "Music this long silences the teacher.", unit="s", minimum=0.02, maximum=5, live=True

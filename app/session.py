@@ -15,6 +15,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
+import wave
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
@@ -35,11 +36,11 @@ from maestra.core.media_time import SESSION_START, MediaTime, from_samples, from
 from maestra.core.performance.observations import observe
 from maestra.core.persona import Persona
 from maestra.core.stream_url import StreamUrl
-from maestra.ports.audio import FRAME_RATE, AudioChunk
+from maestra.ports.audio import EAR_RATE_HZ, FRAME_RATE, AudioChunk
 from maestra.ports.brain import Brain, BrainRequest
 from maestra.ports.errors import BrainError, MaestraError, ModelMissing, PortError
 
-from . import composition
+from . import composition, dependencies
 from .conductor import Conductor, ReplyInMaking, slot_time
 from .config import Config, change
 from .event_log import EventLog, Subscription
@@ -160,6 +161,7 @@ class Session:
         pace: Pace,
         event_log: EventLog,
         end_on_close: bool,
+        kept: KeptSound | None,
     ) -> None:
         self.config = config
         self._ingest_url = ingest
@@ -192,6 +194,7 @@ class Session:
         self._failure: SessionFailed | None = None
         self._reset: ResetReport | None = None
         self._ears_behind = False
+        self._kept = kept
 
     # --- the embedding program ------------------------------------------------
 
@@ -407,6 +410,27 @@ class Session:
 
     async def _start(self, stack: ExitStack) -> None:
         """Start the workers and wait until they are ready."""
+        self.log(
+            log.SessionStarted(
+                t=0.0,
+                version=version("maestra"),
+                ingest=self._ingest_url.redacted(),
+                publish=self._publish_url.redacted() if self._publish_url else None,
+                persona=self._persona.id,
+                pace=self._pace,
+                backends={
+                    "floor": self.config.senses.floor,
+                    "vad": self.config.senses.vad,
+                    "asr": self.config.senses.asr,
+                    "music": self.config.senses.music,
+                    "brain": self.config.brain.backend,
+                    "voice": self.config.voice.backend,
+                    "face": self.config.face.backend,
+                },
+            )
+        )
+        for notice in dependencies.notices(self.config):
+            self.log(log.Warned(t=0.0, source="licence", text=notice))
         to_playout, to_speaker = pipe()
         pictures = self._publish_url is not None
         stream = self.config.stream
@@ -470,20 +494,6 @@ class Session:
             raise (failed[0] if failed else group) from None
 
         self._anchor = time.monotonic()
-        self.log(
-            log.SessionStarted(
-                t=0.0,
-                version=version("maestra"),
-                ingest=self._ingest_url.redacted(),
-                publish=self._publish_url.redacted() if self._publish_url else None,
-                persona=self._persona.id,
-                pace=self._pace,
-                backends={
-                    "brain": self.config.brain.backend,
-                    **{name: detail for name, detail in details.items() if detail},
-                },
-            )
-        )
         for name in ("playout", "ingest"):
             self._workers[name].send(Begin(anchor=self._anchor))
 
@@ -629,6 +639,8 @@ class Session:
             self.log(log.Warned(t=self._t, source="hearing", text=text))
         self._ears_behind = not taken
         self._held.append(chunk)
+        if self._kept is not None:
+            self._kept.write(chunk)
 
     def _release_music(self) -> None:
         """Give the music analysis what the floor detector has had time to judge."""
@@ -770,6 +782,36 @@ class Session:
             await self._news()
 
 
+class KeptSound:
+    """What the student's side sounded like, kept because somebody asked for it: a WAV file."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = wave.open(str(path), "wb")
+        self._file.setnchannels(1)
+        self._file.setsampwidth(2)
+        self._file.setframerate(EAR_RATE_HZ)
+
+    def write(self, chunk: AudioChunk) -> None:
+        self._file.writeframesraw((chunk.samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _kept_sound(
+    config: Config, events_path: str | Path | None, stack: ExitStack
+) -> KeptSound | None:
+    if not config.conversation.keep_audio:
+        return None
+    if events_path is None:
+        raise SessionFailed(
+            "conversation.keep_audio keeps the sound beside the event log: name one"
+        )
+    kept = KeptSound(Path(events_path).with_suffix(".wav"))
+    stack.callback(kept.close)
+    return kept
+
+
 @asynccontextmanager
 async def open_session(
     config: Config | None = None,
@@ -809,6 +851,7 @@ async def open_session(
             pace=pace,
             event_log=event_log,
             end_on_close=end_on_close,
+            kept=_kept_sound(config, events_path, stack),
         )
         cause: Literal["finished", "stopped", "failed"] = "stopped"
         try:

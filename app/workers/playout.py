@@ -100,6 +100,7 @@ class _Writer:
     size: int
     backoff: BackOff
     report: Callable[[str, str, bool], None]
+    is_file: bool
     patient: bool
     """Whether a full queue makes ``put`` wait; else the oldest job is dropped."""
 
@@ -172,7 +173,17 @@ class _Writer:
             if not self._refused and self._ensure_open():
                 self._write(job, fresh)
         if self._publish is not None:
-            self._publish.close()
+            self._finish(self._publish)
+
+    def _finish(self, publish: Publish) -> None:
+        """Close the output; a file to which nothing came gets one dark slice, so that it plays."""
+        try:
+            if self.is_file and not self._shown:
+                dark = np.zeros((self.size, self.size, 3), np.uint8)
+                publish.write(_samples(None), dark, 0)
+        except StreamError:
+            pass  # the file is as good as it can be
+        publish.close()
 
     def _seen(self, job: _Job) -> Picture | None:
         """The picture of ``job`` if it is a new one; remembered for a new connection."""
@@ -445,6 +456,7 @@ def playout(
             size=settings.config.face.size,
             backoff=BackOff(stream.reconnect_min, stream.reconnect_max),
             report=report,
+            is_file=settings.url.is_file,
             patient=settings.fast,
         )
         if settings.url.is_file:

@@ -67,9 +67,6 @@ _SPEECH_LEAD = 8
 _CHARACTERS_PER_SECOND = 14
 """How fast speech is, until the lengths of a clause's pieces are known."""
 
-_FACE_TIMEOUT = 1.0
-"""Seconds after which a picture's maker counts as hung."""
-
 _BACK = round(LOOK_BACK * PLAYOUT_RATE_HZ)
 _AHEAD = round(LOOK_AHEAD * PLAYOUT_RATE_HZ)
 
@@ -203,7 +200,8 @@ class Speaker:
         are none where nobody will see them.
     :param report: sends a message to the session.
     :param put: sends a slice to the playout.
-    :param voice_timeout: seconds a voice has for the first sound of a clause.
+    :param voice_timeout: seconds a voice has for each piece of sound; ``face_timeout`` likewise a
+        face for a picture.
     """
 
     def __init__(
@@ -214,6 +212,7 @@ class Speaker:
         report: Callable[[object], None],
         put: Callable[[Slice], None],
         voice_timeout: float = 2.0,
+        face_timeout: float = 2.0,
     ) -> None:
         self._voices = _Line("voice", voices, report)
         self._faces = _Line("face", faces, report)
@@ -221,6 +220,7 @@ class Speaker:
         self._report = report
         self._put = put
         self._voice_timeout = voice_timeout
+        self._face_timeout = face_timeout
         self._apology = np.zeros(0, np.float32)
         self._replies: dict[int, Reply] = {}
         self._cancelled = 0
@@ -442,7 +442,7 @@ class Speaker:
         while (face := self._faces.current) is not None:
             request = FrameRequest(index=slot, sound=window, speaking=speaking)
             try:
-                with anyio.fail_after(_FACE_TIMEOUT):
+                with anyio.fail_after(self._face_timeout):
                     picture = await anyio.to_thread.run_sync(
                         face.render, request, abandon_on_cancel=True
                     )
@@ -467,6 +467,7 @@ async def _serve(control: Connection, slices: Connection, settings: SpeakerSetti
         put=slices.send,
         # On a virtual clock nobody waits, and the machine may be as busy as it likes.
         voice_timeout=settings.config.voice.timeout * (10 if settings.fast else 1),
+        face_timeout=settings.config.face.timeout * (10 if settings.fast else 1),
     )
     detail = await speaker.load()
     control.send(Hello(worker="speaker", detail=detail))
