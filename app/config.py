@@ -327,7 +327,7 @@ class ConversationConfig(Section):
         metadata=_about("What calls the teacher: any of these.", minimum=1, live=True),
     )
     strictness: str = field(
-        default="high",
+        default="medium",
         validator=_check,
         metadata=_about(
             "How like a wake phrase the words must sound.",
