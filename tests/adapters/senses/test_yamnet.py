@@ -1,0 +1,112 @@
+"""The floor detector: who has the floor, and how soon that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+from fakes import sounds
+from numpy.typing import NDArray
+
+from maestra.adapters.senses.floor_features import log_mel
+from maestra.adapters.senses.yamnet import YamnetFloor
+from maestra.app import models
+from maestra.core.hearing import FloorChanged, FloorLabel
+from maestra.core.media_time import to_seconds
+from maestra.ports.audio import AudioChunk
+from maestra.ports.errors import ModelMissing, SensesError
+
+pytestmark = pytest.mark.models
+
+
+def hear(sound: NDArray[np.float32], sizes: Sequence[int] = (320,)) -> list[FloorChanged]:
+    floor = YamnetFloor(models.locate("yamnet"), vad_model=models.locate("silero"))
+    changes: list[FloorChanged] = []
+    at = 0
+    while at < len(sound):
+        for size in sizes:
+            chunk = AudioChunk(start=at, rate_hz=16_000, samples=sound[at : at + size])
+            changes += floor.push(chunk)
+            at += len(chunk.samples)
+    return changes
+
+
+def labels(changes: Sequence[FloorChanged]) -> set[FloorLabel]:
+    return {change.label for change in changes}
+
+
+def first(changes: Sequence[FloorChanged], label: FloorLabel) -> FloorChanged:
+    return next(change for change in changes if change.label is label)
+
+
+def test_playing_is_known_in_a_quarter_of_a_second_and_is_not_speech() -> None:
+    changes = hear(np.concatenate([sounds.hum(1.0), sounds.melody(4.0), sounds.hum(3.0)]))
+    began = first(changes, FloorLabel.PLAYING)
+    assert to_seconds(began.at) - 1.0 <= 0.25
+    assert to_seconds(began.since) == pytest.approx(1.0, abs=0.06)
+    assert not any(change.label.is_speech for change in changes)
+    assert changes[-1].label is FloorLabel.SILENCE
+
+
+@pytest.mark.parametrize("name", ["wake_031_s2", "chat_011_s2", "follow_003_s2", "barge_000_s2"])
+def test_speech_is_known_in_a_third_of_a_second_and_is_not_music(name: str) -> None:
+    changes = hear(np.concatenate([sounds.hum(1.0), sounds.line(name), sounds.hum(1.0)]))
+    began = first(changes, FloorLabel.SPEECH)
+    assert to_seconds(began.at) - 1.05 <= 0.35
+    assert to_seconds(began.since) == pytest.approx(1.05, abs=0.15)
+    assert not any(c.label.is_music and not c.label.is_speech for c in changes)
+    assert changes[-1].label is FloorLabel.SILENCE
+
+
+def test_the_floor_passes_from_playing_to_speech_and_back() -> None:
+    parts = [sounds.melody(3.0), sounds.hum(0.3), sounds.line("wake_033_s2"), sounds.hum(0.3)]
+    changes = hear(np.concatenate([*parts, sounds.melody(3.0)]))
+    spoken = first(changes, FloorLabel.SPEECH)
+    assert 3.3 < to_seconds(spoken.at) < 3.8
+    again = [c for c in changes if c.label is FloorLabel.PLAYING][-1]
+    assert 5.3 < to_seconds(again.at) < 5.8
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [
+        sounds.silence(3.0),
+        sounds.hum(3.0),
+        np.concatenate([sounds.hum(1.0), sounds.noise(0.3, 0.2), sounds.hum(1.0)]),
+        np.concatenate([sounds.hum(1.0), sounds.noise(3.0, 0.05)]),
+    ],
+    ids=["silence", "room", "burst", "steady noise"],
+)
+def test_noise_is_neither_speech_nor_music(sound: NDArray[np.float32]) -> None:
+    assert labels(hear(sound)) <= {FloorLabel.SILENCE, FloorLabel.OTHER}
+
+
+def test_the_cut_into_chunks_changes_nothing() -> None:
+    sound = np.concatenate([sounds.melody(2.0), sounds.line("chat_011_s2"), sounds.hum(0.5)])
+    assert hear(sound) == hear(sound, (16_000,)) == hear(sound, (7, 813, 1))
+
+
+def test_the_picture_of_a_tone() -> None:
+    t = np.arange(16_000) / 16_000
+    picture = log_mel((0.5 * np.sin(2 * np.pi * 1000 * t)).astype(np.float32))
+    assert picture.shape == (98, 64)
+    mel = 1127 * np.log1p(np.array([125.0, 7500.0, 1000.0]) / 700)
+    band = (mel[2] - mel[0]) / (mel[1] - mel[0]) * 65 - 1
+    assert abs(int(picture.mean(axis=0).argmax()) - band) <= 1
+    assert picture.min() >= np.log(0.001) - 1e-6
+
+
+def test_bad_models_and_rates_are_refused(tmp_path: Path) -> None:
+    silero = models.locate("silero")
+    with pytest.raises(ModelMissing):
+        YamnetFloor(tmp_path / "none.zip", vad_model=silero)
+    with ZipFile(tmp_path / "empty.zip", "w"):
+        pass
+    with pytest.raises(ModelMissing):
+        YamnetFloor(tmp_path / "empty.zip", vad_model=silero)
+    floor = YamnetFloor(models.locate("yamnet"), vad_model=silero)
+    with pytest.raises(SensesError, match="44100"):
+        floor.push(AudioChunk(start=0, rate_hz=44_100, samples=sounds.silence(0.1)))
