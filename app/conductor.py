@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Literal, Protocol
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from maestra.core import log
 from maestra.core.conversation import events as conv
@@ -72,7 +72,7 @@ from .messages import (
     Started,
 )
 
-__all__ = ["Conductor", "ReplyInMaking", "Stage", "conversation_settings"]
+__all__ = ["Conductor", "Forethought", "ReplyInMaking", "Stage", "conversation_settings"]
 
 _SILENCE_BY = from_seconds(0.25)
 """How long to wait for the playout to say how much was heard, before taking what is known."""
@@ -83,6 +83,8 @@ teacher is silent from its first moment; this is only how long it may still resu
 
 _SPEECH_HOLD = from_seconds(2.0)
 """How long a voice may hold back an answer that is ready, without ending its utterance."""
+
+Forethought = Literal["voice", "words", "turn"]
 
 StopCause = Literal["finished", "speech", "music", "reset", "failed"]
 
@@ -106,8 +108,10 @@ class ReplyInMaking:
     question: str
     history: tuple[Turn, ...]
     asked_at: MediaTime
+    notes: int = 0
     epoch: int = 0
     clauses: list[str] = field(factory=list)
+    summary: log.Summary | None = None
     brain: str = ""
     brain_duration: float | None = None
     voice_duration: float | None = None
@@ -162,10 +166,12 @@ class Stage(Protocol):
 class Conductor:
     """One session's decisions.
 
-    :param speculate: prepare an answer to what has been said so far, before the question is over.
+    :param forethought: how early an answer is prepared: when a voice is first heard (``voice``: the
+        brain costs nothing), once there are words to answer (``words``), or when the turn is over
+        (``turn``). What is prepared in vain is dropped unheard.
     """
 
-    def __init__(self, config: Config, stage: Stage, *, speculate: bool = True) -> None:
+    def __init__(self, config: Config, stage: Stage, *, forethought: Forethought = "voice") -> None:
         self.conversation = Conversation(conversation_settings(config))
         self.accumulator = PerformanceAccumulator()
         self.now = SESSION_START
@@ -173,7 +179,7 @@ class Conductor:
         self.transcript = ""
         self.reply: ReplyInMaking | None = None
         self._stage = stage
-        self._speculate = speculate
+        self._forethought = forethought
         self._speculation: ReplyInMaking | None = None
         self._numbers = 0
         self._beside_music: deque[
@@ -309,6 +315,10 @@ class Conductor:
                 self._suspect_if_due()
             case ConversationState.ACTIVE_LISTENING:
                 self._handle(conv.SpeechResumed(at=self.now))
+            case ConversationState.PASSIVE_LISTENING:
+                # It may be the wake phrase: its first words take longer to say than to prepare for.
+                if self._forethought == "voice" and self.accumulator.note_count:
+                    self._prepare_for(QuestionKind.WAKE, "")
             case _:
                 pass
 
@@ -327,7 +337,7 @@ class Conductor:
         )
         if self.conversation.state is ConversationState.SPEAKING:
             self._judge()
-        elif self._speculate and not event.final:
+        elif self._forethought != "turn" and not event.final:
             self._prepare(event.text)
 
     def _prepare(self, text: str) -> None:
@@ -344,9 +354,16 @@ class Conductor:
             kind, question = QuestionKind.FOLLOW_UP, text
         else:
             return
+        self._prepare_for(kind, question)
+
+    def _prepare_for(self, kind: QuestionKind, question: str) -> None:
         prepared = self._speculation
         if prepared is not None:
-            if prepared.kind is kind and _same(prepared.question, question):
+            if (
+                prepared.kind is kind
+                and prepared.notes == self.accumulator.note_count
+                and _same(prepared.question, question)
+            ):
                 return
             self._drop_speculation()
         self._speculation = self._new_reply(kind, question, self.conversation.history.turns)
@@ -483,6 +500,16 @@ class Conductor:
 
     # --- replies --------------------------------------------------------------
 
+    def summarised(self, reply: ReplyInMaking, record: log.Summary) -> None:
+        """``record`` is what the answer ``reply`` is about; logged once it is asked for."""
+        reply.summary = record
+        if reply.epoch:
+            self._log_summary(reply)
+
+    def _log_summary(self, reply: ReplyInMaking) -> None:
+        if reply.summary is not None:
+            self._stage.log(evolve(reply.summary, t=self._t, epoch=reply.epoch))
+
     def clause(self, reply: ReplyInMaking, text: str) -> None:
         """A brain wrote the next clause of ``reply``."""
         position = len(reply.text) + 1 if reply.clauses else 0
@@ -491,12 +518,16 @@ class Conductor:
             self._stage.log(
                 log.ReplyText(t=self._t, epoch=reply.epoch, text=text, brain=reply.brain)
             )
-        self._stage.to_speaker(Say(epoch=reply.number, clause=text, position=position))
+        # Of what is only prepared, the first clause is spoken in advance and the rest when it is
+        # asked for.
+        if reply.epoch or position == 0:
+            self._stage.to_speaker(Say(epoch=reply.number, clause=text, position=position))
 
     def written(self, reply: ReplyInMaking) -> None:
         """``reply`` has no more clauses."""
         reply.ended = True
-        self._stage.to_speaker(EndOfReply(epoch=reply.number))
+        if reply.epoch:
+            self._stage.to_speaker(EndOfReply(epoch=reply.number))
 
     def lost(self, number: int) -> None:
         """No brain could write reply ``number``, or no voice speak it."""
@@ -583,6 +614,7 @@ class Conductor:
             question=question,
             history=history,
             asked_at=self.now,
+            notes=self.accumulator.note_count,
         )
 
     def _discard(self, reply: ReplyInMaking) -> None:
@@ -754,13 +786,24 @@ class Conductor:
             log.Question(t=self._t, epoch=reply.epoch, kind=reply.kind, text=command.question)
         )
         if reply is prepared:
-            for text in reply.clauses:
-                self._stage.log(
-                    log.ReplyText(t=self._t, epoch=reply.epoch, text=text, brain=reply.brain)
-                )
-            self._release()
+            self._adopt(reply)
         else:
             self._stage.make(reply)
+
+    def _adopt(self, reply: ReplyInMaking) -> None:
+        """What was prepared is asked for."""
+        self._log_summary(reply)
+        position = 0
+        for text in reply.clauses:
+            self._stage.log(
+                log.ReplyText(t=self._t, epoch=reply.epoch, text=text, brain=reply.brain)
+            )
+            if position:
+                self._stage.to_speaker(Say(epoch=reply.number, clause=text, position=position))
+            position += len(text) + 1
+        if reply.ended:
+            self._stage.to_speaker(EndOfReply(epoch=reply.number))
+        self._release()
 
     def _apologise(self, epoch: int) -> None:
         if self.reply is not None:

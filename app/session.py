@@ -21,7 +21,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import anyio
 import anyio.to_thread
@@ -32,8 +32,10 @@ from maestra.core import log
 from maestra.core.conversation.conversation import ConversationState
 from maestra.core.figures import unmeasured_figures
 from maestra.core.hearing import FloorChanged, FloorLabel
+from maestra.core.log import Summary
 from maestra.core.media_time import SESSION_START, MediaTime, from_samples, from_seconds, to_seconds
-from maestra.core.performance.observations import observe
+from maestra.core.performance.observations import Figure, Observation, observe
+from maestra.core.performance.summary import PerformanceSummary
 from maestra.core.persona import Persona
 from maestra.core.stream_url import StreamUrl
 from maestra.ports.audio import EAR_RATE_HZ, FRAME_RATE, AudioChunk
@@ -172,7 +174,9 @@ class Session:
         self._log = event_log
         self._end_on_close = end_on_close
         self._brains = composition.brains(config)
-        self._conductor = Conductor(config, self)
+        self._conductor = Conductor(
+            config, self, forethought="voice" if config.brain.backend == "coach" else "words"
+        )
         self._workers: dict[str, Worker] = {}
         self._tasks: TaskGroup | None = None
         self._making: dict[int, anyio.CancelScope] = {}
@@ -298,7 +302,8 @@ class Session:
         begun = time.monotonic()
         summary = self._conductor.accumulator.summary()
         observations = observe(summary)
-        self._log_summary(reply, summary, observations, time.monotonic() - begun)
+        duration = time.monotonic() - begun
+        self._conductor.summarised(reply, self._summary_record(summary, observations, duration))
         request = BrainRequest(
             epoch=reply.number,
             kind=reply.kind,
@@ -341,7 +346,7 @@ class Session:
         name: str,
         brain: Brain,
         request: BrainRequest,
-        figures: tuple[Any, ...],
+        figures: tuple[Figure, ...],
         begun: float,
     ) -> bool:
         """Pass the clauses of ``brain`` on, each once its figures are found to be measured."""
@@ -377,33 +382,29 @@ class Session:
             self._conductor.clause(reply, clause)
             spoken = True
 
-    def _log_summary(
-        self, reply: ReplyInMaking, summary: Any, observations: Any, duration: float
-    ) -> None:
-        self.log(
-            log.Summary(
-                t=self._t,
-                epoch=reply.number,
-                duration=duration,
-                takes=len(summary.takes),
-                notes=int(summary.note_count.value) if summary.note_count else 0,
-                observations=tuple(
-                    log.Remark(
-                        kind=one.kind.value,
-                        take=one.take,
-                        start=one.start,
-                        end=one.end,
-                        text=one.text,
-                        facts={
-                            name: log.Fact(
-                                value=fact.value, unit=fact.unit, confidence=fact.confidence
-                            )
-                            for name, fact in one.facts.items()
-                        },
-                    )
-                    for one in observations[:8]
-                ),
-            )
+    def _summary_record(
+        self, summary: PerformanceSummary, observations: tuple[Observation, ...], duration: float
+    ) -> Summary:
+        return log.Summary(
+            t=self._t,
+            epoch=0,
+            duration=duration,
+            takes=len(summary.takes),
+            notes=int(summary.note_count.value) if summary.note_count else 0,
+            observations=tuple(
+                log.Remark(
+                    kind=one.kind.value,
+                    take=one.take,
+                    start=one.start,
+                    end=one.end,
+                    text=one.text,
+                    facts={
+                        name: log.Fact(value=fact.value, unit=fact.unit, confidence=fact.confidence)
+                        for name, fact in one.facts.items()
+                    },
+                )
+                for one in observations[:8]
+            ),
         )
 
     # --- running --------------------------------------------------------------

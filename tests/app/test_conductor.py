@@ -220,6 +220,35 @@ def test_the_answer_is_prepared_while_the_question_is_still_being_asked(lesson: 
     assert ANSWER == [record.text for record in lesson.of(log.ReplyText)]
 
 
+def test_after_playing_a_voice_alone_is_reason_to_prepare(lesson: Lesson) -> None:
+    lesson.time(0.5)
+    lesson.conductor.music(PerformedNote(onset=0.1, duration=0.3, midi=60))
+    lesson.speech(1.0)
+    (prepared,) = lesson.making
+    lesson.write()
+    said = [message for message in lesson.speaker if isinstance(message, Say)]
+    assert [ANSWER[0]] == [message.clause for message in said], "the rest when it is asked for"
+
+    lesson.utterance(2.0, "Teacher, comment.")
+    assert lesson.is_in(ConversationState.SPEAKING)
+    assert lesson.conductor.reply is prepared
+    said = [message for message in lesson.speaker if isinstance(message, Say)]
+    assert ANSWER == [message.clause for message in said]
+    assert [0, len(ANSWER[0]) + 1] == [message.position for message in said[:2]]
+
+
+def test_what_was_prepared_before_the_last_notes_came_is_made_anew(lesson: Lesson) -> None:
+    lesson.time(0.5)
+    lesson.conductor.music(PerformedNote(onset=0.1, duration=0.3, midi=60))
+    lesson.speech(1.0)
+    lesson.conductor.music(PerformedNote(onset=0.6, duration=0.3, midi=62))
+    lesson.interim(1.6, "Teacher, comment")
+
+    first, second = lesson.making
+    assert [first.number] == lesson.unmade
+    assert second.notes == 2
+
+
 def test_an_answer_prepared_for_other_words_is_dropped(lesson: Lesson) -> None:
     lesson.speech(1.0)
     lesson.interim(1.8, "Teacher, comment")
