@@ -152,6 +152,11 @@ _TAIL = 0.05
 """How much silence after the last word a transcript needs to be one of all words, seconds."""
 
 
+_INTERIMS_RARER = 4.0
+"""From this length on, in seconds, interim transcripts come at intervals that grow with the
+utterance, as what they cost does."""
+
+
 def _samples(seconds: float) -> int:
     return round(seconds * SPEECH_RATE_HZ)
 
@@ -414,7 +419,8 @@ class Hearing:
                 utterance.cut_at = now
         if utterance.silent_since is None and utterance.cut_at is None:
             if self._job is None and now >= utterance.next_interim:
-                utterance.next_interim = now + _samples(self._timings.interim_every)
+                pause = self._timings.interim_every * max(1.0, duration / _INTERIMS_RARER)
+                utterance.next_interim = now + _samples(pause)
                 self._transcribe(utterance, whole=False)
             return
         if utterance.covered_to < utterance.voiced_to:

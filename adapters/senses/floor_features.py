@@ -59,6 +59,12 @@ _LEAST_FRAMES = 8
 
 _ACTIVE_DBFS = -55.0
 
+_LONG_REST = 20
+"""After so many quiet blocks nobody asks YAMNet what silence sounds like."""
+
+_NOTHING = (-10.0, -18.0, -14.0, -14.0) * 2
+"""What it would say."""
+
 FEATURE_NAMES = (
     "short_speech",
     "short_singing",
@@ -178,7 +184,6 @@ class FloorFeatures:
         self._pending = np.empty(0, np.float32)
         self._recent = np.zeros(_PITCH_WINDOW + BLOCK_SAMPLES, np.float32)
         self._frames = np.full((_PATCH, _BANDS), np.log(0.001), np.float32)
-        self._known_frames = 0
         self._voice = [0.0] * 15
         self._pitch = np.zeros(40, np.float32)  # semitones, 25 ms apart; 0 where there is none
         self._harmonic = np.zeros(40, np.float32)
@@ -214,10 +219,16 @@ class FloorFeatures:
             self._age = 1 if self._rest > 6 else self._age + 1
             self._rest = 0
         since_onset = max(_LEAST_FRAMES, min(_PATCH, 5 * (self._age + self._rest)))
-        short = self._frames[-min(_SHORT_FRAMES, since_onset) :]
+        if self._rest > _LONG_REST:
+            scores = _NOTHING
+        else:
+            short = self._frames[-min(_SHORT_FRAMES, since_onset) :]
+            scores = (
+                *_grouped(self._yamnet.logits(short)),
+                *_grouped(self._yamnet.logits(self._frames[-since_onset:])),
+            )
         features = [
-            *_grouped(self._yamnet.logits(short)),
-            *_grouped(self._yamnet.logits(self._frames[-since_onset:])),
+            *scores,
             _log_odds(float(np.mean(self._voice[-3:]))),
             _log_odds(float(np.mean(self._voice))),
             _log_odds(max(self._voice[-8:])),
