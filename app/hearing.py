@@ -152,6 +152,10 @@ _TAIL = 0.05
 """How much silence after the last word a transcript needs to be one of all words, seconds."""
 
 
+_INTERIM_SHARE = 3.0
+"""On a machine that is busy, interim transcripts come at intervals of so many times what the last
+transcript took: one that is being made holds up that of all words."""
+
 _INTERIMS_RARER = 4.0
 """From this length on, in seconds, interim transcripts come at intervals that grow with the
 utterance, as what they cost does."""
@@ -235,6 +239,7 @@ class Hearing:
         self._utterance: _Utterance | None = None
         self._utterances = 0
         self._job: _Job | None = None
+        self._lateness = 0.0
         self._stuck: Future[Recognition] | None = None
         self._failures: list[Exception] = []
 
@@ -419,7 +424,10 @@ class Hearing:
                 utterance.cut_at = now
         if utterance.silent_since is None and utterance.cut_at is None:
             if self._job is None and now >= utterance.next_interim:
-                pause = self._timings.interim_every * max(1.0, duration / _INTERIMS_RARER)
+                pause = max(
+                    self._timings.interim_every * max(1.0, duration / _INTERIMS_RARER),
+                    _INTERIM_SHARE * self._lateness,
+                )
                 utterance.next_interim = now + _samples(pause)
                 self._transcribe(utterance, whole=False)
             return
@@ -494,6 +502,7 @@ class Hearing:
 
     def _take(self, job: _Job, result: Recognition | Exception, events: list[HearingEvent]) -> None:
         self._job = None
+        self._lateness = (self._memory.end - job.asked_at) / SPEECH_RATE_HZ
         utterance = self._utterance
         if isinstance(result, Exception):
             self._failures.append(result)
