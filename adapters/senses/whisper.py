@@ -2,8 +2,8 @@
 
 Whisper was made for windows of 30 s and costs the same for a word as for half a minute. Its encoder
 does accept a shorter window: 10 s take an eighth of the time of 30 s, and the words of an utterance
-of a few seconds come out as well or better (measured by ``experiments/hearing_accuracy``). In
-windows under 8 s it begins to say short utterances over and over.
+of a few seconds come out about as well. In windows of 8 s and less it begins to say short
+utterances over and over.
 
 Of the hypotheses of the beam, one that holds an expected phrase wins over a better scored one that
 is nearly as likely: "teacher comment" over "teach your comment". Prompting Whisper with the phrases
