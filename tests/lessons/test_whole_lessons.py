@@ -99,6 +99,7 @@ async def test_the_demo_lesson_goes_as_its_script_says(tmp_path: Path) -> None:
     assert abs(frames - duration * 25) <= 3
 
 
+@pytest.mark.slow
 async def test_the_same_lesson_goes_the_same_way_twice(tmp_path: Path) -> None:
     once = await hold(tmp_path / "once.jsonl")
     again = await hold(tmp_path / "again.jsonl")
@@ -127,7 +128,16 @@ class Broken:
                 return
 
 
-@pytest.mark.parametrize("how", ["raises", "crashes", "hangs", "mute", "lies"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "hangs",
+        pytest.param("raises", marks=pytest.mark.slow),
+        pytest.param("crashes", marks=pytest.mark.slow),
+        pytest.param("mute", marks=pytest.mark.slow),
+        pytest.param("lies", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_brain_that_fails_is_replaced_within_two_seconds(
     how: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -164,19 +174,31 @@ def command(*arguments: str) -> subprocess.Popen[bytes]:
     )
 
 
-def wait_for(path: Path, text: str, limit: float = 60) -> None:
+def wait_until_seen(path: Path, *, seconds: int, limit: float = 60) -> None:
+    """Until the output has run for ``seconds``: the log says so once a second."""
     deadline = time.monotonic() + limit
-    while not (path.exists() and text in path.read_text(encoding="utf-8")):
-        assert time.monotonic() < deadline, f"{text} never came"
+    while not path.exists() or path.read_text(encoding="utf-8").count('"slice"') < seconds:
+        assert time.monotonic() < deadline, "nothing was put out"
         time.sleep(0.05)
+
+
+def test_a_signal_before_the_first_picture_leaves_a_file_that_plays(tmp_path: Path) -> None:
+    events, video = tmp_path / "events.jsonl", tmp_path / "teacher.mp4"
+    process = command("--publish", str(video), "--events", str(events))
+    while not (events.exists() and "session_started" in events.read_text(encoding="utf-8")):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=30)
+
+    assert 0 == process.returncode, output.decode()
+    assert "stopped" == records(events)[-1].cause  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_lesson_well(how: signal.Signals, tmp_path: Path) -> None:
     events, video = tmp_path / "events.jsonl", tmp_path / "teacher.mp4"
     process = command("--publish", str(video), "--events", str(events))
-    wait_for(events, "session_started")
-    time.sleep(2)
+    wait_until_seen(events, seconds=2)
     process.send_signal(how)
     output, _ = process.communicate(timeout=30)
 
@@ -192,8 +214,7 @@ def test_a_signal_ends_a_lesson_well(how: signal.Signals, tmp_path: Path) -> Non
 def test_a_lesson_that_is_killed_leaves_no_orphan_and_a_file_that_plays(tmp_path: Path) -> None:
     events, video = tmp_path / "events.jsonl", tmp_path / "teacher.mp4"
     process = command("--publish", str(video), "--events", str(events))
-    wait_for(events, "session_started")
-    time.sleep(5)
+    wait_until_seen(events, seconds=5)
     workers = psutil.Process(process.pid).children(recursive=True)
     assert 5 <= len(workers)
     os.kill(process.pid, signal.SIGKILL)
