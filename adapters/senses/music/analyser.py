@@ -34,7 +34,7 @@ from .crepe import CREPE_HOP, Crepe, Resampler
 from .madmom_models import MusicModels
 from .notes import FoundNote, Tracks, describe, outline
 from .onsets import LOOK_AHEAD, Attack, pick_onsets
-from .pitch import harmonic_share
+from .pitch import LASTING_LAG, harmonic_share, lasting
 from .polyphony import CONTEXT, PianoNotes, TextureJudge, keys_played
 from .spectra import HOP, magnitudes
 
@@ -69,7 +69,12 @@ _LONGEST = 1000
 
 _LEAST_CONFIDENCE = 0.45
 _LEAST_STEADINESS = 0.45
+_LEAST_TRUST = 0.3
 _LEAST_SHARE = 0.15
+_SPOKEN_GLIDE = 8.0
+_SPOKEN_FRAMES = 25
+"""A pitch that goes as fast as this (semitones a second) for no longer than this is a voice that
+speaks, or the way from one note to the next."""
 _FAINT_BESIDE_DB = 38.0
 """A note this much softer than the loudest of late is an echo."""
 _ECHO = 60
@@ -117,11 +122,13 @@ class _Passage:
         self._tracks = Tracks(_KEPT)
         self._low = Rows(start=-_CREPE_WINDOW)
         self._low.push(np.zeros(_CREPE_WINDOW, dtype=np.float32))
+        self._spectra: Floats = np.zeros((LASTING_LAG, 2048), dtype=np.float32)
         self._path = PitchPath()
         self._masked = Rows()
         self._levels_given = 0
         self._attacks: list[Attack] = []
         self._attacks_until = 0
+        self._sounded: list[float] = []
         self._again: dict[float, bool] = {}
         self._pulse = Rows()
         self._notes_until = 0.0
@@ -168,6 +175,9 @@ class _Passage:
             tracks.midi.push(midi)
             tracks.confidence.push(confidence)
             tracks.share.push(harmonic_share(spectra, midi))
+            seen = np.concatenate((self._spectra, spectra))
+            tracks.lasting.push(lasting(seen))
+            self._spectra = seen[-LASTING_LAG:]
             self._low.drop(last * CREPE_HOP - 2 * _CREPE_WINDOW)
         self._follow_pitch()
 
@@ -209,7 +219,9 @@ class _Passage:
             else:
                 events += self._report_notes(settled)
             self._onsets_until = max(self._onsets_until, settled)
-        for frame, confidence in self._net.tracker(self._pulse, self._attacks, final=final):
+        for frame, confidence in self._net.tracker(
+            self._pulse, self._attacks, self._sounded, final=final
+        ):
             if not self._masked.get(round(frame), round(frame) + 1).any():
                 events.append(Beat(at=self._seconds(frame), confidence=confidence))
         self._forget(horizon)
@@ -247,19 +259,24 @@ class _Passage:
         last = horizon // 2
         first = max(last - _TEXTURE, tracks.midi.start)
         level = tracks.level.get(2 * first, 2 * last)[::2]
-        confidence = tracks.confidence.get(first, last)
-        share = tracks.share.get(first, last)
-        count = min(len(level), len(confidence), len(share))
-        heard = level[-count:] > max(level.max(initial=-120) - 35, _FAINTEST_DBFS)
+        texture = np.column_stack(
+            (
+                tracks.confidence.get(first, last),
+                tracks.share.get(first, last),
+                tracks.lasting.get(first, last),
+            )
+        )
+        heard = level[: len(texture)] > max(level.max(initial=-120) - 35, _FAINTEST_DBFS)
         if heard.sum() < 10:
             return judge.several
-        confidence, share = confidence[-count:][heard], share[-count:][heard]
-        if judge.in_doubt(confidence, share):
+        confidence, share, lasts = np.median(texture[heard], axis=0).tolist()
+        sounding: Floats | None = None
+        if judge.in_doubt(confidence, share, lasts):
             self._ask_piano(last)
-            sounding: Floats | None = self._sounding.get(first, last)
+            sounding = self._sounding.get(first, last)
         else:
-            sounding, self._piano_from = None, None
-        return judge.judge(confidence, share, sounding)
+            self._piano_from = None
+        return judge.judge(confidence, share, lasts, sounding)
 
     def _ask_piano(self, last: int) -> None:
         """Make the piano network's word known up to pitch frame ``last``."""
@@ -284,6 +301,7 @@ class _Passage:
             note = describe(self._tracks, sketch)
             if note is None or not self._is_note(note):
                 continue
+            self._sounded.append(note.first)
             found += self._events_of(note)
         return found
 
@@ -302,8 +320,14 @@ class _Passage:
         return (
             note.confidence >= _LEAST_CONFIDENCE
             and note.steadiness >= _LEAST_STEADINESS
+            and note.confidence * note.steadiness >= _LEAST_TRUST
             and note.share >= _LEAST_SHARE
-            and note.level_db > max(self._loudest - _FAINT_BESIDE_DB, _FAINTEST_DBFS)
+            and (abs(note.glide) < _SPOKEN_GLIDE or note.last - note.first > _SPOKEN_FRAMES)
+            and note.level_db > max(self._loudest - _SPOKEN_GLIDE = 8.0
+_SPOKEN_FRAMES = 25
+"""A pitch that goes as fast as this (semitones a second) for no longer than this is a voice that
+speaks, or the way from one note to the next."""
+_FAINT_BESIDE_DB, _FAINTEST_DBFS)
         )
 
     def _events_of(self, note: FoundNote) -> list[MusicEvent]:
@@ -337,6 +361,7 @@ class _Passage:
         found: list[MusicEvent] = []
         for one in self._attacks:
             if self._onsets_until <= one.at < settled:
+                self._sounded.append(one.at)
                 n = round(one.at)
                 loudness = float(self._tracks.level.get(n, n + 10).max(initial=-120))
                 found.append(
@@ -384,6 +409,7 @@ class _Passage:
         self._masked.drop(needed)
         self._pulse.drop(horizon - 15 * _SECOND)
         self._attacks = [one for one in self._attacks if one.at > horizon - 15 * _SECOND]
+        self._sounded = [at for at in self._sounded if at > horizon - 15 * _SECOND]
         self._again = {at: was for at, was in self._again.items() if at > oldest}
         kept = (horizon - _LONGEST) // 2
         self._sounding.drop(kept)

@@ -33,8 +33,8 @@ _LEAST = 300
 _SNAP = 7.0
 """A beat this near to an onset is at that onset."""
 _FEWEST_ONSETS = 4
-"""Onsets in ``_RECENT`` frames without which there is no pulse to follow."""
-_RECENT = 600
+_NEAR = 500
+"""So many notes begin within so many frames of a beat, or there is no pulse to follow."""
 
 
 class BeatTracker:
@@ -51,12 +51,18 @@ class BeatTracker:
         self._period = 0.0
 
     def __call__(
-        self, activation: Rows, attacks: Sequence[Attack], *, final: bool = False
+        self,
+        activation: Rows,
+        attacks: Sequence[Attack],
+        sounded: Sequence[float],
+        *,
+        final: bool = False,
     ) -> list[tuple[float, float]]:
         """The beats that have become certain: (frame, confidence), in order.
 
         :param activation: all that is kept, the newest last.
-        :param attacks: the onsets of as long a time.
+        :param attacks: the onsets of as long a time, whatever made them.
+        :param sounded: the frames at which notes or chords are known to have begun.
         """
         end = activation.end
         if end < _LEAST or not (final or end - self._decoded >= _EVERY):
@@ -70,11 +76,10 @@ class BeatTracker:
         for beat in beats.tolist():
             if beat >= settled:
                 break
-            recent = [one for one in attacks if beat - _RECENT < one.at < beat + SETTLED]
-            if len(recent) < _FEWEST_ONSETS:
+            if sum(abs(at - beat) < _NEAR for at in sounded) < _FEWEST_ONSETS:
                 continue
-            near = min(recent, key=lambda one: abs(one.at - beat))
-            at = near.at if abs(near.at - beat) <= _SNAP else beat
+            near = [one.at for one in attacks if abs(one.at - beat) <= _SNAP]
+            at = min(near, key=lambda at: abs(at - beat)) if near else beat
             if self._given and at - self._given < max(0.6 * self._period, 20):
                 continue
             if self._given:

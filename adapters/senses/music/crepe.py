@@ -59,7 +59,7 @@ class Crepe:
             self._classifier = (state["classifier.weight"], state["classifier.bias"])
         except FileNotFoundError:
             raise ModelMissing(f"there is no model file {weights}") from None
-        except (pickle.UnpicklingError, KeyError, EOFError, RuntimeError) as error:
+        except (pickle.UnpicklingError, KeyError, EOFError, RuntimeError, OSError) as error:
             raise ModelMissing(f"{weights.name} does not hold CREPE's weights: {error}") from error
 
     @staticmethod

@@ -53,7 +53,9 @@ _FAINT_DB = 26.0
 class FoundNote:
     """A note from frame ``first`` to frame ``last`` (fractions), ``midi`` exact.
 
-    ``steadiness`` is the share of its pitch frames within half a semitone of ``midi``.
+    ``steadiness`` is the share of its pitch frames within half a semitone of ``midi``; ``share``
+    what its pitch explains of its sound; ``glide`` how fast its pitch goes up (semitones a second,
+    negative downwards). ``struck`` says that it has an attack.
     """
 
     first: float
@@ -62,6 +64,7 @@ class FoundNote:
     confidence: float
     steadiness: float
     share: float
+    glide: float
     level_db: float
     struck: bool
 
@@ -81,17 +84,14 @@ class Tracks:
         self.confidence = Rows()
         self.share = Rows()
         """How much of the spectrum ``midi`` explains, per pitch frame."""
-
-    @property
-    def pitch_end(self) -> int:
-        """The first pitch frame that is not known."""
-        return min(self.midi.end, self.share.end)
+        self.lasting = Rows()
+        """How like the spectrum is to that of 0.1 s before, per pitch frame."""
 
     def drop(self, frame: int, samples_kept: int) -> None:
         """Forget what lies before ``frame``, but for ``samples_kept`` samples of sound."""
         for rows in (self.attack, self.opinion, self.level):
             rows.drop(frame)
-        for rows in (self.midi, self.confidence, self.share):
+        for rows in (self.midi, self.confidence, self.share, self.lasting):
             rows.drop(frame // _PITCH_FRAME)
         self.sound.drop(frame * HOP - samples_kept)
 
@@ -234,6 +234,15 @@ def _end(level: Floats, count: int) -> int:
     return count
 
 
+def _glide(exact: Floats) -> float:
+    """The slope of a pitch given every 5 ms, in semitones a second."""
+    count = len(exact)
+    if count < 4:
+        return 0.0
+    at = (np.arange(count) - (count - 1) / 2) * 0.005
+    return float((at * exact).sum() / np.square(at).sum())
+
+
 def describe(tracks: Tracks, note: Outline) -> FoundNote | None:
     """Look closely at ``note``: its pitch, its end, its level; ``None`` if it has no pitch."""
     begin, end = round(note.first), round(note.last)
@@ -271,6 +280,7 @@ def describe(tracks: Tracks, note: Outline) -> FoundNote | None:
         confidence=float(np.mean(confidence)),
         steadiness=float(np.mean(np.abs(midi - pitch) < 0.5)),
         share=float(np.median(share)),
+        glide=_glide(exact),
         level_db=float(10 * np.log10(power.mean() + 1e-12)),
         struck=note.struck,
     )

@@ -119,9 +119,16 @@ class TextureJudge:
 
     What one pitch explains of the sound, times how sure CREPE is of it, is high for one line and
     low for a band. In between lie two-part playing and a single line in an echoing room; there the
-    piano network says whether two keys, not each other's partials, sound together for long.
+    piano network says whether two keys, not each other's partials, sound together for long. Noise
+    and speech have no pitch either, or none that stays: they are not several lines.
+
+    Everything is the median over the last few seconds of the frames in which something sounds:
+    ``confidence`` is CREPE's, ``share`` what one pitch explains, ``lasting`` how like a spectrum is
+    to that of 0.1 s before.
     """
 
+    _PITCHED = 0.3
+    _LASTING_SOUND = 0.6
     _CLEAR = 0.78
     _UNCLEAR = 0.5
     _CLEAR_SHARE = 0.88
@@ -137,29 +144,30 @@ class TextureJudge:
     def reset(self) -> None:
         self.several = False
 
-    def in_doubt(self, confidence: Floats, share: Floats) -> bool:
+    def _is_tonal(self, confidence: float, lasting: float) -> bool:
+        return confidence > self._PITCHED and lasting > self._LASTING_SOUND
+
+    def in_doubt(self, confidence: float, share: float, lasting: float) -> bool:
         """Whether the piano network should be asked."""
-        explained = float(np.median(share))
-        clear = float(np.median(confidence)) * explained
-        return self.several or clear < self._CLEAR or explained < self._CLEAR_SHARE
+        unclear = confidence * share < self._CLEAR or share < self._CLEAR_SHARE
+        return self._is_tonal(confidence, lasting) and (self.several or unclear)
 
-    def judge(self, confidence: Floats, share: Floats, sounding: Floats | None) -> bool:
-        """Whether several lines sound, going by the last few seconds.
+    def judge(
+        self, confidence: float, share: float, lasting: float, sounding: Floats | None
+    ) -> bool:
+        """Whether several lines sound.
 
-        :param confidence: CREPE's, of the frames in which something sounds.
-        :param share: what one pitch explains of them.
         :param sounding: (frames, 88), if the piano network was asked.
         """
         ease = self._EASE if self.several else 0.0
-        explained = float(np.median(share))
-        several = float(np.median(confidence)) * explained < self._UNCLEAR + ease
+        several = confidence * share < self._UNCLEAR + ease
         if sounding is not None and len(sounding):
             counts = together(sounding)
             width = 2 * self._LASTING + 1
             padded = np.pad(counts, self._LASTING, mode="edge")
-            lasting = np.lib.stride_tricks.sliding_window_view(padded, width).min(axis=1)
+            least = np.lib.stride_tricks.sliding_window_view(padded, width).min(axis=1)
             heard = counts > 0
-            chords = float(np.mean(lasting[heard] >= 2)) if heard.any() else 0.0
-            several |= 2 * (1 - explained) + chords > self._SEVERAL - ease
-        self.several = several
-        return several
+            chords = float(np.mean(least[heard] >= 2)) if heard.any() else 0.0
+            several |= 2 * (1 - share) + chords > self._SEVERAL - ease
+        self.several = several and self._is_tonal(confidence, lasting)
+        return self.several
