@@ -1,4 +1,4 @@
-"""For every test: Hypothesis tries the same examples each time, and a busy machine is no failure."""
+"""For every test: Hypothesis tries the same examples each time; a busy machine is no failure."""
 
 from __future__ import annotations
 

@@ -302,6 +302,37 @@ def test_speech_silences_at_once_and_the_heard_part_is_kept(lesson: Lesson) -> N
     assert "Lovely tone. Count" == lesson.conductor.conversation.history.turns[-1].heard
 
 
+def test_a_wake_phrase_while_answering_is_answered(lesson: Lesson) -> None:
+    first = lesson.answering()
+    lesson.speech(4.0)
+    lesson.silent(4.05, "Lovely tone.")
+    lesson.interim(4.6, "Teacher, comment")
+    assert lesson.is_in(ConversationState.ACTIVE_LISTENING)
+    lesson.utterance(5.4, "Teacher, comment on my rhythm.")
+
+    assert lesson.is_in(ConversationState.RESPONDING)
+    second = lesson.write(["Even as a clock."])
+    assert second.number > first.number
+    assert QuestionKind.WAKE is second.kind
+    assert "Lovely tone." == second.history[-1].heard
+    assert 2 == len(lesson.of(log.Wake))
+    assert ["speech"] == [record.cause for record in lesson.of(log.ReplyStopped)]
+
+
+def test_an_interruption_that_ends_before_the_playout_answers_is_still_a_question(
+    lesson: Lesson,
+) -> None:
+    lesson.answering()
+    lesson.speech(4.0)
+    lesson.utterance(4.1, "Why?")
+    assert lesson.is_in(ConversationState.SPEAKING), "it is not known yet how much was heard"
+    lesson.silent(4.15, "Lovely tone.")
+
+    assert lesson.is_in(ConversationState.RESPONDING)
+    assert "Why?" == lesson.making[-1].question
+    assert "Lovely tone." == lesson.making[-1].history[-1].heard
+
+
 def test_a_cough_is_passed_over(lesson: Lesson) -> None:
     reply = lesson.answering()
     lesson.speech(4.0)
