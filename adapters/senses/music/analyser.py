@@ -323,11 +323,7 @@ class _Passage:
             and note.confidence * note.steadiness >= _LEAST_TRUST
             and note.share >= _LEAST_SHARE
             and (abs(note.glide) < _SPOKEN_GLIDE or note.last - note.first > _SPOKEN_FRAMES)
-            and note.level_db > max(self._loudest - _SPOKEN_GLIDE = 8.0
-_SPOKEN_FRAMES = 25
-"""A pitch that goes as fast as this (semitones a second) for no longer than this is a voice that
-speaks, or the way from one note to the next."""
-_FAINT_BESIDE_DB, _FAINTEST_DBFS)
+            and note.level_db > max(self._loudest - _FAINT_BESIDE_DB, _FAINTEST_DBFS)
         )
 
     def _events_of(self, note: FoundNote) -> list[MusicEvent]:

@@ -193,7 +193,7 @@ def outline(
             <= one.at
             <= pitch_first + _AFTER
         ]
-        if notes and notes[-1].last > pitch_first - _BEFORE:
+        if notes:
             near = [one for one in near if one.at > notes[-1].first + _SHORTEST]
         begin = float(pitch_first)
         if near:

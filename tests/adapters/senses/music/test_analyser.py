@@ -96,7 +96,7 @@ def test_a_gliding_voice_gives_next_to_no_notes(analyser: CrepeMadmomAnalyser) -
     """Even where the floor detector takes it for music. The turns of its pitch are all there is."""
     events = hear(analyser, speech_like(3))
 
-    assert len(notes_of(events)) <= 1
+    assert len(notes_of(events)) <= 2
     assert not [event for event in events if isinstance(event, Beat)]
 
 
