@@ -31,8 +31,8 @@ test: .venv/tox ## Run everything that continuous integration runs
 lint: .venv/tox ## Check style, types and layers only
 	$(BIN)/tox run -e lint,imports,types
 
-bench: .venv/installed ## Measure latencies, frame rate and the rest from the outside
-	$(BIN)/python -m maestra.app.experiments
+bench: .venv/bench ## Measure latencies, frame rate and the rest from the outside (BENCH=--quick)
+	$(BIN)/python -m maestra.app.experiments.bench $(BENCH)
 
 clean: ## Forget every environment and every output
 	rm -rf .venv .tox out
@@ -50,6 +50,10 @@ clean: ## Forget every environment and every output
 
 .venv/installed: .venv/made pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local]'
+	@touch $@
+
+.venv/bench: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,bench]'
 	@touch $@
 
 .venv/tox: .venv/made

@@ -1,0 +1,268 @@
+"""The bench measures what it says: on sounds, pictures and streams whose truth is known."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("psutil")
+
+from maestra.app.demo.latencies import Recording
+from maestra.app.experiments.bench import measures, report
+from maestra.app.experiments.bench.figures import TARGETS, Finding, quantiles, verdict
+from maestra.app.experiments.bench.material import Clip, ToneNote, rendered, take
+from maestra.app.experiments.bench.parts import f_measure
+from maestra.app.experiments.bench.script import (
+    ANSWER,
+    Cue,
+    conversation,
+    pick,
+    quiet_lesson,
+    wake_calls,
+    write_lesson,
+)
+from maestra.app.experiments.bench.sounds import RATE_HZ, active, level_db, read
+
+RATE = 48_000
+TARGET = {target.key: target for target in TARGETS}
+
+
+def clip(role: str, who: str = "anna", *, before: float = 0.05, lasts: float = 1.0) -> Clip:
+    sound = np.zeros(round((before + lasts + 0.2) * RATE_HZ), np.float32)
+    t = np.arange(round(lasts * RATE_HZ)) / RATE_HZ
+    start = round(before * RATE_HZ)
+    sound[start : start + len(t)] = 0.05 * np.sin(2 * np.pi * 300 * t)
+    return Clip(
+        name=f"{role} by {who}",
+        role=role,
+        sound=sound,
+        first=before,
+        last=before + lasts,
+        who=who,
+        text=role,
+    )
+
+
+def everybody() -> list[Clip]:
+    roles = ("wake", "follow_up", "barge_in", "music", "chat", "near")
+    return [clip(role, who) for role in roles for who in ("anna", "ben")]
+
+
+# --- lessons ------------------------------------------------------------------
+
+
+def test_a_lesson_is_where_its_truth_says(tmp_path: Path) -> None:
+    cues = [
+        Cue(clip=clip("chat"), role="chat", pause=1.0),
+        Cue(clip=clip("wake", before=0.3), role="wake", pause=2.5),
+        Cue(clip=clip("music"), role="music", pause=0.1, gain_db=-6.0),
+    ]
+
+    events, duration = write_lesson(tmp_path / "lesson.flac", cues, tail=2.0)
+    sound = read(tmp_path / "lesson.flac")
+
+    assert [event.start for event in events] == pytest.approx([1.0, 4.5, 5.75], abs=0.005)
+    assert events[1].start - events[0].end == pytest.approx(2.5, abs=1e-3)
+    assert len(sound) / RATE_HZ == pytest.approx(duration, abs=0.01)
+    for event in events:
+        inside = sound[round((event.start - 0.04) * RATE_HZ) : round((event.end + 0.1) * RATE_HZ)]
+        first, last = active(inside, below_db=20.0)
+        assert first == pytest.approx(0.04, abs=0.011)
+        assert last - first == pytest.approx(event.end - event.start, abs=0.02)
+    assert level_db(sound[round(1.1 * RATE_HZ) : round(1.9 * RATE_HZ)]) == pytest.approx(-24, abs=1)
+
+
+def test_a_conversation_gives_every_answer_its_time() -> None:
+    cues = list(conversation(everybody(), rounds=3))
+
+    roles = [cue.role for cue in cues]
+    assert roles.count("wake") == 9
+    assert roles.count("follow_up") == 6
+    assert roles.count("barge_in") == roles.count("barge_in_music") == 3
+    for before, after in itertools.pairwise(cues):
+        if before.role in ("wake", "follow_up", "barge_in"):
+            interrupts = after.role in ("barge_in", "barge_in_music")
+            assert 3.0 < after.pause < 6.0 if interrupts else after.pause == ANSWER
+
+
+def test_nobody_asks_in_a_quiet_lesson_and_everybody_calls_in_turn() -> None:
+    assert "wake" not in {cue.role for cue in quiet_lesson(everybody(), seconds=60)}
+    assert {c.clip.who for c in wake_calls(everybody(), count=2)} == {"anna", "ben"}
+    with pytest.raises(ValueError, match="noise"):
+        next(pick(everybody(), "noise"))
+
+
+def test_rendered_tones_have_their_pitch_and_their_place() -> None:
+    sound = rendered([ToneNote(onset=0.5, duration=1.0, f0_hz=441.0)], "blown")
+    middle = sound[round(0.7 * RATE_HZ) : round(1.2 * RATE_HZ)]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle)), 1 << 18))
+
+    assert np.argmax(spectrum) * RATE_HZ / (1 << 18) == pytest.approx(441.0, abs=0.3)
+    assert active(sound, 20.0)[0] == pytest.approx(0.5, abs=0.02)
+    assert take(clip("music", lasts=3.0), 1.0).duration == pytest.approx(1.0)
+
+
+# --- latencies ----------------------------------------------------------------
+
+
+def teacher(*spans: tuple[float, float], delay: float = 0.1) -> Recording:
+    samples = np.zeros(60 * RATE, np.float32)
+    for start, end in spans:
+        samples[round(start * RATE) : round(end * RATE)] = 0.1
+    pts = [n * 1024 / RATE for n in range(len(samples) // 1024)]
+    return Recording(
+        samples=samples,
+        rate_hz=RATE,
+        start=0.0,
+        pts=pts,
+        arrived=[1000.0 + time + delay for time in pts],
+    )
+
+
+def test_latencies_are_found_missed_answers_count_and_idle_barge_ins_do_not() -> None:
+    recording = teacher((10.6, 15.0), (30.0, 32.4))
+    events = [
+        {"role": "wake", "start": 9.0, "end": 10.0, "text": ""},
+        {"role": "wake", "start": 19.0, "end": 20.0, "text": ""},
+        {"role": "barge_in", "start": 32.0, "end": 33.0, "text": ""},
+        {"role": "barge_in", "start": 50.0, "end": 51.0, "text": ""},
+    ]
+
+    wakes = measures.latencies(events, recording, 1000.0, "wake")
+    barge_ins = measures.latencies(events, recording, 1000.0, "barge_in")
+
+    assert [at for at, _ in (*wakes, *barge_ins)] == [10.0, 20.0, 32.0]
+    assert wakes[0][1] == pytest.approx(0.7, abs=0.035)
+    assert wakes[1][1] == math.inf
+    assert barge_ins[0][1] == pytest.approx(0.5, abs=0.035)
+    assert quantiles([one for _, one in wakes])["p95"] == math.inf
+
+
+def test_a_teacher_who_speaks_again_was_not_silenced() -> None:
+    assert measures.silenced_for_good(10.0, 18.0, [(5.0, 10.4)])
+    assert not measures.silenced_for_good(10.0, 18.0, [(5.0, 10.4), (14.0, 15.0)])
+
+
+# --- frames -------------------------------------------------------------------
+
+
+def test_frames_are_counted_by_the_second_whatever_the_rounding() -> None:
+    stamps = [7.0 + round(n * 40.0 + (n % 3 - 1) * 0.9) / 1000 for n in range(251)]
+
+    assert set(measures.frames_by_second(stamps)) == {25}
+    gap = [time for time in stamps if not 9.1 < time < 9.3]
+    assert sorted(measures.frames_by_second(gap))[:2] == [20, 25]
+    assert measures.distinct([0.0, 0.04, 0.08], [255.0, 0.0, 0.3], 0.01) == [0.0, 0.08]
+
+
+# --- lips ---------------------------------------------------------------------
+
+
+def spoken(late: float, seconds: float = 8.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Syllables, and the mouth that speaks them; the sound comes ``late`` s after the mouth."""
+    rng = np.random.default_rng(5)
+    times = np.arange(round(seconds * 25)) / 25
+    centres = np.cumsum(rng.uniform(0.12, 0.4, 60))
+    centres = centres[centres < seconds - 0.4]
+    sizes = rng.uniform(0.4, 1.0, len(centres))
+
+    def opening(at: np.ndarray) -> np.ndarray:
+        bumps = np.exp(-(((at[:, None] - centres) / 0.06) ** 2)) * sizes
+        return np.asarray(bumps.sum(axis=1))
+
+    fine = np.arange(round(seconds * RATE)) / RATE
+    carrier = np.sin(2 * np.pi * 180 * fine)
+    samples = (0.2 * opening(fine - late) * carrier).astype(np.float32)
+    look = rng.standard_normal(24)
+    sway = np.sin(2 * np.pi * 0.2 * times)[:, None] * rng.standard_normal(24) * 0.5
+    patches = 100 + 30 * opening(times + 0.02)[:, None] * look + 20 * sway
+    patches += rng.standard_normal(patches.shape)
+    return patches.astype(np.float32), times, samples
+
+
+@pytest.mark.parametrize("late", [0.0, 0.013, -0.031, 0.09])
+def test_the_lag_of_the_sound_is_found_to_a_few_milliseconds(late: float) -> None:
+    patches, times, samples = spoken(late)
+    still, _, in_time = spoken(0.0)
+    motif = measures.motif(still, measures.loudness(in_time, RATE, times + 0.02))
+
+    there = measures.mouth_lag(patches, motif, times, samples, RATE)
+    here = measures.mouth_lag(still, motif, times, in_time, RATE)
+
+    assert there.seconds - here.seconds == pytest.approx(late, abs=0.003)
+    assert there.likeness > 0.7
+
+
+def test_a_drift_is_found_and_one_bad_offset_does_not_make_one() -> None:
+    at = [30.0 * n for n in range(20)]
+    steady = [1.0, -1.0] * 10
+    steady[3] = 60.0
+
+    assert measures.drift(at, [5 + 0.02 * x for x in at])[0] == pytest.approx(12.0)
+    assert abs(measures.drift(at, steady)[0]) < 2.0
+    assert math.isnan(measures.drift(at[:2], steady[:2])[0])
+
+
+# --- music --------------------------------------------------------------------
+
+
+def test_onsets_are_matched_once_each() -> None:
+    true = [1.0, 2.0, 3.0, 4.0]
+
+    assert f_measure([1.03, 1.97, 3.0, 4.04], true) == 1.0
+    assert f_measure([1.0, 1.01, 2.0, 3.2], true) == pytest.approx(0.5)
+    assert f_measure([], true) == 0.0
+
+
+# --- the report ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "expected"),
+    [
+        ("wake_latency", {"p50": 0.6, "p95": 0.9}, "aim"),
+        ("wake_latency", {"p50": 0.6, "p95": 1.5}, "met"),
+        ("wake_latency", {"p50": 0.6, "p95": math.inf}, "missed"),
+        ("fps_stability", {"share": 99.4}, "missed"),
+        ("fps_stability", {"share": 100.0}, "aim"),
+        ("false_wakes", {"rate": 0.0}, "aim"),
+        ("false_wakes", {"rate": 4.0}, "missed"),
+        ("missed_wakes", {"share": 3.0}, "missed"),
+        ("memory_growth", {"growth": -3.0}, "aim"),
+        ("drift", {"size": math.nan}, "missed"),
+    ],
+)
+def test_a_figure_is_met_or_missed(key: str, values: dict[str, float], expected: str) -> None:
+    assert verdict(TARGET[key], Finding(key=key, values=values, n=5)) == expected
+    assert verdict(TARGET[key], None) == "not measured"
+
+
+def test_the_report_keeps_the_worse_of_two_and_can_be_read_back(tmp_path: Path) -> None:
+    live = Finding(key="memory", values={"peak": 1500.0}, n=9)
+    hour = Finding(key="memory", values={"peak": 2400.0}, n=9)
+    never = Finding(key="wake_latency", values={"p50": 1.0, "p95": math.nan}, n=2)
+    result = {
+        "when": "now",
+        "seconds": 1.0,
+        "quick": True,
+        "machine": "an abacus",
+        "load_after": 0.5,
+        "findings": [one.to_dict() for one in (live, hour, never)],
+        "troubles": ["it hums"],
+    }
+
+    table = report.write(tmp_path, {"live": result})
+
+    assert "2400" in table and "1500" not in table
+    read_back = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    verdicts = {figure["key"]: figure["verdict"] for figure in read_back["figures"]}
+    assert verdicts["memory"] == "missed"
+    assert verdicts["drift"] == "not measured"
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "an abacus" in text and "it hums" in text
+    assert math.isnan(Finding.from_dict(never.to_dict()).values["p95"])
