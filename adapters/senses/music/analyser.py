@@ -71,7 +71,7 @@ _LEAST_CONFIDENCE = 0.45
 _LEAST_STEADINESS = 0.45
 _LEAST_TRUST = 0.3
 _LEAST_SHARE = 0.15
-_SPOKEN_GLIDE = 8.0
+_SPOKEN_GLIDE = 20.0
 _SPOKEN_FRAMES = 25
 """A pitch that goes as fast as this (semitones a second) for no longer than this is a voice that
 speaks, or the way from one note to the next."""

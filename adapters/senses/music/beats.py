@@ -24,7 +24,7 @@ __all__ = ["SETTLED", "BeatTracker"]
 
 _FPS = 100
 _SLOWEST_BPM = 45.0
-_FASTEST_BPM = 190.0
+_FASTEST_BPM = 160.0
 _EVERY = 100
 _WINDOW = 1200
 SETTLED = 80

@@ -1,0 +1,175 @@
+"""``analyse`` from its parts: the floor's word in time, the takes, the JSON, the picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from maestra.app.analysis import Analysis, analyse_sound, plot
+from maestra.core.hearing import FloorChanged, FloorLabel
+from maestra.core.media_time import from_samples, from_seconds
+from maestra.core.performance.notes import Beat, Level, MusicEvent, Onset, PerformedNote
+from maestra.ports.audio import EAR_RATE_HZ, AudioChunk
+
+
+class ScriptedFloor:
+    """Says what it was told, ``delay`` seconds late."""
+
+    def __init__(self, script: Sequence[tuple[float, FloorLabel]], delay: float = 0.4) -> None:
+        self._script = list(script)
+        self._delay = delay
+
+    def push(self, chunk: AudioChunk) -> Sequence[FloorChanged]:
+        now = chunk.end / chunk.rate_hz
+        told = [one for one in self._script if one[0] + self._delay <= now]
+        self._script = self._script[len(told) :]
+        return [
+            FloorChanged(
+                at=from_samples(chunk.end, chunk.rate_hz), since=from_seconds(since), label=label
+            )
+            for since, label in told
+        ]
+
+
+class ScriptedMusic:
+    """Reports a note half a second after its end, if it was told that there was music."""
+
+    def __init__(self, notes: Sequence[PerformedNote]) -> None:
+        self._notes = list(notes)
+        self.labels: list[tuple[float, FloorLabel]] = []
+
+    def push(self, chunk: AudioChunk, floor: FloorLabel) -> Sequence[MusicEvent]:
+        self.labels.append((chunk.start / chunk.rate_hz, floor))
+        return self._until(chunk.end / chunk.rate_hz)
+
+    def flush(self) -> Sequence[MusicEvent]:
+        return self._until(float("inf"))
+
+    def _until(self, now: float) -> list[MusicEvent]:
+        ended = [note for note in self._notes if note.offset + 0.5 <= now]
+        self._notes = self._notes[len(ended) :]
+        events: list[MusicEvent] = []
+        for note in ended:
+            events += [
+                Onset(at=note.onset, strength=1, loudness_db=-20),
+                note,
+                Beat(at=note.onset),
+                Level(at=note.onset, level_db=note.loudness_db),
+            ]
+        return events
+
+
+def sound(seconds: float) -> Iterator[NDArray[np.float32]]:
+    for _ in range(round(seconds * 50)):
+        yield np.zeros(882, dtype=np.float32)
+
+
+def melody(start: float, count: int, step: float = 0.5) -> list[PerformedNote]:
+    return [
+        PerformedNote(
+            onset=start + step * i,
+            duration=0.9 * step,
+            midi=60 + (0, 2, 4, 5, 7)[i % 5],
+            f0_hz=440.0 * 2 ** ((60 + (0, 2, 4, 5, 7)[i % 5] - 69) / 12),
+            deviation_cents=20.0 if i % 2 else -20.0,
+        )
+        for i in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def analysis() -> Analysis:
+    notes = [*melody(1.0, 16), *melody(15.0, 16)]
+    floor = ScriptedFloor(
+        [
+            (1.0, FloorLabel.PLAYING),
+            (9.2, FloorLabel.SPEECH),
+            (11.0, FloorLabel.SILENCE),
+            (15.0, FloorLabel.PLAYING),
+            (23.0, FloorLabel.SILENCE),
+        ]
+    )
+    return analyse_sound(sound(26), floor=floor, music=ScriptedMusic(notes))
+
+
+def test_the_music_is_heard_with_the_floor_that_was_known_later() -> None:
+    music = ScriptedMusic([])
+    floor = ScriptedFloor([(1.0, FloorLabel.PLAYING), (2.0, FloorLabel.SILENCE)])
+
+    analyse_sound(sound(4), floor=floor, music=music)
+
+    playing = [at for at, label in music.labels if label is FloorLabel.PLAYING]
+    assert len(music.labels) == 200
+    assert [min(playing), max(playing)] == pytest.approx([1.0, 1.98])
+
+
+def test_takes_tempo_and_notes_are_found(analysis: Analysis) -> None:
+    content = json.loads(analysis.to_json())
+
+    assert content["duration"] == 26
+    assert len(content["notes"]) == 32
+    assert set(content["notes"][0]) >= {
+        "onset",
+        "offset",
+        "midi",
+        "f0_hz",
+        "deviation_cents",
+        "confidence",
+    }
+    assert content["beats"] == sorted(content["beats"])
+    assert [take["number"] for take in content["takes"]] == [1, 2]
+    assert content["takes"][1]["start"] == pytest.approx(15, abs=0.1)
+    assert content["tempo_bpm"] == pytest.approx(120, rel=0.02)
+    for observation in content["observations"]:
+        assert set(observation) >= {"kind", "start", "end", "text", "facts"}
+
+
+def test_long_notes_with_rests_between_are_one_take() -> None:
+    """A note is known only when it is over; until then the music has not stopped."""
+    notes = melody(1.0, 4, step=4.2)
+    floor = ScriptedFloor(
+        [
+            change
+            for note in notes
+            for change in (
+                (note.onset, FloorLabel.PLAYING),
+                (note.offset + 0.1, FloorLabel.SILENCE),
+            )
+        ]
+    )
+
+    found = analyse_sound(sound(20), floor=floor, music=ScriptedMusic(notes))
+
+    (take,) = found.summary.takes
+    assert take.note_count.value == 4
+
+
+def test_nothing_gives_an_empty_answer(tmp_path: Path) -> None:
+    empty = analyse_sound(sound(1), floor=ScriptedFloor([]), music=ScriptedMusic([]))
+
+    content = json.loads(empty.to_json())
+    plot(empty, tmp_path / "empty.png")
+
+    assert content["tempo_bpm"] is None
+    assert content["notes"] == content["beats"] == content["takes"] == []
+    assert (tmp_path / "empty.png").stat().st_size > 1000
+
+
+def test_the_picture_is_drawn(analysis: Analysis, tmp_path: Path) -> None:
+    plot(analysis, tmp_path / "lesson.png")
+
+    assert (tmp_path / "lesson.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_of_no_known_kind_is_refused(analysis: Analysis, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="xyz"):
+        plot(analysis, tmp_path / "lesson.xyz")
+
+
+def test_the_ear_is_what_the_scripts_assume() -> None:
+    assert EAR_RATE_HZ == 882 * 50
