@@ -72,11 +72,15 @@ class Hello:
 
 @frozen(kw_only=True)
 class Failed:
-    """Something failed and was survived, or (``fatal``) not. ``kind`` is the error's class name."""
+    """Something failed and was survived, or (``fatal``) not.
+
+    ``worker`` is the port it failed at, ``adapter`` the backend, ``kind`` the error's class name.
+    """
 
     worker: str
     kind: str
     text: str
+    adapter: str = ""
     fatal: bool = False
 
 
@@ -195,11 +199,10 @@ class Cancel:
 
 @frozen(kw_only=True)
 class Primed:
-    """The first slices of reply ``epoch`` are ready to be played; how long each stage took (s)."""
+    """The first slices of reply ``epoch`` are ready to be played; how long its voice took (s)."""
 
     epoch: int
     voice_duration: float
-    face_duration: float
 
 
 @frozen(kw_only=True)

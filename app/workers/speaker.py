@@ -27,8 +27,8 @@ from anyio.abc import TaskGroup
 from attrs import define, field, frozen
 
 from maestra.core.persona import Persona
-from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
-from maestra.ports.errors import FaceError, PortError, VoiceError
+from maestra.ports.audio import FRAME_RATE, PLAYOUT_RATE_HZ, SLICE_SAMPLES
+from maestra.ports.errors import FaceError, MaestraError, PortError, VoiceError
 from maestra.ports.face import LOOK_AHEAD, LOOK_BACK, Face, FrameRequest
 from maestra.ports.voice import Voice
 
@@ -63,6 +63,9 @@ _IDLE_LEAD = 2
 
 _SPEECH_LEAD = 8
 """Speech slices ahead of the output: what a slow picture may take before it is left out."""
+
+_FORGIVEN_AFTER = 30.0
+"""Seconds after which a face that failed is tried again."""
 
 _CHARACTERS_PER_SECOND = 14
 """How fast speech is, until the lengths of a clause's pieces are known."""
@@ -168,6 +171,17 @@ class _Line(Generic[_Backend]):
         self._report = report
         self.name = ""
         self.current: _Backend | None = None
+        self.last_error: Exception | None = None
+
+    @property
+    def has_fallen(self) -> bool:
+        """A later one than the first serves."""
+        return self.name != self._choices[0][0]
+
+    def restart(self) -> bool:
+        """Begin again from the front; false if nothing can be built."""
+        self._next = 0
+        return self.advance()
 
     def advance(self) -> bool:
         """Build the next one that can be built; false if there is none left, and then the line
@@ -179,8 +193,9 @@ class _Line(Generic[_Backend]):
             self._next += 1
             try:
                 self.current = build()
-            except PortError as error:
+            except Exception as error:  # what others build may raise anything
                 self.failed(name, error)
+                self.last_error = error
                 continue
             self.name = name
             if before:
@@ -190,7 +205,8 @@ class _Line(Generic[_Backend]):
         return False
 
     def failed(self, name: str, error: Exception) -> None:
-        self._report(Failed(worker=self._kind, kind=type(error).__name__, text=f"{name}: {error}"))
+        text = str(error) or type(error).__name__
+        self._report(Failed(worker=self._kind, adapter=name, kind=type(error).__name__, text=text))
 
 
 class Speaker:
@@ -202,6 +218,7 @@ class Speaker:
     :param put: sends a slice to the playout.
     :param voice_timeout: seconds a voice has for each piece of sound; ``face_timeout`` likewise a
         face for a picture.
+    :param virtual: on a virtual clock every picture is waited for.
     """
 
     def __init__(
@@ -213,6 +230,7 @@ class Speaker:
         put: Callable[[Slice], None],
         voice_timeout: float = 2.0,
         face_timeout: float = 2.0,
+        virtual: bool = False,
     ) -> None:
         self._voices = _Line("voice", voices, report)
         self._faces = _Line("face", faces, report)
@@ -231,6 +249,11 @@ class Speaker:
         self._taken = -1
         self._changed = anyio.Event()
         self._tasks: TaskGroup | None = None
+        self._drawing = False
+        self._drawn = anyio.Event()
+        self._fresh: bytes | None = None
+        self._fallen_at = 0.0
+        self._virtual = virtual
 
     async def load(self) -> str:
         """Build the first voice and face that can be built, and prepare the apology.
@@ -240,9 +263,9 @@ class Speaker:
         :raises FaceError: faces were asked for, and none can be built.
         """
         if not await anyio.to_thread.run_sync(self._voices.advance):
-            raise VoiceError("no voice can be built; maestra doctor says what is missing")
+            _refuse("voice", VoiceError, self._voices.last_error)
         if self._pictures and not await anyio.to_thread.run_sync(self._faces.advance):
-            raise FaceError("no face can be built; maestra doctor says what is missing")
+            _refuse("face", FaceError, self._faces.last_error)
         self._apology = np.concatenate([part async for part in self._spoken(APOLOGY)])
         return ", ".join(name for name in (self._voices.name, self._faces.name) if name)
 
@@ -303,6 +326,7 @@ class Speaker:
         reply = Reply(epoch=epoch, begun_at=time.monotonic())
         self._replies[epoch] = reply
         self._tasks.start_soon(self._speak, reply)
+        self._tasks.start_soon(self._restore_face)
 
     async def _speak(self, reply: Reply) -> None:
         """Speak the clauses of one reply, in order, as they come."""
@@ -363,15 +387,20 @@ class Speaker:
         voice = self._voices.current
         if voice is None:
             raise VoiceError("no voice is left")
-        sounds = voice.synthesise(clause)
+        sounds = None
         while True:
             try:
+                sounds = sounds or voice.synthesise(clause)
                 with anyio.fail_after(self._voice_timeout):
                     sound = await anext(sounds)
             except StopAsyncIteration:
                 return
             except TimeoutError as error:
                 raise VoiceError(f"no sound for {self._voice_timeout:g} s") from error
+            except PortError:
+                raise
+            except Exception as error:  # a voice of somebody else's may raise anything
+                raise VoiceError(f"{type(error).__name__}: {error}") from error
             yield soxr.resample(sound, voice.sample_rate_hz, PLAYOUT_RATE_HZ)
 
     def _prime(self, reply: Reply) -> None:
@@ -381,7 +410,6 @@ class Speaker:
                 Primed(
                     epoch=reply.epoch,
                     voice_duration=time.monotonic() - reply.begun_at,
-                    face_duration=0.0,
                 )
             )
 
@@ -410,7 +438,7 @@ class Speaker:
         reply, slot = self._playing, self._next_slot
         if reply is not None and not self._paused and self._next_slice < reply.slices:
             number = self._next_slice
-            picture = await self._drawn(slot, reply.window(number), speaking=True)
+            picture = await self._picture(slot, reply.window(number), speaking=True)
             if self._playing is not reply or self._next_slot != slot or self._paused:
                 return  # cancelled, paused or rewound while it was drawn
             last = reply.complete and number + 1 == reply.slices
@@ -429,28 +457,67 @@ class Speaker:
                 self._playing = None
                 self._replies.pop(reply.epoch, None)
         else:
-            picture = await self._drawn(slot, _IDLE_WINDOW, speaking=False)
+            picture = await self._picture(slot, _IDLE_WINDOW, speaking=False)
             if self._next_slot != slot:
                 return
             self._put(Slice(slot=slot, epoch=0, sound=None, picture=picture))
         self._next_slot = slot + 1
 
-    async def _drawn(
+    async def _picture(
         self, slot: int, window: NDArray[np.float32], *, speaking: bool
     ) -> bytes | None:
-        """The picture for ``slot``; nothing if no face can draw it: then the last one is held."""
-        while (face := self._faces.current) is not None:
+        """The picture for ``slot``, or none, which holds the last one: if no face can draw, or if
+        it takes longer than the sound can wait. One that is late is shown when it comes."""
+        if self._tasks is not None and self._faces.current is not None and not self._drawing:
+            self._drawing = True
             request = FrameRequest(index=slot, sound=window, speaking=speaking)
-            try:
-                with anyio.fail_after(self._face_timeout):
-                    picture = await anyio.to_thread.run_sync(
-                        face.render, request, abandon_on_cancel=True
-                    )
-                return picture.tobytes()
-            except (FaceError, TimeoutError) as error:
-                self._faces.failed(self._faces.name, error)
-                await anyio.to_thread.run_sync(self._faces.advance)
-        return None
+            self._tasks.start_soon(self._draw, self._faces.current, request)
+            with anyio.move_on_after(self._patience(slot)):
+                while self._drawing:
+                    await self._drawn.wait()
+        picture, self._fresh = self._fresh, None
+        return picture
+
+    def _patience(self, slot: int) -> float:
+        """How long a picture may take: half a slot, and what the output's queue has in store."""
+        if self._virtual:
+            return self._face_timeout * 2
+        return 0.5 / FRAME_RATE + max(0, slot - self._taken - 2) / FRAME_RATE
+
+    async def _draw(self, face: Face, request: FrameRequest) -> None:
+        try:
+            with anyio.fail_after(self._face_timeout):
+                picture = await anyio.to_thread.run_sync(
+                    face.render, request, abandon_on_cancel=True
+                )
+            if picture.shape != (face.height, face.width, 3) or picture.dtype != np.uint8:
+                raise FaceError(f"drew {picture.dtype} {picture.shape}")
+            self._fresh = picture.tobytes()
+        except Exception as error:  # whatever a face raises, the voice goes on
+            self._faces.failed(self._faces.name, error)
+            await anyio.to_thread.run_sync(self._faces.advance)
+            self._fallen_at = time.monotonic()
+        finally:
+            self._drawing = False
+            drawn, self._drawn = self._drawn, anyio.Event()
+            drawn.set()
+
+    async def _restore_face(self) -> None:
+        """What failed half a minute ago may work now: between two replies is the time to see."""
+        if (
+            self._pictures
+            and self._faces.has_fallen
+            and time.monotonic() - self._fallen_at > _FORGIVEN_AFTER
+        ):
+            self._fallen_at = time.monotonic()
+            await anyio.to_thread.run_sync(self._faces.restart)
+
+
+def _refuse(kind: str, error: type[PortError], cause: Exception | None) -> None:
+    """Say why nothing serves: a missing model stays one."""
+    if isinstance(cause, MaestraError):
+        raise cause
+    raise error(f"no {kind} can be built; maestra doctor says what is missing") from cause
 
 
 def _int16(sound: NDArray[np.float32]) -> bytes:
@@ -468,8 +535,15 @@ async def _serve(control: Connection, slices: Connection, settings: SpeakerSetti
         # On a virtual clock nobody waits, and the machine may be as busy as it likes.
         voice_timeout=settings.config.voice.timeout * (10 if settings.fast else 1),
         face_timeout=settings.config.face.timeout * (10 if settings.fast else 1),
+        virtual=settings.fast,
     )
-    detail = await speaker.load()
+    try:
+        detail = await speaker.load()
+    except MaestraError as error:
+        control.send(
+            Failed(worker="speaker", kind=type(error).__name__, text=str(error), fatal=True)
+        )
+        return
     control.send(Hello(worker="speaker", detail=detail))
 
     async def listen(connection: Connection) -> None:

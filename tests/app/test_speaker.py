@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,6 +16,7 @@ from fakes.face import FakeFace
 from fakes.voice import SECONDS_PER_CHARACTER, FakeVoice
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from maestra.app.messages import (
     APOLOGY,
@@ -35,7 +37,7 @@ from maestra.app.messages import (
 from maestra.app.workers.speaker import Reply, Speaker
 from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
 from maestra.ports.errors import FaceError, VoiceError
-from maestra.ports.face import Face
+from maestra.ports.face import Face, FrameRequest
 from maestra.ports.voice import Voice
 
 pytestmark = pytest.mark.anyio
@@ -85,6 +87,7 @@ async def speaking(
         report=output.reports.append,
         put=put,
         voice_timeout=0.2,
+        face_timeout=0.3,
     )
     await speaker.load()
     async with anyio.create_task_group() as tasks:
@@ -211,6 +214,60 @@ async def test_a_voice_that_fails_is_replaced_by_the_next(broken: FakeVoice) -> 
 
         assert ["Good."] == works.spoke
         assert output.of(Failed) and output.of(Switched)
+
+
+@pytest.mark.parametrize("what", ["voice", "face"])
+async def test_a_foreign_error_costs_one_backend_and_not_the_lesson(what: str) -> None:
+    voice, face = FakeVoice(), FakeFace()
+    async with speaking(voice, FakeVoice(), faces=(face, FakeFace())) as (speaker, output):
+        (voice if what == "voice" else face).error = ZeroDivisionError("oops")
+        say(speaker, 1, "Good.")
+        await until(lambda: output.of(Primed))
+        speaker.handle(Start(epoch=1))
+        await until(lambda: output.speech and output.speech[-1].last)
+        await until(lambda: output.of(Switched))
+
+    assert any("oops" in str(report) for report in output.of(Failed))
+
+
+class SlowFace(FakeFace):
+    """Takes 120 ms for a picture: three slots."""
+
+    def render(self, request: FrameRequest) -> NDArray[np.uint8]:
+        time.sleep(0.12)
+        return super().render(request)
+
+
+async def test_sound_does_not_wait_for_a_slow_picture() -> None:
+    async with speaking(FakeVoice(), faces=(SlowFace(),), greedy=False) as (speaker, output):
+        say(speaker, 1, "A sentence of about two seconds, or so.")
+        await until(lambda: output.of(Primed))
+        speaker.handle(Start(epoch=1))
+        begun = time.monotonic()
+        slot = -1
+        while not (output.speech and output.speech[-1].last):
+            # An output that takes a slot every 40 ms, whatever is there.
+            await anyio.sleep(max(0.0, begun + (slot + 2) * 0.04 - time.monotonic()))
+            slot += 1
+            speaker.handle(SlotTaken(slot=slot))
+        took = time.monotonic() - begun
+
+    assert took < len(output.speech) * 0.04 + 0.3
+    shown = [one for one in output.speech if one.picture is not None]
+    assert len(output.speech) / 10 < len(shown) < len(output.speech) / 2, "fewer pictures"
+
+
+async def test_a_hanging_face_is_left_for_the_next() -> None:
+    hung, works = FakeFace(), FakeFace()
+    async with speaking(FakeVoice(), faces=(hung, works)) as (speaker, output):
+        hung.hangs = True
+        say(speaker, 1, "Good.")
+        await until(lambda: output.of(Primed))
+        speaker.handle(Start(epoch=1))
+        await until(lambda: output.speech and output.speech[-1].last)
+        await until(lambda: output.of(Switched))
+        await until(lambda: works.asked)
+        hung.release.set()
 
 
 async def test_without_any_voice_the_reply_is_lost_and_the_apology_is_known_by_heart() -> None:
