@@ -177,7 +177,7 @@ class BrainConfig(Section):
         metadata=_about("Who takes over when it fails, in this order.", port="brain"),
     )
     timeout: float = field(
-        default=2.0,
+        default=1.5,
         validator=_check,
         metadata=_about(
             "Without a clause for this long, it has failed.", unit="s", minimum=0.1, maximum=60
@@ -205,7 +205,7 @@ class VoiceConfig(Section):
         metadata=_about("Who takes over when it fails, in this order.", port="voice"),
     )
     timeout: float = field(
-        default=2.0,
+        default=1.5,
         validator=_check,
         metadata=_about(
             "Without sound for this long, it has failed.", unit="s", minimum=0.1, maximum=60
@@ -246,7 +246,7 @@ class FaceConfig(Section):
         ),
     )
     timeout: float = field(
-        default=2.0,
+        default=1.5,
         validator=_check,
         metadata=_about(
             "Without a picture for this long, it has failed.", unit="s", minimum=0.1, maximum=60
@@ -341,7 +341,7 @@ class ConversationConfig(Section):
         metadata=_about(
             "After an answer, questions need no wake phrase for this long.",
             unit="s",
-            minimum=0,
+            minimum=0.1,
             maximum=300,
             live=True,
         ),
@@ -398,6 +398,13 @@ class ConversationConfig(Section):
         validator=_check,
         metadata=_about("Keep the student's sound next to the event log. Off: it is forgotten."),
     )
+
+    def __attrs_post_init__(self) -> None:
+        for phrase in self.wake_phrases:
+            if not any(letter.isalpha() for letter in phrase):
+                raise ConfigError(
+                    f"conversation.wake_phrases must be words that can be said, not {phrase!r}"
+                )
 
 
 @frozen(kw_only=True)

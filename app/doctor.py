@@ -21,10 +21,22 @@ from .backends import BUILT_IN, third_party
 from .config import Config
 from .dependencies import Dependency, dependencies, installed_version, notices, serving
 
-__all__ = ["BackendReport", "ModelReport", "PackageReport", "Report", "Trouble", "examine"]
+__all__ = [
+    "INSTALL",
+    "BackendReport",
+    "ModelReport",
+    "PackageReport",
+    "Report",
+    "Trouble",
+    "examine",
+]
 
 _NEWEST_PYTHON = (3, 13)
 """The newest Python that every distribution of ``maestra[local]`` has wheels for."""
+
+INSTALL = "pip install 'maestra[local]' torch==2.13.0"
+"""What installs the embedded default as it was tried: with what ``constraints.txt`` pins and the
+extra leaves open, for those who have no checkout."""
 
 _LEAST_FREE = 200 * 1024 * 1024
 """Bytes that should be free where recordings go: ten minutes of lesson."""
@@ -211,7 +223,7 @@ def _troubles(
         troubles.append(
             Trouble(
                 what=f"not installed: {', '.join(general)}",
-                mend="pip install 'maestra[local]'",
+                mend=INSTALL,
                 serious=True,
             )
         )
@@ -222,7 +234,7 @@ def _troubles(
             troubles.append(
                 Trouble(
                     what=f"{report.port}: {report.name} needs {', '.join(sorted(gone))}",
-                    mend="pip install 'maestra[local]'",
+                    mend=INSTALL,
                     serious=True,
                     missing_model=any(found[m].state == "missing" for m in report.models),
                 )

@@ -8,6 +8,7 @@ A listener that does not keep up loses its oldest records and is told how many.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections import deque
@@ -30,15 +31,20 @@ _RETRY_AFTER = 5.0
 _SUBSCRIBER_RECORDS = 10_000
 """How many records may wait for a listener: minutes of the densest music."""
 
+_FIRST_RECORDS = 200
+"""How many of a session's first records are kept for listeners that come late: what it said of
+itself and of licences while nobody could listen yet."""
+
 
 class EventLogError(MaestraError):
     """The event log's file cannot be opened. Raised before the session begins, never during it."""
 
 
 class Subscription:
-    """An async iterator of the records from now on, until the log is closed.
+    """An async iterator of records, until the log is closed.
 
-    ``lost`` counts the records that were dropped, oldest first, because nobody took them.
+    ``lost`` counts the records that were dropped, oldest first, because nobody took them, and of a
+    replay those that were no longer kept.
     """
 
     def __init__(self, limit: int) -> None:
@@ -88,6 +94,10 @@ class EventLog:
         self._lost = 0
         self._retry_at = 0.0
         self._torn = False
+        self._t = 0.0
+        self._closed = False
+        self._first: list[Record] = []
+        self._count = 0
         self._subscriptions: list[Subscription] = []
         if path is not None:
             try:
@@ -98,10 +108,21 @@ class EventLog:
                     f"the event log {path} cannot be written: {error.strerror}"
                 ) from error
 
-    def subscribe(self, *, limit: int = _SUBSCRIBER_RECORDS) -> Subscription:
-        """Listen from now on."""
+    def subscribe(self, *, replay: bool = False, limit: int = _SUBSCRIBER_RECORDS) -> Subscription:
+        """Listen from now on; of a log that is closed there is nothing more to come.
+
+        :param replay: begin with the session's first records, as many as are kept. Each record
+            comes once.
+        """
         subscription = Subscription(limit)
-        self._subscriptions.append(subscription)
+        if replay:
+            for record in self._first:
+                subscription.push(record)
+            subscription.lost += self._count - len(self._first)
+        if self._closed:
+            subscription.close()
+        else:
+            self._subscriptions.append(subscription)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -113,6 +134,8 @@ class EventLog:
     def append(self, record: Record) -> None:
         """Stamp ``record`` and log it."""
         stamped = attrs.evolve(record, wall=self._wall())
+        if math.isfinite(stamped.t):
+            self._t = stamped.t
         self._publish(stamped)
         if self._path is None:
             return
@@ -122,12 +145,12 @@ class EventLog:
         data = b""
         if self._lost:
             gap = f"{self._lost} records were lost: the file could not be written"
-            data = _line(Warned(t=stamped.t, wall=stamped.wall, source="event_log", text=gap))
+            data = self._warning(gap, stamped.wall)
         try:
             data += _line(stamped)
         except (TypeError, ValueError) as error:  # a figure that is not a number, most likely
             text = f"a record of type {stamped.type} cannot be written: {error}"
-            data += _line(Warned(t=0.0, wall=stamped.wall, source="event_log", text=text))
+            data += self._warning(text, stamped.wall)
         try:
             self._write(data)
         except OSError as error:
@@ -135,7 +158,7 @@ class EventLog:
             self._lost += 1
             if self._lost == 1:
                 text = f"the event log cannot be written, the session goes on: {error.strerror}"
-                self._publish(Warned(t=stamped.t, wall=stamped.wall, source="event_log", text=text))
+                self._publish(Warned(t=self._t, wall=stamped.wall, source="event_log", text=text))
         else:
             self._lost = 0
 
@@ -148,6 +171,7 @@ class EventLog:
                 pass  # nothing waits to be written: the file is unbuffered
             self._file = None
         self._path = None
+        self._closed = True
         for subscription in self._subscriptions:
             subscription.close()
         self._subscriptions.clear()
@@ -163,7 +187,14 @@ class EventLog:
     ) -> None:
         self.close()
 
+    def _warning(self, text: str, wall: float) -> bytes:
+        """A line of our own, at the last instant that is known."""
+        return _line(Warned(t=self._t, wall=wall, source="event_log", text=text))
+
     def _publish(self, record: Record) -> None:
+        self._count += 1
+        if len(self._first) < _FIRST_RECORDS:
+            self._first.append(record)
         for subscription in self._subscriptions:
             subscription.push(record)
 

@@ -352,7 +352,9 @@ class Slice(Record):
     underruns: int = field(metadata=_about("slices of a reply that were not there in time"))
     late: int = field(metadata=_about("slices written late"))
     queued: float = field(metadata=_about("seconds of slices that wait"))
-    av_offset: float = field(default=0.0, metadata=_about("sound minus picture, seconds"))
+    av_offset: float | None = field(
+        default=None, metadata=_about("sound minus picture, seconds; null if it was not measured")
+    )
 
 
 @frozen(kw_only=True)

@@ -70,7 +70,7 @@ def _check_voices(_: object, attribute: Attribute[Mapping[str, str]], value: obj
 class Manner:
     """How the teacher talks and moves: factors around 1.
 
-    :param warmth: how much it praises and smiles.
+    :param warmth: how much it smiles.
     :param speech_rate: 2 speaks twice as fast.
     :param liveliness: how much it moves.
     :param pitch_hz: the median pitch to speak at, where a voice can be moved; ``None`` leaves it.

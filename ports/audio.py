@@ -37,7 +37,7 @@ SLICE_SAMPLES = PLAYOUT_RATE_HZ // FRAME_RATE
 
 @frozen(kw_only=True, eq=False)
 class AudioChunk:
-    """``samples`` at ``rate_hz``, the first of which is number ``start`` since the session began."""
+    """``samples`` at ``rate_hz``; the first is number ``start`` since the session began."""
 
     start: int
     rate_hz: int

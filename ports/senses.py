@@ -65,7 +65,7 @@ class MusicAnalyser(Protocol):
     """Finds notes, onsets, beats and level."""
 
     def push(self, chunk: AudioChunk, floor: FloorLabel) -> Sequence[MusicEvent]:
-        """Hear ``chunk`` (44.1 kHz). ``floor`` is the label known for it: only music is analysed."""
+        """Hear ``chunk`` (44.1 kHz). ``floor`` is its label: only music is analysed."""
         ...
 
     def flush(self) -> Sequence[MusicEvent]:

@@ -235,8 +235,8 @@ class PyavPublish:
 
     def _mux_sound(self, packets: Iterable[av.Packet[AudioStream]]) -> None:
         for packet in packets:
-            # The encoder's first packet lies before the first sample and is only its run-up. But for
-            # Matroska, which knows of it, its time before zero would shift everything.
+            # The encoder's first packet lies before the first sample and is only its run-up. Its
+            # time before zero would shift everything, except in Matroska, which knows of it.
             is_run_up = packet.pts is not None and packet.pts < self._first_sample
             if not is_run_up or self._keeps_run_up:
                 self._mux(packet)

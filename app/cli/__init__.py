@@ -12,6 +12,7 @@ from maestra.ports.errors import MaestraError, ModelMissing
 
 from ..backends import NoSuchBackend
 from ..config import ConfigError
+from ..paths import WouldOverwrite
 from . import commands
 from .parser import grammar
 
@@ -58,7 +59,7 @@ def exit_code(error: MaestraError) -> int:
     from ..session import SessionFailed
 
     match error:
-        case ConfigError() | NoSuchBackend() | commands.UsageError():
+        case ConfigError() | NoSuchBackend() | WouldOverwrite() | commands.UsageError():
             return 2
         case ModelMissing() | SessionFailed(missing_model=True):
             return 4

@@ -11,6 +11,7 @@ from maestra.ports.errors import StreamRefused
 
 from ..analysis import analyse, plot
 from ..config import Config
+from .commands import UsageError
 
 __all__ = ["analyse_file", "report"]
 
@@ -18,8 +19,11 @@ __all__ = ["analyse_file", "report"]
 def analyse_file(config: Config, path: Path, *, as_json: bool, plot_path: Path | None) -> None:
     """Measure ``path`` and print what was found; draw it, if ``plot_path`` says where.
 
-    :raises MaestraError: it cannot be read, or the picture cannot be written.
+    :raises MaestraError: it cannot be read, or the picture cannot be written. That it has nowhere
+        to go is said before anything is measured.
     """
+    if plot_path is not None:
+        _check_plot(plot_path)
     analysis = analyse(path, config)
     if plot_path is not None:
         try:
@@ -31,6 +35,18 @@ def analyse_file(config: Config, path: Path, *, as_json: bool, plot_path: Path |
         print(json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False))
     else:
         print("\n".join(report(content)))
+
+
+def _check_plot(path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    kinds = FigureCanvasAgg.get_supported_filetypes()
+    if path.suffix.removeprefix(".").lower() not in kinds:
+        raise UsageError(f"the picture {path} must end in .png, .svg or .pdf")
+    if not path.parent.is_dir():
+        raise StreamRefused(f"{path} cannot be drawn: there is no folder {path.parent}")
+    if path.is_dir():
+        raise StreamRefused(f"{path} cannot be drawn: it is a folder")
 
 
 def report(content: Mapping[str, Any]) -> Iterator[str]:

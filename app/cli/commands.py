@@ -15,7 +15,8 @@ import anyio
 from maestra.core.stream_url import BadStreamUrl, StreamUrl
 from maestra.ports.errors import MaestraError
 
-from ..config import Effective, load
+from ..config import Config, Effective, load
+from ..paths import Place, refuse_overwriting
 
 if TYPE_CHECKING:
     from ..doctor import Report
@@ -44,7 +45,7 @@ def lesson(parsed: argparse.Namespace) -> int:
     """``maestra lesson``."""
     effective = _effective(parsed)
     ingest = _address(parsed.input)
-    _check_output(parsed.publish, parsed.events)
+    _check_lesson_files(parsed, ingest, effective.config)
     if parsed.pace == "fast" and not ingest.is_file:
         raise UsageError("--pace fast wants a file to listen to: a stream cannot be hurried")
     _check_persona(parsed.persona or effective.config.persona)
@@ -80,17 +81,19 @@ def _check_persona(name: str) -> None:
         raise UsageError(str(error)) from None
 
 
-def _check_output(publish: str | None, events: Path | None) -> None:
-    """Refuse what would only fail once the lesson is under way."""
-    if publish is None:
-        return
-    address = _address(publish)
-    try:
-        address.output_format()
-    except BadStreamUrl as error:
-        raise UsageError(str(error)) from None
-    if events is not None and address.is_file and events.resolve() == Path(publish).resolve():
-        raise UsageError("--events and --publish name the same file")
+def _check_lesson_files(parsed: argparse.Namespace, ingest: StreamUrl, config: Config) -> None:
+    """Refuse what would only fail once the lesson is under way, or destroy what it begins with."""
+    publish = None
+    if parsed.publish is not None:
+        publish = _address(parsed.publish)
+        try:
+            publish.output_format()
+        except BadStreamUrl as error:
+            raise UsageError(str(error)) from None
+    outputs: dict[str, Place] = {"--publish": publish, "--events": parsed.events}
+    if config.conversation.keep_audio and parsed.events is not None:
+        outputs["the sound that conversation.keep_audio keeps"] = parsed.events.with_suffix(".wav")
+    refuse_overwriting({"INPUT": ingest, "--config": parsed.config}, outputs)
 
 
 def demo(parsed: argparse.Namespace) -> int:
@@ -104,9 +107,15 @@ def demo(parsed: argparse.Namespace) -> int:
 def analyse(parsed: argparse.Namespace) -> int:
     """``maestra analyse``."""
     effective = _effective(parsed)
+    recording = _address(parsed.file)
+    if not recording.is_file:
+        raise UsageError("maestra analyse wants a recording: a stream has no end")
+    refuse_overwriting({"FILE": recording, "--config": parsed.config}, {"--plot": parsed.plot})
     from .analyse import analyse_file
 
-    analyse_file(effective.config, parsed.file, as_json=parsed.json, plot_path=parsed.plot)
+    analyse_file(
+        effective.config, Path(recording.address), as_json=parsed.json, plot_path=parsed.plot
+    )
     return 0
 
 

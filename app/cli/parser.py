@@ -21,8 +21,8 @@ EXIT_CODES: Mapping[int, str] = {
 """What the command's exit codes mean."""
 
 _STREAMS = (
-    "A file or an address: rtmp://, rtsp://. With ?listen=1 on an RTMP address, the other side"
-    " connects to us."
+    "A file or an address: rtmp://, rtmps://, rtsp://, rtsps://. With ?listen=1 on an rtmp://"
+    " address, the other side connects to us."
 )
 
 
@@ -92,7 +92,7 @@ def grammar() -> Grammar:
         "Measure a recording, without a teacher. Prints what was measured and what is worth"
         " saying about it.",
     )
-    analyse.add_argument("file", metavar="FILE", type=Path, help="A recording with sound.")
+    analyse.add_argument("file", metavar="FILE", help="A recording with sound.")
     analyse.add_argument("--json", action="store_true", help="Print JSON.")
     analyse.add_argument(
         "--plot",

@@ -65,6 +65,8 @@ class Progress:
                 self.fps = fps
             case log.AdapterFailed(adapter=adapter, text=text):
                 self.trouble = f"{adapter} failed: {text}"
+            case log.Warned(source="licence"):
+                pass  # is said above the panel, and is no trouble
             case log.Warned(text=text):
                 self.trouble = text
             case log.SessionEnded():
@@ -102,6 +104,8 @@ def plain_line(record: log.Record) -> str | None:
             text = "changed: " + ", ".join(f"{key} = {value}" for key, value in values.items())
         case log.ContextReset(performance=performance):
             text = "forgot the conversation" + (" and the performance" if performance else "")
+        case log.Warned(source="licence", text=words):
+            text = f"licence: {words}"
         case log.Warned(text=words):
             text = f"warning: {words}"
         case log.SessionEnded(cause=cause, text=words):
@@ -127,6 +131,8 @@ async def show(events: AsyncIterator[log.Record], *, to: TextIO | None = None) -
     console = Console(file=out)
     with Live(_panel(progress), console=console, refresh_per_second=8) as live:
         async for record in events:
+            if isinstance(record, log.Warned) and record.source == "licence":
+                console.print(plain_line(record), markup=False, highlight=False)
             progress.take(record)
             live.update(_panel(progress))
 

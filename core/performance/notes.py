@@ -1,4 +1,4 @@
-"""What the music analysis reports, one fact at a time. Instants are seconds of session media time."""
+"""What the music analysis reports, one fact at a time. Instants are in seconds of media time."""
 
 from __future__ import annotations
 

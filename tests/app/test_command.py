@@ -56,8 +56,15 @@ def test_bad_usage_is_one_sentence(
         (
             ["lesson", "x.wav", "--publish", "y.mp4", "--events", "y.mp4"],
             2,
-            "--events and --publish name the same file",
+            "--publish and --events name the same file",
         ),
+        (["lesson", "http://h/a.mp3"], 2, "cannot begin with http:"),
+        (["lesson", "x.wav", "--publish", "udp://h/a"], 2, "cannot begin with udp:"),
+        (["analyse", "rtmp://h/a"], 2, "a stream has no end"),
+        (["analyse", "rtmp:///"], 2, "needs a host"),
+        (["analyse", "pipe:0"], 2, "cannot begin with pipe:"),
+        (["analyse", "x.wav", "--plot", "x.doc"], 2, "must end in .png, .svg or .pdf"),
+        (["analyse", "x.wav", "--plot", "no/such/x.png"], 3, "there is no folder no/such"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_is_loaded(
@@ -132,7 +139,7 @@ def test_the_doctor_says_how_to_mend_it(
 
     text = capsys.readouterr().out
     assert "Wrong: voice: piper needs piper-tts." in text
-    assert "To mend it: pip install 'maestra[local]'" in text
+    assert "To mend it: pip install 'maestra[local]' torch==" in text
     assert "the model silero of silero is missing" in text
     assert "pip install --force-reinstall --no-deps faster-whisper" in text
 

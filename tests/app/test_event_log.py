@@ -12,7 +12,7 @@ from typing import IO
 import anyio
 import pytest
 
-from maestra.app.event_log import EventLog, EventLogError
+from maestra.app.event_log import EventLog, EventLogError, Subscription
 from maestra.core import log
 
 STARTED = log.SessionStarted(
@@ -132,6 +132,102 @@ def test_a_record_that_json_cannot_hold_costs_only_itself(tmp_path: Path) -> Non
 
     assert [r.type for r in _records(path)] == ["session_started", "warning", "session_ended"]
     assert json.loads(path.read_text().splitlines()[1])["text"].startswith("a record of type beat")
+
+
+@pytest.mark.parametrize(
+    ("record", "t"),
+    [
+        (log.Beat(t=7.0, at=float("nan")), 7.0),
+        (log.Beat(t=float("nan"), at=1.0), 6.0),
+        (log.Beat(t=float("inf"), at=1.0), 6.0),
+    ],
+)
+def test_what_stands_for_such_a_record_is_at_its_time(
+    record: log.Record, t: float, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.jsonl"
+    with EventLog(path, wall=_clock()) as event_log:
+        event_log.append(STARTED)
+        event_log.append(_beat(6.0))
+        event_log.append(record)
+        event_log.append(ENDED)
+
+    assert [(r.type, r.t) for r in _records(path)][2:] == [("warning", t), ("session_ended", 9.0)]
+
+
+def test_a_record_without_a_time_after_a_gap_is_no_end_of_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    event_log = EventLog(path, wall=_clock(step=10.0))
+    event_log.append(STARTED)
+    disk = _Disk(event_log._file, room=0)  # type: ignore[arg-type]
+    event_log._file = disk  # type: ignore[assignment]
+    event_log.append(_beat(6.0))
+    disk.room = 10**6
+
+    event_log.append(log.Beat(t=float("nan"), at=1.0))
+    event_log.append(ENDED)
+    event_log.close()
+
+    assert [(r.type, r.t) for r in _records(path)] == [
+        ("session_started", 0.0),
+        ("warning", 6.0),
+        ("warning", 6.0),
+        ("session_ended", 9.0),
+    ]
+    assert log.check_log(path.read_text(encoding="utf-8").splitlines()) == ()
+
+
+async def _types(subscription: Subscription) -> list[str]:
+    return [record.type async for record in subscription]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("replay", [False, True])
+async def test_a_closed_log_has_nothing_more_to_come(anyio_backend: str, replay: bool) -> None:
+    event_log = EventLog(wall=_clock())
+    event_log.append(STARTED)
+    event_log.append(ENDED)
+    event_log.close()
+
+    with anyio.fail_after(5):
+        heard = await _types(event_log.subscribe(replay=replay))
+
+    assert heard == (["session_started", "session_ended"] if replay else [])
+
+
+@pytest.mark.anyio
+async def test_a_listener_that_comes_late_hears_how_it_began_and_nothing_twice(
+    anyio_backend: str,
+) -> None:
+    event_log = EventLog(wall=_clock())
+    event_log.append(STARTED)
+    event_log.append(log.Warned(t=0.0, source="licence", text="x"))
+
+    late = event_log.subscribe(replay=True)
+    event_log.append(_beat(1.0))
+    later = event_log.subscribe(replay=True)
+    event_log.append(ENDED)
+    event_log.close()
+
+    everything = ["session_started", "warning", "beat", "session_ended"]
+    assert await _types(late) == everything
+    assert await _types(later) == everything
+    assert (late.lost, later.lost) == (0, 0)
+
+
+@pytest.mark.anyio
+async def test_what_is_not_kept_for_a_replay_is_counted_as_lost(anyio_backend: str) -> None:
+    event_log = EventLog(wall=_clock())
+    for t in range(500):
+        event_log.append(_beat(float(t)))
+
+    subscription = event_log.subscribe(replay=True)
+    event_log.append(_beat(500.0))
+    event_log.close()
+
+    times = [record.t async for record in subscription]
+    assert times == [*map(float, range(200)), 500.0]
+    assert subscription.lost == 300
 
 
 @pytest.mark.anyio

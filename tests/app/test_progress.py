@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from maestra.app.cli.progress import Progress, plain_line, show
+from maestra.app.event_log import EventLog, Subscription
 from maestra.core import log
 from maestra.core.conversation.commands import QuestionKind
 from maestra.core.hearing import FloorLabel
@@ -31,6 +32,11 @@ LESSON: tuple[log.Record, ...] = (
     log.ReplyText(t=19.0, epoch=2, text="Again?", brain="coach"),
     log.SessionEnded(t=20.0, cause="finished"),
 )
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 async def _events() -> AsyncIterator[log.Record]:
@@ -77,13 +83,52 @@ async def test_elsewhere_than_in_a_terminal_there_are_plain_lines(anyio_backend:
     ]
 
 
+def _from_a_log() -> Subscription:
+    """What a listener gets who comes when the session has long begun."""
+    with EventLog() as event_log:
+        event_log.append(
+            log.SessionStarted(
+                t=0.0, version="0", ingest="a.wav", persona="teacher_mary_v1", pace="fast"
+            )
+        )
+        for text in ("piper-tts: it is GPL", "madmom: not for money"):
+            event_log.append(log.Warned(t=0.0, source="licence", text=text))
+        event_log.append(log.Warned(t=1.0, source="ingest", text="the input is late"))
+        return event_log.subscribe(replay=True)
+
+
+@pytest.mark.anyio
+async def test_how_it_began_and_what_licences_ask_is_shown(anyio_backend: str) -> None:
+    out = io.StringIO()
+
+    await show(_from_a_log(), to=out)
+
+    assert out.getvalue().splitlines() == [
+        "     0.00  teacher_mary_v1 listens to a.wav",
+        "     0.00  licence: piper-tts: it is GPL",
+        "     0.00  licence: madmom: not for money",
+        "     1.00  warning: the input is late",
+    ]
+
+
+@pytest.mark.anyio
+async def test_a_terminal_shows_every_licence_above_the_panel(
+    anyio_backend: str,
+) -> None:
+    pytest.importorskip("rich")
+
+    out = Terminal()
+
+    await show(_from_a_log(), to=out)
+
+    assert "licence: piper-tts: it is GPL" in out.getvalue()
+    assert "licence: madmom: not for money" in out.getvalue()
+    assert "the input is late" in out.getvalue()
+
+
 @pytest.mark.anyio
 async def test_a_terminal_gets_a_panel_and_words_are_not_markup(anyio_backend: str) -> None:
     pytest.importorskip("rich")
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
 
     out = Terminal()
 

@@ -66,6 +66,7 @@ EXAMPLES: tuple[log.Record, ...] = (
     log.ReplyText(t=9.1, epoch=1, text="Well played.", brain="coach"),
     log.ReplyStarted(t=9.6, epoch=1, latency=log.Latency(brain=0.01, total=0.6)),
     log.Slice(t=10.0, fps=25.0, held=0, underruns=0, late=0, queued=0.4),
+    log.Slice(t=11.0, fps=25.0, held=0, underruns=0, late=0, queued=0.4, av_offset=-0.004),
     log.ReplyStopped(t=12.0, epoch=1, cause="speech", heard_text="Well", silence_at=12.04),
     log.AdapterFailed(t=12.0, port="brain", adapter="x", error="BrainError", text="it hung"),
     log.AdapterSwitched(t=12.0, port="brain", before="x", after="coach"),
@@ -94,6 +95,11 @@ def test_rounding_is_stable(t: float) -> None:
 
     assert log.encode(log.decode(once)) == once
     assert "-0.0," not in json.dumps(once)
+
+
+def test_what_was_not_measured_is_null_and_not_zero() -> None:
+    assert _example("slice")["av_offset"] is None
+    assert _example("reply_started")["latency"]["face"] is None
 
 
 def _example(kind: str) -> dict[str, Any]:

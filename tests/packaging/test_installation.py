@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 import textwrap
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+
+from maestra.app.dependencies import dependencies
+from maestra.app.doctor import INSTALL
 
 ROOT = Path(__file__).parents[2]
 LAYERS = ("core", "ports", "adapters", "app")
@@ -117,3 +123,50 @@ def test_the_wheel_holds_maestra_and_nothing_else(tmp_path: Path) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"maestra"}
     assert {f"maestra/{source}" for source in sources} <= set(names)
     assert "maestra/py.typed" in names
+
+
+def _distributions(requirements: list[str]) -> set[str]:
+    return {re.split(r"[<>=!~;\[ ]", text, maxsplit=1)[0] for text in requirements}
+
+
+def test_what_is_installed_is_what_the_licences_page_tells_of() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    told = dependencies().values()
+
+    assert {d.distribution for d in told if not d.extra} == _distributions(project["dependencies"])
+    for extra in ("local", "portraits"):
+        listed = {d.distribution for d in told if d.extra == extra}
+        assert listed == _distributions(extras[extra]), extra
+
+
+def test_what_is_imported_is_declared() -> None:
+    """That another distribution happens to bring it along is no promise."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    declared = _distributions(
+        [*project["dependencies"], *extras["local"], *extras["bench"], *extras["dev"]]
+    )
+    brought_by = metadata.packages_distributions()
+    imported: set[str] = set()
+    for layer in LAYERS:
+        for path in (ROOT / layer).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    imported.update(name.name.partition(".")[0] for name in node.names)
+                elif isinstance(node, ast.ImportFrom) and not node.level:
+                    imported.add((node.module or "").partition(".")[0])
+    imported -= {"maestra", *sys.stdlib_module_names}
+    undeclared = {
+        name for name in imported if name in brought_by and not declared & {*brought_by[name]}
+    }
+
+    assert "attrs" in imported
+    assert undeclared == set()
+
+
+def test_the_doctor_pins_what_the_constraints_pin() -> None:
+    """And what the extra leaves open."""
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").split("\n")
+
+    assert [pin for pin in pins if pin.startswith("torch==")] == [INSTALL.split()[-1]]
