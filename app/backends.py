@@ -5,7 +5,8 @@ A distribution brings a backend by an entry point in its port's group::
     [project.entry-points."maestra.brain"]
     oracle = "oracle.maestra:build"
 
-which names a callable that takes the port's section of the configuration and builds the adapter.
+which names a callable that takes the port's section of the configuration (and, for a voice or a
+face, the persona) and builds the adapter.
 """
 
 from __future__ import annotations

@@ -218,7 +218,7 @@ def _voice(name: str, config: Config, who: Persona) -> Voice:
             pitch_hz=who.manner.pitch_hz,
             formants=who.manner.formants,
         )
-    built: Voice = _third_party("voice", name, config.voice)
+    built: Voice = _third_party("voice", name, config.voice, who)
     return built
 
 
@@ -236,11 +236,13 @@ def _face(name: str, config: Config, who: Persona) -> Face:
 
     if name == "puppet":
         from maestra.adapters.face.puppet import Puppet
+        from maestra.adapters.face.scaled import Scaled
 
-        return Puppet(
+        puppet = Puppet(
             personas.portrait_path(who), personas.mesh_path(who), manner=who.manner, seed=1
         )
-    built: Face = _third_party("face", name, config.face)
+        return puppet if puppet.width == config.face.size else Scaled(puppet, config.face.size)
+    built: Face = _third_party("face", name, config.face, who)
     return built
 
 
@@ -278,6 +280,6 @@ def publish(config: Config, url: StreamUrl) -> Publish:
     )
 
 
-def _third_party(port: str, name: str, section: Any) -> Any:
+def _third_party(port: str, name: str, *arguments: Any) -> Any:
     """What another distribution registered; it is trusted to keep its port's promise."""
-    return backends.load_third_party(port, name)(section)
+    return backends.load_third_party(port, name)(*arguments)

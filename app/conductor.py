@@ -81,6 +81,9 @@ _MUSIC_IS_MEANT = from_seconds(0.4)
 """Music that goes on for this long is playing, and not a dropped book or a vowel that was held. The
 teacher is silent from its first moment; this is only how long it may still resume."""
 
+_CHARACTERS_PER_SECOND = 14
+"""How fast a teacher speaks, where it must be guessed."""
+
 _SPEECH_HOLD = from_seconds(2.0)
 """How long a voice may hold back an answer that is ready, without ending its utterance."""
 
@@ -188,6 +191,7 @@ class Conductor:
         self._timer: StartTimer | None = None
         self._interruption = InterruptionPolicy()
         self._speech_since: MediaTime | None = None
+        self._speech_until: MediaTime | None = None
         self._utterance_text = ""
         self._hold_until = SESSION_START
         self._interrupted_by: Literal["speech", "music"] | None = None
@@ -218,6 +222,7 @@ class Conductor:
                 self._speech_started(event)
             case SpeechStopped():
                 self._stage.log(log.SpeechStopped(t=self._t, since=to_seconds(event.since)))
+                self._speech_until = event.since
                 if self._suspect_at is not None and self._suspect_at[0] == "speech":
                     self._suspect_at = None  # too short to be anything
             case Transcript():
@@ -306,8 +311,10 @@ class Conductor:
 
     def _speech_started(self, event: SpeechStarted) -> None:
         self._stage.log(log.SpeechStarted(t=self._t, since=to_seconds(event.since)))
-        self._speech_since = event.since
-        self._utterance_text = ""
+        if self._speech_since is None:
+            self._speech_since = event.since
+            self._utterance_text = ""
+        self._speech_until = None
         self._hold_until = MediaTime(self.now + _SPEECH_HOLD)
         match self.conversation.state:
             case ConversationState.SPEAKING:
@@ -375,7 +382,7 @@ class Conductor:
             self._discard(prepared)
 
     def _utterance_ended(self, event: UtteranceEnded) -> None:
-        self._speech_since = None
+        self._speech_since = self._speech_until = None
         self._utterance_text = event.text
         if event.text:
             self._beside_music.append((to_seconds(event.start), "speech"))
@@ -396,7 +403,10 @@ class Conductor:
             # Speech that began before the answer did, and ends within it.
             self._suspect("speech")
         if self.conversation.state is ConversationState.SPEAKING:
-            self._follow(self._judged(event))
+            verdict = self._judged(event)
+            if verdict is Verdict.BARGE_IN:
+                self._interrupted_by = "speech"  # words outweigh what only sounds like playing
+            self._follow(verdict)
             if self.conversation.state is ConversationState.SPEAKING:
                 if self._interrupted_by == "speech" and self._barge_confirmed:
                     self._after_barge = event
@@ -444,8 +454,10 @@ class Conductor:
 
     def _suspect(self, what: Literal["speech", "music"]) -> None:
         """Fall silent now; decide when it is known how much was heard, and what it was."""
-        if self._interrupted_by == "music" or self._interrupted_by == what:
+        if self._interrupted_by == what:
             return
+        if self._interrupted_by == "speech" and self._barge_confirmed:
+            return  # words were said: they are the interruption
         first = self._interrupted_by is None
         self._interrupted_by = what
         self._interrupted_at = self.now
@@ -465,7 +477,8 @@ class Conductor:
         if self._interrupted_by != "speech":
             return
         since = self._speech_since if self._speech_since is not None else self._interrupted_at
-        duration = to_seconds(MediaTime(self.now - since))
+        until = self._speech_until if self._speech_until is not None else self.now
+        duration = to_seconds(MediaTime(max(0, until - since)))
         self._follow(self._interruption.judge(self._utterance_text, duration, False))
 
     def _follow(self, verdict: Verdict) -> None:
@@ -474,9 +487,16 @@ class Conductor:
         if verdict is Verdict.BARGE_IN:
             self._barge_confirmed = True
             self._decide()
+        elif verdict is Verdict.NOTHING and self.floor.is_music:
+            self._interrupted_by = "music"  # the voice was nothing; the playing goes on
+            self._decide()
         elif verdict is Verdict.NOTHING:
-            self._interrupted_by = None
-            self._handle(conv.InterruptionDismissed(at=self.now))
+            self._dismiss()
+
+    def _dismiss(self) -> None:
+        self._interrupted_by = None
+        self._silent_at = None
+        self._handle(conv.InterruptionDismissed(at=self.now))
 
     def _decide(self) -> None:
         """Carry the interruption out once the playout has said how much was heard."""
@@ -486,8 +506,7 @@ class Conductor:
         heard = self.reply.heard
         if self._interrupted_by == "music":
             if not self.floor.is_music:
-                self._interrupted_by = None
-                self._handle(conv.InterruptionDismissed(at=self.now))
+                self._dismiss()
             elif self.now - self._interrupted_at >= _MUSIC_IS_MEANT:
                 self._interrupted_by = None
                 self._handle(conv.MusicStarted(at=self.now, heard=heard))
@@ -711,7 +730,10 @@ class Conductor:
             case CancelReply(epoch=epoch):
                 if (reply := self.reply) is not None and reply.epoch == epoch:
                     if reply.begun:
-                        self._log_stop(reply, _stop_cause(event), self._silent_at or self.now)
+                        cause = _stop_cause(event)
+                        if cause == "reset":
+                            self._estimate_heard(reply)
+                        self._log_stop(reply, cause, self._silent_at or self.now)
                     self._discard(reply)
                     self.reply = None
                     self._interrupted_by = None
@@ -741,7 +763,9 @@ class Conductor:
                 self._timer = None
                 self._stage.log(log.Timer(t=self._t, timer=timer, action="cancelled"))
             case ForgetPerformance():
-                self.accumulator.clear()
+                # What was played before, and is still being analysed, belongs to it, too.
+                self.accumulator.clear(self._t)
+                self._beside_music.clear()
             case ReportReset():
                 self._stage.log(
                     log.ContextReset(
@@ -751,6 +775,13 @@ class Conductor:
                 self._stage.reset_done(command.turns, command.performance)
             case Close():
                 self._stage.close()
+
+    def _estimate_heard(self, reply: ReplyInMaking) -> None:
+        """A reset or an end does not wait for the playout to say how much was heard."""
+        if reply.started_slot is not None and self._silent_at is None:
+            elapsed = to_seconds(MediaTime(self.now - slot_time(reply.started_slot)))
+            spoken = int(elapsed * _CHARACTERS_PER_SECOND)
+            reply.heard_to = max(reply.heard_to, min(spoken, len(reply.text)))
 
     def _play(self, reply: ReplyInMaking) -> None:
         reply.begun = True

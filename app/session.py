@@ -17,13 +17,14 @@ import itertools
 import time
 import wave
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 from anyio.abc import TaskGroup
 from attrs import define, field, frozen
@@ -84,11 +85,30 @@ _LOADING = 60.0
 _MUSIC_DELAY = from_seconds(0.6)
 """How long the music analysis waits for the floor detector's word on what it is about to hear."""
 
+_SETTLED = from_seconds(1.0)
+"""How far behind what it has heard the music analysis has said all it will: a note is known when it
+has ended."""
+
 _LOOK_AHEAD = from_seconds(20.0)
 """On a virtual clock, how far the workers may listen ahead of the conversation."""
 
 _NOMINAL_REPLY_DELAY = from_seconds(0.3)
 """On a virtual clock, what an answer takes from the end of the turn to its first sound."""
+
+_REFUSED_CLAUSES = 5
+"""How many clauses of a brain may be empty or unmeasured before the next brain is asked."""
+
+_MOST_CLAUSES = 8
+"""A teacher's answer is two or three sentences; what goes on beyond this is cut."""
+
+_EARS_HELD = 5 * 50
+"""Chunks (5 s) that may wait for the floor detector's word before the music analysis gets them."""
+
+_HUNG_AFTER = from_seconds(10.0)
+"""A hearing or music worker this far behind a live input hangs, and is started anew."""
+
+_RESTARTS = 3
+"""How often a worker may be started anew in one session."""
 
 _STEP = from_seconds(0.2)
 """On a virtual clock, how far the output goes at once while an answer is heard."""
@@ -178,6 +198,7 @@ class Session:
             config, self, forethought="voice" if config.brain.backend == "coach" else "words"
         )
         self._workers: dict[str, Worker] = {}
+        self._settings: dict[str, object] = {}
         self._tasks: TaskGroup | None = None
         self._making: dict[int, anyio.CancelScope] = {}
         self._anchor = 0.0
@@ -185,7 +206,8 @@ class Session:
         self._held: deque[AudioChunk] = deque()
         self._progress = {"hearing": SESSION_START, "music": SESSION_START}
         self._finished = {"hearing": False, "music": False}
-        self._primed: set[int] = set()
+        self._primed: dict[int, float] = {}
+        self._scheduled = 0
         self._music_batch: list[MusicHeard] = []
         self._pending = _Pending()
         self._input_ended = False
@@ -196,8 +218,11 @@ class Session:
         self._done = anyio.Event()
         self._closing = False
         self._failure: SessionFailed | None = None
+        self._stopped = False
         self._reset: ResetReport | None = None
         self._ears_behind = False
+        self._music_behind = False
+        self._restarts = 0
         self._kept = kept
 
     # --- the embedding program ------------------------------------------------
@@ -230,8 +255,9 @@ class Session:
         :raises ConfigError: a key is unknown or not live, or a value is not allowed; then nothing
             has changed.
         """
-        self.config = change(self.config, values)
-        self._conductor.configure(self.config)
+        config = change(self.config, values)
+        self._conductor.configure(config)
+        self.config = config
         self._workers["hearing"].send(Configure(values=dict(values)))
         self.log(log.ConfigChanged(t=self._t, values=dict(values)))
         return self.config
@@ -257,7 +283,8 @@ class Session:
             raise self._failure
 
     def stop(self) -> None:
-        """End the session as if the input had ended."""
+        """End the session now, in mid-word if need be: ``wait`` returns."""
+        self._stopped = True
         self._done.set()
 
     # --- the conductor's stage ------------------------------------------------
@@ -300,8 +327,7 @@ class Session:
     async def _ask_brains(self, reply: ReplyInMaking) -> None:
         """Have the first brain that can write ``reply``."""
         begun = time.monotonic()
-        summary = self._conductor.accumulator.summary()
-        observations = observe(summary)
+        summary, observations = self._summed_up()
         duration = time.monotonic() - begun
         self._conductor.summarised(reply, self._summary_record(summary, observations, duration))
         request = BrainRequest(
@@ -340,6 +366,16 @@ class Session:
         else:
             self._conductor.lost(reply.number)
 
+    def _summed_up(self) -> tuple[PerformanceSummary, tuple[Observation, ...]]:
+        """What is known of the performance; nothing, if it cannot be summed up."""
+        try:
+            summary = self._conductor.accumulator.summary()
+            return summary, observe(summary)
+        except Exception as error:  # an odd performance must not cost the lesson
+            text = f"the performance cannot be summed up: {type(error).__name__}: {error}"
+            self.log(log.Warned(t=self._t, source="performance", text=text))
+            return PerformanceSummary(), ()
+
     async def _write(
         self,
         reply: ReplyInMaking,
@@ -349,38 +385,54 @@ class Session:
         figures: tuple[Figure, ...],
         begun: float,
     ) -> bool:
-        """Pass the clauses of ``brain`` on, each once its figures are found to be measured."""
-        clauses = brain.reply(request)
-        spoken = False
-        while True:
-            try:
-                with anyio.fail_after(self.config.brain.timeout):
-                    clause = (await anext(clauses)).strip()
-            except StopAsyncIteration:
-                return spoken
-            except TimeoutError as error:
-                raise BrainError(f"no clause for {self.config.brain.timeout:g} s") from error
-            except PortError:
-                raise
-            except Exception as error:  # a brain of somebody else's may raise anything
-                raise BrainError(f"{type(error).__name__}: {error}") from error
-            if not clause:
-                continue
-            if wrong := unmeasured_figures(clause, figures):
-                self.log(
-                    log.Warned(
-                        t=self._t,
-                        source="figures",
-                        text=f"{name} stated what was not measured ({', '.join(wrong)}): {clause}",
-                    )
-                )
-                continue
-            self._set_now()
-            if reply.brain_duration is None:
-                reply.brain_duration = time.monotonic() - begun
-            reply.brain = name
-            self._conductor.clause(reply, clause)
-            spoken = True
+        """Pass the clauses of ``brain`` on, each once its figures are found to be measured.
+
+        :returns: whether any was.
+        :raises BrainError: it failed, took too long, or goes on about what was not measured.
+        """
+        timeout = self.config.brain.timeout
+        clauses: AsyncIterator[str] | None = None
+        deadline = anyio.current_time() + timeout
+        refused = 0
+        try:
+            while True:
+                try:
+                    clauses = clauses or brain.reply(request)
+                    with anyio.fail_after(max(0.0, deadline - anyio.current_time())):
+                        clause = (await anext(clauses)).strip()
+                except StopAsyncIteration:
+                    return bool(reply.clauses)
+                except TimeoutError as error:
+                    raise BrainError(f"no clause for {timeout:g} s") from error
+                except PortError:
+                    raise
+                except Exception as error:  # a brain of somebody else's may raise anything
+                    raise BrainError(f"{type(error).__name__}: {error}") from error
+                wrong = unmeasured_figures(clause, figures)
+                if not clause or wrong:
+                    refused += 1
+                    self._refuse(name, clause, wrong)
+                    if refused > _REFUSED_CLAUSES:
+                        raise BrainError("says nothing that can be spoken")
+                    await anyio.lowlevel.checkpoint()
+                    continue
+                self._set_now()
+                if reply.brain_duration is None:
+                    reply.brain_duration = time.monotonic() - begun
+                reply.brain = name
+                self._conductor.clause(reply, clause)
+                deadline = anyio.current_time() + timeout
+                if len(reply.clauses) >= _MOST_CLAUSES:
+                    return True
+        finally:
+            if isinstance(clauses, AsyncGenerator):
+                with anyio.CancelScope(shield=True), anyio.move_on_after(0.1):
+                    await clauses.aclose()
+
+    def _refuse(self, name: str, clause: str, wrong: tuple[str, ...]) -> None:
+        if wrong:
+            text = f"{name} stated what was not measured ({', '.join(wrong)}): {clause}"
+            self.log(log.Warned(t=self._t, source="figures", text=text))
 
     def _summary_record(
         self, summary: PerformanceSummary, observations: tuple[Observation, ...], duration: float
@@ -454,11 +506,13 @@ class Session:
                 reconnect_max=stream.reconnect_max,
             ),
         }
+        self._settings = start
         pipes = {"speaker": (to_playout,), "playout": (to_speaker,)}
         for name, settings in start.items():
             worker = Worker(name, settings, pipes=pipes.get(name, ()))
             self._workers[name] = await anyio.to_thread.run_sync(worker.__enter__)
-            stack.callback(worker.join)
+            worker.listen()
+        stack.callback(self._join_workers)
         # They load side by side, and are told to leave side by side.
         stack.callback(self._stop_workers)
         details: dict[str, str] = {}
@@ -498,6 +552,10 @@ class Session:
         for name in ("playout", "ingest"):
             self._workers[name].send(Begin(anchor=self._anchor))
 
+    def _join_workers(self) -> None:
+        for worker in self._workers.values():
+            worker.join()
+
     def _stop_workers(self) -> None:
         for worker in self._workers.values():
             worker.stop()
@@ -513,13 +571,12 @@ class Session:
             tasks.cancel_scope.cancel()
 
     async def _listen(self, name: str) -> None:
-        worker = self._workers[name]
         while True:
-            messages = await worker.receive()
+            messages = await self._workers[name].receive()
             if not messages:
-                if not self._closing and not self._done.is_set():
-                    self._fail(f"the {name} worker has died")
-                return
+                if self._closing or self._done.is_set() or not await self._start_anew(name):
+                    return
+                continue
             self._set_now()
             for message in messages:
                 self._dispatch(name, message)
@@ -527,6 +584,37 @@ class Session:
             if name == "ingest" and self._fast:
                 while self._fed_to - self._conductor.now > _LOOK_AHEAD:
                     await self._news()
+
+    async def _start_anew(self, name: str) -> bool:
+        """A worker has died. An ear can be replaced in mid-lesson; without the others there is no
+        lesson."""
+        self._restarts += 1
+        text = f"the {name} worker has died"
+        if name not in ("hearing", "music") or self._restarts > _RESTARTS:
+            self._fail(text, stream=name in ("ingest", "playout"))
+            return False
+        self.log(
+            log.AdapterFailed(
+                t=self._t, port="senses", adapter=name, error="WorkerDied", text=f"{text}; anew"
+            )
+        )
+        await anyio.to_thread.run_sync(self._workers[name].join)
+        worker = Worker(name, self._settings[name])
+        self._workers[name] = await anyio.to_thread.run_sync(worker.__enter__)
+        worker.listen()
+        # What it would have said of what it was told is lost; what comes now is heard again.
+        self._progress[name] = max(self._progress[name], self._fed_to)
+        if self._input_ended:
+            worker.send(EndOfStream())
+        return True
+
+    def _end_the_hung(self) -> None:
+        """Kill an ear that has stopped answering; it is started anew when its pipe closes."""
+        for name, progress in self._progress.items():
+            if self._finished[name] or self._fast:
+                continue
+            if self._fed_to - progress > _HUNG_AFTER:
+                self._workers[name].kill()
 
     def _dispatch(self, name: str, message: object) -> None:
         conductor = self._conductor
@@ -547,7 +635,10 @@ class Session:
                         lambda event=heard.event: conductor.music(event),  # type: ignore[misc]
                     )
                 self._progress["music"] = up_to
-                self._when(MediaTime(up_to + _MUSIC_DELAY), lambda: conductor.analysed(up_to))
+                self._when(
+                    MediaTime(up_to + _MUSIC_DELAY),
+                    lambda: conductor.analysed(MediaTime(up_to - _SETTLED)),
+                )
             case Progress(up_to=up_to):
                 self._progress["hearing"] = up_to
                 self._release_music()
@@ -565,11 +656,7 @@ class Session:
                 self.log(log.Warned(t=to_seconds(message.at), source="ingest", text=message.text))
             case Primed():
                 if self._fast:
-                    self._primed.add(message.epoch)
-                    self._when(
-                        MediaTime(conductor.now + _NOMINAL_REPLY_DELAY),
-                        lambda: conductor.primed(message.epoch, message.voice_duration),
-                    )
+                    self._primed[message.epoch] = message.voice_duration
                 else:
                     conductor.primed(message.epoch, message.voice_duration)
             case ReplyLost():
@@ -601,13 +688,13 @@ class Session:
                     log.AdapterFailed(
                         t=self._t,
                         port=message.worker,
-                        adapter=message.text.partition(":")[0],
+                        adapter=message.adapter,
                         error=message.kind,
                         text=message.text,
                     )
                 )
                 if message.fatal:
-                    self._fail(message.text, stream=message.worker in ("ingest", "playout"))
+                    self._fail(message.text, stream=message.worker in ("ingest", "publish"))
             case Switched():
                 self.log(
                     log.AdapterSwitched(
@@ -640,8 +727,15 @@ class Session:
             self.log(log.Warned(t=self._t, source="hearing", text=text))
         self._ears_behind = not taken
         self._held.append(chunk)
+        if len(self._held) > _EARS_HELD:
+            self._release_music()
         if self._kept is not None:
-            self._kept.write(chunk)
+            try:
+                self._kept.write(chunk)
+            except OSError as error:
+                self._kept = None
+                text = f"the sound is no longer kept: {error.strerror}"
+                self.log(log.Warned(t=self._t, source="keep_audio", text=text))
 
     def _release_music(self) -> None:
         """Give the music analysis what the floor detector has had time to judge."""
@@ -650,13 +744,20 @@ class Session:
         while self._held:
             chunk = self._held[0]
             end = from_samples(chunk.end, chunk.rate_hz)
-            if end + _MUSIC_DELAY > judged and not self._finished["hearing"]:
+            waits = end + _MUSIC_DELAY > judged and not self._finished["hearing"]
+            if waits and (self._fast or len(self._held) <= _EARS_HELD):
                 return
             self._held.popleft()
             begin = from_samples(chunk.start, chunk.rate_hz)
             while len(self._floors) > 1 and self._floors[1][0] <= begin:
                 self._floors.popleft()
-            music.send(Feed(chunk=chunk, floor=self._floors[0][1]), droppable=not self._fast)
+            taken = music.send(
+                Feed(chunk=chunk, floor=self._floors[0][1]), droppable=not self._fast
+            )
+            if not taken and not self._music_behind:
+                text = "the music analysis is too far behind; music is lost until it has caught up"
+                self.log(log.Warned(t=self._t, source="music", text=text))
+            self._music_behind = not taken
 
     # --- time -----------------------------------------------------------------
 
@@ -708,12 +809,12 @@ class Session:
             if self._all_heard and self._idle:
                 self._done.set()
                 return
-            deadline = self._conductor.deadline
-            with anyio.move_on_after(
-                None
-                if deadline is None
-                else max(0.001, to_seconds(MediaTime(deadline - self._media_now())))
-            ):
+            self._end_the_hung()
+            patience, deadline = 1.0, self._conductor.deadline
+            if deadline is not None:
+                until = to_seconds(MediaTime(deadline - self._media_now()))
+                patience = min(patience, max(0.001, until))
+            with anyio.move_on_after(patience):
                 await self._news()
 
     async def _drive_fast(self) -> None:
@@ -723,6 +824,7 @@ class Session:
             if self._making or self._unanswered:
                 await self._news()  # an answer takes no media time but the nominal
                 continue
+            self._schedule_answer()
             if self._all_heard and self._pending.next_at is None and self._idle:
                 break
             target = self._next_step()
@@ -747,8 +849,20 @@ class Session:
             reply is not None
             and not reply.failed
             and reply.number not in self._primed
+            and reply.number != self._scheduled
             and self._conductor.conversation.state is ConversationState.RESPONDING
         )
+
+    def _schedule_answer(self) -> None:
+        """Let the answer that is at hand begin a nominal delay after it was asked for."""
+        reply = self._conductor.reply
+        if reply is not None and reply.number in self._primed:
+            number, duration = reply.number, self._primed.pop(reply.number)
+            self._pending.put(
+                MediaTime(max(self._conductor.now, reply.turn_at + _NOMINAL_REPLY_DELAY)),
+                lambda: self._conductor.primed(number, duration),
+            )
+            self._scheduled = number
 
     def _next_step(self) -> MediaTime | None:
         """How far media time may go now; ``None`` if it must wait for the senses."""
@@ -796,7 +910,8 @@ class KeptSound:
         self._file.writeframesraw((chunk.samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):
+            self._file.close()
 
 
 def _kept_sound(
@@ -856,14 +971,18 @@ async def open_session(
         )
         cause: Literal["finished", "stopped", "failed"] = "stopped"
         try:
-            await session._start(stack)
+            try:
+                await session._start(stack)
+            except SessionFailed as error:
+                session._failure = error
+                raise
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(session._run)
                 try:
                     yield session
                 finally:
-                    if session._done.is_set():
-                        cause = "failed" if session._failure else "finished"
+                    if session._done.is_set() and not session._stopped:
+                        cause = "finished"
                     session._closing = True
                     session._set_now()
                     session._conductor.end()
@@ -873,5 +992,9 @@ async def open_session(
                 session._closing = True
                 await anyio.to_thread.run_sync(stack.close)
             event_log.append(
-                log.SessionEnded(t=session._t, cause=cause, text=str(session._failure or ""))
+                log.SessionEnded(
+                    t=session._t,
+                    cause="failed" if session._failure else cause,
+                    text=str(session._failure or ""),
+                )
             )

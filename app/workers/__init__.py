@@ -19,7 +19,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import anyio
-import anyio.to_thread
+import anyio.from_thread
+from anyio.lowlevel import EventLoopToken, current_token
 from attrs import define, field
 
 from ..messages import Stop
@@ -28,6 +29,13 @@ __all__ = ["Worker", "pipe"]
 
 _GRACE = 3.0
 """Seconds a worker has to leave by itself: enough for a file's trailer, not for a hung model."""
+
+
+_BATCH = 256
+"""Messages handed to the event loop at once."""
+
+_INBOX = 1_000
+"""Messages that may wait for the event loop; beyond it the worker's pipe pushes back."""
 
 
 def pipe() -> tuple[Connection, Connection]:
@@ -44,12 +52,10 @@ class _Outbox:
     _items: deque[Any] = field(factory=deque)
     _changed: threading.Condition = field(factory=threading.Condition)
     _closed: bool = False
-    dropped: int = 0
 
     def put(self, message: object, *, droppable: bool) -> bool:
         with self._changed:
             if droppable and len(self._items) >= self.limit:
-                self.dropped += 1
                 return False
             self._items.append(message)
             self._changed.notify()
@@ -68,9 +74,6 @@ class _Outbox:
         with self._changed:
             self._closed = True
             self._changed.notify()
-
-    def __len__(self) -> int:
-        return len(self._items)
 
 
 class Worker:
@@ -95,6 +98,13 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: Connection | None = None
         self._carrier: threading.Thread | None = None
+        self._reader: threading.Thread | None = None
+        self._token: EventLoopToken | None = None
+        self._inbox: deque[Any] = deque()
+        self._news = anyio.Event()
+        self._taken = threading.Event()
+        self._gone = False
+        self._deaf = False
 
     def __enter__(self) -> Self:
         ours, theirs = pipe()
@@ -128,34 +138,61 @@ class Worker:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    @property
-    def waiting(self) -> int:
-        """How many messages have not been carried over yet."""
-        return len(self._outbox)
-
-    @property
-    def dropped(self) -> int:
-        """How many droppable messages the full outbox refused."""
-        return self._outbox.dropped
-
     def send(self, message: object, *, droppable: bool = False) -> bool:
         """Queue ``message``; false if it was dropped because the worker is too far behind."""
         return self._outbox.put(message, droppable=droppable)
 
+    def listen(self) -> None:
+        """Begin to take in what the worker says; call it from the event loop, once."""
+        self._token = current_token()
+        self._reader = threading.Thread(target=self._read, name=f"from-{self.name}", daemon=True)
+        self._reader.start()
+
     async def receive(self) -> list[Any]:
         """The messages that have come, at least one; empty when the worker has gone."""
-        return await anyio.to_thread.run_sync(self._receive, abandon_on_cancel=True)
-
-    def _receive(self) -> list[Any]:
-        assert self._control is not None
-        messages = []
-        try:
-            messages.append(self._control.recv())
-            while len(messages) < 256 and self._control.poll(0):
-                messages.append(self._control.recv())
-        except (EOFError, OSError):
-            pass
+        while not self._inbox and not self._gone:
+            self._news = anyio.Event()
+            await self._news.wait()
+        messages = list(self._inbox)
+        self._inbox.clear()
+        self._taken.set()
         return messages
+
+    def _read(self) -> None:
+        """The reader's thread: the only one that ever reads the pipe, to its very end, so that a
+        worker that is leaving can finish what it has to say."""
+        assert self._control is not None
+        while True:
+            messages = []
+            try:
+                messages.append(self._control.recv())
+                while len(messages) < _BATCH and self._control.poll(0):
+                    messages.append(self._control.recv())
+            except (EOFError, OSError):
+                if messages:
+                    self._hand_over(messages)
+                self._hand_over([])
+                return
+            self._hand_over(messages)
+
+    def _hand_over(self, messages: list[Any]) -> None:
+        if self._deaf:
+            return
+        try:
+            anyio.from_thread.run_sync(self._take_in, messages, token=self._token)
+        except RuntimeError:  # the event loop has ended: nobody wants to know any more
+            self._deaf = True
+            return
+        while len(self._inbox) > _INBOX and not self._deaf:
+            self._taken.clear()
+            self._taken.wait(0.5)
+
+    def _take_in(self, messages: list[Any]) -> None:
+        if messages:
+            self._inbox.extend(messages)
+        else:
+            self._gone = True
+        self._news.set()
 
     def _carry(self) -> None:
         assert self._control is not None
@@ -171,12 +208,17 @@ class Worker:
         self._outbox.put(Stop(), droppable=False)
         self._outbox.close()
 
+    def kill(self) -> None:
+        """End it at once: it hangs."""
+        if self._process is not None:
+            self._process.kill()
+
     def join(self, grace: float = _GRACE) -> None:
-        """Wait for it to leave, or end it. The pipe is drained meanwhile so that it can finish."""
+        """Wait for it to leave, or end it."""
         if self._process is None:
             return
-        drain = threading.Thread(target=self._drain, daemon=True)
-        drain.start()
+        self._deaf = True
+        self._taken.set()
         for end in (self._process.terminate, self._process.kill, lambda: None):
             try:
                 self._process.wait(grace)
@@ -184,12 +226,8 @@ class Worker:
             except subprocess.TimeoutExpired:
                 end()
                 grace = 1.0
-        if self._carrier is not None:
-            self._carrier.join(1.0)
-        drain.join(1.0)
+        for thread in (self._carrier, self._reader):
+            if thread is not None:
+                thread.join(1.0)
         if self._control is not None:
             self._control.close()
-
-    def _drain(self) -> None:
-        while self._receive():
-            pass

@@ -63,4 +63,7 @@ def _listen(control: Connection, hearing: Hearing) -> None:
             case _:
                 pass
         for failure in hearing.failures():
-            control.send(Failed(worker="senses", kind=type(failure).__name__, text=str(failure)))
+            text = str(failure) or type(failure).__name__
+            control.send(
+                Failed(worker="senses", adapter="hearing", kind=type(failure).__name__, text=text)
+            )

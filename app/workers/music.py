@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from maestra.core.media_time import from_samples
+from maestra.core.performance.notes import MusicEvent
 from maestra.ports.errors import MaestraError
 
 from ..messages import EndOfStream, Failed, Feed, Hello, MusicHeard, Progress, Stop
@@ -34,16 +37,34 @@ def run(control: Connection, settings: MusicSettings) -> None:
             Failed(worker="senses", kind=type(error).__name__, text=str(error), fatal=True)
         )
         return
-    control.send(Hello(worker="music", detail=settings.config.senses.music))
+    name = settings.config.senses.music
+    control.send(Hello(worker="music", detail=name))
+    failed = False
+
+    def heard(listen: Callable[[], Sequence[MusicEvent]]) -> None:
+        """Report what ``listen`` finds; that it fails is said once a spell, and survived."""
+        nonlocal failed
+        try:
+            events = listen()
+        except Exception as error:  # a model of somebody else's may raise anything
+            if not failed:
+                text = str(error) or type(error).__name__
+                control.send(
+                    Failed(worker="senses", adapter=name, kind=type(error).__name__, text=text)
+                )
+            failed = True
+            return
+        failed = False
+        for event in events:
+            control.send(MusicHeard(event=event))
+
     while not isinstance(message := control.recv(), Stop):
         match message:
             case Feed(chunk=chunk, floor=floor):
-                for event in analyser.push(chunk, floor):
-                    control.send(MusicHeard(event=event))
+                heard(partial(analyser.push, chunk, floor))
                 control.send(Progress(worker="music", up_to=from_samples(chunk.end, chunk.rate_hz)))
             case EndOfStream():
-                for event in analyser.flush():
-                    control.send(MusicHeard(event=event))
+                heard(analyser.flush)
                 control.send(EndOfStream())
             case _:
                 pass

@@ -214,6 +214,9 @@ class _Writer:
             self._publish.close()
             self._publish = None
             self._failed(error)
+        except Exception as error:  # or the thread would die and nobody would know
+            self._publish = None
+            self._failed(StreamError(f"{type(error).__name__}: {error}"))
 
     def _failed(self, error: StreamError) -> None:
         now = time.monotonic()
@@ -444,7 +447,7 @@ def playout(
 
     def report(kind: str, text: str, fatal: bool) -> None:
         try:
-            session.send(Failed(worker="playout", kind=kind, text=text, fatal=fatal))
+            session.send(Failed(worker="publish", kind=kind, text=text, fatal=fatal))
         except OSError:
             pass  # the session has gone; the pacing thread sees that, too
 

@@ -376,6 +376,34 @@ def test_a_held_vowel_or_a_dropped_book_is_not_playing(lesson: Lesson) -> None:
     assert lesson.is_in(ConversationState.ACTIVE_LISTENING)
 
 
+def test_playing_interrupts_after_an_earlier_interruption_by_words(lesson: Lesson) -> None:
+    lesson.answering()
+    lesson.speech(4.0)
+    lesson.silent(4.05, "Lovely tone.")
+    lesson.utterance(4.8, "Wait, why?")
+    lesson.write()
+    lesson.start(5.2)
+    lesson.floor(7.0, FloorLabel.PLAYING)
+    assert isinstance(lesson.playout[-1], Pause)
+    lesson.silent(7.05, "Lovely")
+    lesson.time(7.5)
+
+    assert ["speech", "music"] == [record.cause for record in lesson.of(log.ReplyStopped)]
+
+
+def test_a_cough_that_is_decided_late_is_still_a_cough(lesson: Lesson) -> None:
+    reply = lesson.answering()
+    lesson.speech(4.0)
+    lesson.silent(4.05, "Lovely tone.")
+    lesson.conductor.now = from_seconds(4.5)
+    lesson.conductor.heard(SpeechStopped(at=from_seconds(4.5), since=from_seconds(4.4)))
+    lesson.time(5.6)
+    assert lesson.is_in(ConversationState.SPEAKING), "the silence after it is not speech"
+
+    lesson.utterance(5.7, "", end=4.4)
+    assert Resume(epoch=reply.number) == lesson.playout[-1]
+
+
 def test_an_interruption_is_carried_out_though_the_playout_is_mute(lesson: Lesson) -> None:
     lesson.answering()
     lesson.floor(4.0, FloorLabel.PLAYING)

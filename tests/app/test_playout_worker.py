@@ -225,7 +225,7 @@ def test_an_output_that_breaks_is_opened_again_while_the_slots_go_on() -> None:
     assert second.written[0].slot - first.written[-1].slot <= 6  # 0.1 s
     assert second.written[0].shade == third.written[0].shade == 42  # a new one is shown the last
     failed = one.heard(Failed)
-    assert {(one.worker, one.fatal) for one in failed} == {("playout", False)}
+    assert {(one.worker, one.fatal) for one in failed} == {("publish", False)}
 
 
 def test_an_output_that_hangs_stops_nothing_and_loses_the_oldest() -> None:
@@ -254,7 +254,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_lesson() -> None:
 
     with rig(refuse, url=StreamUrl.parse("none/lesson.mp4")) as one:
         assert one.session.recv() == Failed(
-            worker="playout", kind="StreamRefused", text="There is no folder here.", fatal=True
+            worker="publish", kind="StreamRefused", text="There is no folder here.", fatal=True
         )
 
 

@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+import wave
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import anyio
 import av
+import numpy as np
 import psutil
 import pytest
 
@@ -97,6 +99,48 @@ async def test_the_demo_lesson_goes_as_its_script_says(tmp_path: Path) -> None:
         frames = sum(1 for _ in video.decode(video=0))
     duration = found[-1].t
     assert abs(frames - duration * 25) <= 3
+
+
+def excerpt(path: Path, begin: float, end: float) -> Path:
+    """The demo lesson from ``begin`` to ``end`` seconds."""
+    with av.open(str(LESSON)) as lesson:
+        (stream,) = lesson.streams.audio
+        rate = stream.rate
+        parts = [frame.to_ndarray().reshape(-1) for frame in lesson.decode(stream)]
+    sound = np.concatenate(parts)[int(begin * rate) : int(end * rate)]
+    if sound.dtype != np.int16:
+        sound = (sound / 65536).astype(np.int16)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(sound.tobytes())
+    return path
+
+
+async def test_fast_tells_the_same_story_as_real_time(tmp_path: Path) -> None:
+    """The end of a piece, "Teacher, comment", and the whole of the answer."""
+    ingest = str(excerpt(tmp_path / "lesson.wav", 25.0, 48.0))
+    stories = []
+    for pace in ("realtime", "fast"):
+        events, video = tmp_path / f"{pace}.jsonl", tmp_path / f"{pace}.mp4"
+        async with open_session(
+            ingest=ingest,
+            publish=str(video),
+            pace=pace,  # type: ignore[arg-type]
+            events_path=events,
+        ) as session:
+            await session.wait()
+        found = records(events)
+        stories.append(conversation(found))
+        answered = next(r for r in found if isinstance(r, log.ReplyStarted))
+        assert answered.latency.total < 2.0
+        with av.open(str(video)) as playable:
+            frames = sum(1 for _ in playable.decode(video=0))
+        assert abs(frames - found[-1].t * 25) <= 4
+
+    assert stories[0] == stories[1]
+    assert ("stopped", "finished") in stories[0]
 
 
 @pytest.mark.slow
