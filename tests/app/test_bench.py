@@ -50,7 +50,10 @@ def clip(role: str, who: str = "anna", *, before: float = 0.05, lasts: float = 1
 
 def everybody() -> list[Clip]:
     roles = ("wake", "follow_up", "barge_in", "music", "chat", "near")
-    return [clip(role, who) for role in roles for who in ("anna", "ben")]
+    names = ("anna", "ben")
+    return [
+        clip(role, who, lasts=9.0 if role == "music" else 1.0) for role in roles for who in names
+    ]
 
 
 # --- lessons ------------------------------------------------------------------

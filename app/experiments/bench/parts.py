@@ -34,6 +34,10 @@ _NEW_PICTURE = 0.004
 """Mean change (0 to 255) above which a picture counts as a new one."""
 
 
+_DRIFT_SPAN = 240.0
+"""Seconds over which replies must lie to tell a drift from chance."""
+
+
 @define
 class Bench:
     """How to measure. ``out`` is where everything goes; ``found`` what is wrong beside the figures,
@@ -161,7 +165,11 @@ def _latencies(
         silent = sum(math.isinf(seconds) for seconds in took)
         notes = [f"{silent} without an answer"] if silent else []
         if len(took) < len(meant):
-            why = "there was nobody to interrupt" if "barge" in role else "the teacher still spoke"
+            why = (
+                "there was nobody to interrupt"
+                if "barge" in role
+                else "the teacher still spoke, or had long been silent"
+            )
             notes.append(f"{len(meant) - len(took)} not counted: {why}")
         yield Finding(
             key=key, values=quantiles(took), n=len(took), samples=took, note="; ".join(notes)
@@ -245,8 +253,8 @@ def _lips(bench: Bench, recording: Recording, seen: Seen, config: Config) -> Ite
     yield Finding(
         key="drift",
         values={"size": abs(size), "signed": size, "error": error},
-        n=0 if math.isnan(size) else len(ms),
-        note=f"± {error:.1f} ms, over {span:.0f} s" if not math.isnan(size) else "",
+        n=len(ms) if span >= _DRIFT_SPAN else 0,
+        note=f"± {error:.1f} ms, over {span:.0f} s" if span else "",
     )
 
 

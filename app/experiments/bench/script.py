@@ -30,9 +30,12 @@ _SPEECH_DB = -24.0
 _MUSIC_DB = -22.0
 _ROOM_DB = -66.0
 
-ANSWER = 16.5
+ANSWER = 13.0
 """Seconds of silence left for an answer. It must be over by then, and the ten seconds in which a
-follow-up is taken must not: the coach's answers take 6 to 15 s."""
+follow-up is taken must not: the coach's answers take 4 to 12 s."""
+
+_JUDGED = 8.0
+"""Seconds of playing that are enough to be told something about."""
 
 
 @frozen(kw_only=True)
@@ -154,10 +157,11 @@ def conversation(clips: Sequence[Clip], *, rounds: int) -> Iterator[Cue]:
     """A lesson with everything whose latency counts: in each round three wakes or four, two
     follow-ups after an answer's end, a barge-in by speech, one by music, a chat and a near-miss."""
     wakes, follow_ups = pick(clips, "wake"), pick(clips, "follow_up")
-    words, music = pick(clips, "barge_in"), pick(clips, "music")
+    words = pick(clips, "barge_in")
+    music = pick([clip for clip in clips if clip.last - clip.first >= _JUDGED], "music")
     chats, near = pick(clips, "chat"), pick(clips, "near")
     for number in range(rounds):
-        yield Cue(clip=take(next(music), 9.0), role="music", pause=1.5)
+        yield Cue(clip=take(next(music), 12.0), role="music", pause=1.5)
         yield Cue(clip=next(wakes), role="wake", pause=1.6)
         yield Cue(clip=next(follow_ups), role="follow_up", pause=ANSWER)
         yield Cue(clip=next(follow_ups), role="follow_up", pause=ANSWER)
