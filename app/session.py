@@ -650,8 +650,13 @@ class Session:
                 if name == "hearing":
                     self._release_music()
                     self._workers["music"].send(EndOfStream())
-                elif self._music_batch:
-                    self._dispatch("music", Progress(worker="music", up_to=self._progress["music"]))
+                else:
+                    end = self._progress["music"]
+                    self._dispatch("music", Progress(worker="music", up_to=end))
+                    self._when(
+                        MediaTime(end + _MUSIC_DELAY),
+                        lambda: conductor.analysed(MediaTime(end + _SETTLED)),
+                    )
             case InputLost():
                 self.log(log.Warned(t=to_seconds(message.at), source="ingest", text=message.text))
             case Primed():
