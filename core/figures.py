@@ -9,17 +9,21 @@ What counts as a figure
 Digits and number words ("96", "1.5", "12 %", "ninety-six", "a hundred and four", "one twenty",
 "one point five", "one and a half", "half a second", "an eighth of a tone", "twice"), with the unit
 that stands next to them, or next to the other end of a range ("from 96 to 108 beats a minute").
+A comparison makes a ratio of them ("twice as fast", "three times louder") or, after a fraction, a
+share ("1/4 slower"), whatever it is said of.
 
 What does not: ordinals, names ("C4", "bar 3/4 time"), and whole numbers up to ten, which belong to
-exercises ("play it three times", "count to four") — unless a measuring unit stands next to them
-("three cents"), or they say how often or how many something happened ("you stopped three times").
+exercises ("play it three times", "count to four", "at half the speed") — unless a measuring unit
+stands next to them ("three cents"), or they say how often or how many something happened ("you
+stopped three times").
 
 What a measured figure covers
 -----------------------------
 Its value, sign aside, rounded to as many decimals as were said; said with "about" or the like, also
 rounded to the nearest five, from ten on; said as a fraction, to within a quarter of that fraction;
-in another unit of the same quantity (milliseconds, minutes, fractions of a tone, a ratio in
-percent). "In the last twenty seconds" is also covered by where in time a figure was measured.
+said as a ratio, to within an eighth of it, either way round; in another unit of the same quantity
+(milliseconds, minutes, fractions of a tone, a ratio in percent). "In the last twenty seconds" is
+also covered by where in time a figure was measured.
 Differences, sums and products of figures are not covered: what is to be said must be measured.
 """
 
@@ -43,7 +47,7 @@ class _Said:
 
     ``value`` is in ``unit`` (``None``: none was said) already, of which the unit that was said is
     ``factor``. ``slack`` is how far from it a measured value may lie; ``is_about`` says that it was
-    called approximate.
+    called approximate, ``compares`` that one thing is compared with another.
     """
 
     start: int
@@ -53,6 +57,7 @@ class _Said:
     unit: str | None = None
     factor: float = 1.0
     is_about: bool = False
+    compares: bool = False
 
 
 # --- words ----------------------------------------------------------------------------------------
@@ -96,8 +101,7 @@ _UNITS: Final[dict[str, tuple[str, float]]] = {
     "percentage points": ("percent", 1), "percentage point": ("percent", 1),
     "decibel": ("db", 1), "decibels": ("db", 1), "db": ("db", 1), "dbfs": ("db", 1),
     "hertz": ("hz", 1), "hz": ("hz", 1), "khz": ("hz", 1000),
-    "times as": ("ratio", 1), "times faster": ("ratio", 1), "times slower": ("ratio", 1),
-    "times longer": ("ratio", 1), "times shorter": ("ratio", 1), "times louder": ("ratio", 1),
+    "\u00d7": ("count", 1),
     "times": ("count", 1), "time": ("count", 1), "notes": ("count", 1), "note": ("count", 1),
     "takes": ("count", 1), "stops": ("count", 1), "pauses": ("count", 1), "breaks": ("count", 1),
     "hesitations": ("count", 1), "hesitation": ("count", 1), "mistakes": ("count", 1),
@@ -111,6 +115,25 @@ _UNIT_WORDS: Final = {tuple(words.split()): unit for words, unit in _UNITS.items
 _LONGEST_UNIT: Final = max(map(len, _UNIT_WORDS))
 _INTERVALS: Final = frozenset({"tone", "tones", "semitone", "semitones"})
 """As whole numbers ("a tone higher", "two semitones") they are intervals; as fractions, errors."""
+
+_MEASURES: Final = frozenset(
+    "fast quick quickly slow slowly loud loudly soft softly quiet quietly long short strong"
+    " strongly heavy heavily hard high low big large small wide much many often far late early even"
+    " evenly steady steadily sharp flat good well bad badly".split()
+)
+"""What comes after "as" where things are compared."""
+
+_COMPARATIVES: Final = frozenset(
+    "faster quicker slower louder softer quieter longer shorter stronger heavier lighter weaker"
+    " bigger larger smaller wider later earlier".split()
+)
+_COMPARED_PITCHES: Final = frozenset({"higher", "lower", "sharper", "flatter"})
+"""Not after a fraction: "a third higher" is an interval."""
+
+_TIMES: Final = frozenset({"times", "\u00d7", "x"})
+_EXERCISES: Final = frozenset(
+    "play practise practice repeat try do clap count sing tap loop say hear".split()
+)
 
 _WHOLES: Final = frozenset({"the", "your", "all", "them", "those"})
 _NTH: Final = frozenset("first second third fourth last final opening other next the this".split())
@@ -192,7 +215,7 @@ def _tokens(text: str) -> list[_Token]:
 
 
 def _said_in(tokens: Sequence[_Token]) -> list[_Said]:
-    """Every figure with its unit, ranges with the unit of their end."""
+    """Every figure with its unit or comparison, ranges with the unit of their end."""
     found: list[_Said] = []
     at = 0
     while at < len(tokens):
@@ -227,7 +250,7 @@ def _text(tokens: Sequence[_Token], at: int) -> str:
 
 def _number(tokens: Sequence[_Token], at: int) -> _Said | None:
     """The number that begins at token ``at``, with what belongs to it ("one and a half")."""
-    said = _digits(tokens, at) or _fraction(tokens, at) or _words(tokens, at)
+    said = _fraction(tokens, at) or _digits(tokens, at) or _words(tokens, at)
     if said is None or said.slack != 0.5:
         return said
     for article in ("a", "one"):
@@ -263,18 +286,27 @@ def _digits(tokens: Sequence[_Token], at: int) -> _Said | None:
 
 
 def _fraction(tokens: Sequence[_Token], at: int) -> _Said | None:
-    """ "half a second", "a quarter of a second", "three quarters of a second", "an eighth tone":
-    only before a unit, for "a third" is also an interval and "a quarter" also a note."""
+    """ "half a second", "a quarter of a second", "three quarters of a second", "an eighth tone",
+    "half as loud", "1/4 slower": only before a unit or a comparison, for "a third" is also an
+    interval, "a quarter" also a note, and "3/4" a time."""
     first = _text(tokens, at)
     count, next_at = 1, at
     if first in ("a", "an"):
         next_at = at + 1
     elif _ONES.get(first):
         count, next_at = _ONES[first], at + 1
-    part = _FRACTIONS.get(_text(tokens, next_at))
-    if part is None:
+    if (quotient := _quotient(tokens, at)) is not None:
+        part, next_at = quotient, at + 2
+    elif (word := _FRACTIONS.get(_text(tokens, next_at))) is not None:
+        part = word
+    else:
         return None
     end = next_at + 1
+    is_counted = next_at > at or _text(tokens, at) == "half"  # "the quarter longer" is a note
+    if is_counted and _text(tokens, at - 1) not in _NTH:
+        said = _Said(start=at, end=end, value=float(count * part), slack=float(part) / 4)
+        if (compared := _compared(tokens, said, end)) is not None:
+            return compared
     if _text(tokens, end) == "of" and _text(tokens, end + 1) in _WHOLES:
         if _text(tokens, at - 1) in _NTH:
             return None  # "the second half of the piece" is a place
@@ -287,9 +319,43 @@ def _fraction(tokens: Sequence[_Token], at: int) -> _Said | None:
     unit = _unit(tokens, end)
     if unit is None or unit[0] not in ("s", "cents"):
         return None
-    if end == next_at + 1 and _text(tokens, end) not in _INTERVALS:
+    if end == next_at + 1 and _text(tokens, end) not in _INTERVALS and quotient is None:
         return None  # "the third second" is an ordinal
     return _Said(start=at, end=end, value=float(count * part), slack=float(part) / 4)
+
+
+def _quotient(tokens: Sequence[_Token], at: int) -> Fraction | None:
+    """ "1/4", in three tokens without room between them."""
+    parts = tokens[at : at + 3]
+    if len(parts) < 3 or parts[1].text != "/":
+        return None
+    if not (parts[0].text.isdecimal() and parts[2].text.isdecimal() and int(parts[2].text)):
+        return None
+    if parts[0].end != parts[1].start or parts[1].end != parts[2].start:
+        return None
+    if at and tokens[at - 1].end == parts[0].start and _GLUED_BEFORE.search(tokens[at - 1].text):
+        return None
+    return Fraction(int(parts[0].text), int(parts[2].text))
+
+
+def _compared(tokens: Sequence[_Token], said: _Said, at: int) -> _Said | None:
+    """``said`` as the comparison that the words at token ``at`` make of it: "as fast", "slower",
+    "more evenly"; ``None`` if they make none."""
+    is_part = said.slack < 0.5 and said.value < 1
+    first, second = _text(tokens, at), _text(tokens, at + 1)
+    if first == "as" and (second in _MEASURES or _text(tokens, at + 2) == "as"):
+        slack = said.slack if is_part else min(said.slack, said.value / 8)
+        return evolve(said, end=at + 2, unit="ratio", slack=slack, compares=True)
+    if first in ("more", "less") and second in _MEASURES:
+        end = at + 2
+    elif first in _COMPARATIVES or (first in _COMPARED_PITCHES and not is_part):
+        end = at + 1
+    else:
+        return None
+    if is_part:
+        return evolve(_in_unit(said, "percent", 100), end=end, compares=True)
+    slack = min(said.slack, said.value / 8)
+    return evolve(said, end=end, unit="ratio", slack=slack, compares=True)
 
 
 def _words(tokens: Sequence[_Token], at: int) -> _Said | None:
@@ -387,8 +453,13 @@ def _unit(tokens: Sequence[_Token], at: int) -> tuple[str, float, int] | None:
 def _with_unit(tokens: Sequence[_Token], said: _Said) -> _Said:
     at = said.end
     if said.unit is not None:
-        ratio = _text(tokens, at) == "as"
-        return evolve(said, unit="ratio" if ratio else said.unit)
+        adverb = said.unit == "count" and not said.compares
+        return (_compared(tokens, said, at) if adverb else None) or said
+    if _is_times(tokens, at):
+        compared = _compared(tokens, said, at + 1)
+        return compared or evolve(said, end=at + 1, unit="count")
+    if said.value < 1 and (compared := _compared(tokens, said, at)) is not None:
+        return compared  # "½ as loud"
     while _text(tokens, at) in _BETWEEN_NUMBER_AND_UNIT and _unit(tokens, at + 1) is not None:
         at += 1
     unit = _unit(tokens, at)
@@ -401,6 +472,13 @@ def _with_unit(tokens: Sequence[_Token], said: _Said) -> _Said:
     if is_interval:
         return said
     return evolve(_in_unit(said, name, factor), end=end)
+
+
+def _is_times(tokens: Sequence[_Token], at: int) -> bool:
+    """ "times", "×", or the x of "3x"."""
+    if _text(tokens, at) not in _TIMES:
+        return False
+    return tokens[at].text != "x" or tokens[at - 1].end == tokens[at].start
 
 
 def _in_unit(said: _Said, unit: str, factor: float) -> _Said:
@@ -418,6 +496,8 @@ def _in_unit(said: _Said, unit: str, factor: float) -> _Said:
 
 def _is_claim(tokens: Sequence[_Token], said: _Said) -> bool:
     """It is said of the performance, not of an exercise."""
+    if said.compares:
+        return True
     if said.unit == "ratio":
         return _tells_what_happened(tokens, said)
     if said.unit not in (None, "count"):
@@ -426,6 +506,8 @@ def _is_claim(tokens: Sequence[_Token], said: _Said) -> bool:
         return True
     if said.unit is None:
         return False
+    if _text(tokens, said.end - 1) in ("x", "\u00d7"):
+        return not any(word in _EXERCISES for word in _clause_before(tokens, said))
     return _tells_what_happened(tokens, said)
 
 
@@ -433,17 +515,23 @@ def _tells_what_happened(tokens: Sequence[_Token], said: _Said) -> bool:
     """ "You stopped three times", "there were two wrong notes", "three notes were sharp"."""
     if any(_text(tokens, said.end + after) in ("was", "were") for after in range(4)):
         return True
-    clause: list[str] = []
-    for token in reversed(tokens[: said.start]):
-        if token.text in _ENDS_OF_CLAUSES:
-            break
-        clause.insert(0, token.text)
+    clause = _clause_before(tokens, said)
     for index, word in enumerate(clause):
         if word in _OBSERVERS and any(
             verb in _PASTS or (verb.endswith("ed") and verb != "need") for verb in clause[index:]
         ):
             return True
     return False
+
+
+def _clause_before(tokens: Sequence[_Token], said: _Said) -> list[str]:
+    """The words of its clause before the figure."""
+    clause: list[str] = []
+    for token in reversed(tokens[: said.start]):
+        if token.text in _ENDS_OF_CLAUSES:
+            break
+        clause.insert(0, token.text)
+    return clause
 
 
 def _is_covered(tokens: Sequence[_Token], said: _Said, measured: Sequence[Figure]) -> bool:

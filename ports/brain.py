@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from attrs import frozen
 
@@ -13,7 +13,7 @@ from maestra.core.performance.observations import Observation
 from maestra.core.performance.summary import PerformanceSummary
 from maestra.core.persona import Persona
 
-__all__ = ["Brain", "BrainRequest"]
+__all__ = ["Brain", "BrainRequest", "Remembers"]
 
 
 @frozen(kw_only=True)
@@ -34,5 +34,21 @@ class Brain(Protocol):
         Closing the iterator cancels the answer.
 
         :raises BrainError: it failed, or said nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A brain that may also want to know what of its answers was heard.
+
+    Answers are prepared before it is sure that they will be given, and most are dropped unheard; a
+    brain that won't repeat itself must count only those that were not.
+    """
+
+    def heard(self, text: str) -> None:
+        """A reply has stopped, and ``text`` is the part of it that was heard: whole words from its
+        beginning, perhaps all of them, perhaps none. Called once for each reply that was begun,
+        whoever wrote it, before the next request. Must not take long, nor raise.
         """
         ...

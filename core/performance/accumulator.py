@@ -11,6 +11,7 @@ take summarised once, so a summary costs one passage whatever was played before.
 
 from __future__ import annotations
 
+import math
 from bisect import insort
 from collections.abc import Iterator
 
@@ -151,7 +152,7 @@ class _Take:
         self._beats = [at for at in self._beats if at >= border]
         self._levels = [(at, level) for at, level in self._levels if at >= border]
 
-    def summary(self, *, running: bool, instrument: str | None) -> TakeSummary:
+    def summary(self, *, running: bool) -> TakeSummary:
         cached = self._summarised
         if cached is not None and cached[:2] == (self.version, running):
             return cached[2]
@@ -162,7 +163,7 @@ class _Take:
                     self._notes, self._onsets, self._beats, self._levels, hint=self._hint
                 )
             )
-        made = summarise_take(known, number=self.number, running=running, instrument=instrument)
+        made = summarise_take(known, number=self.number, running=running)
         self._summarised = (self.version, running, made)
         return made
 
@@ -186,13 +187,15 @@ class PerformanceAccumulator:
         self._number = 0
         self._spoken_at: float | None = None
         self._music = False
-        self._instrument: str | None = None
+        self._forgotten_to = -math.inf
         self._early: list[Beat | Level] = []
 
     # --- events -----------------------------------------------------------------
 
     def add(self, event: MusicEvent) -> tuple[TakeEvent, ...]:
         """Take ``event`` in; say which takes it ends and starts."""
+        if (event.onset if isinstance(event, PerformedNote) else event.at) < self._forgotten_to:
+            return ()
         told: tuple[TakeEvent, ...] = ()
         if isinstance(event, PerformedNote):
             self._notes.append(event)
@@ -223,16 +226,12 @@ class PerformanceAccumulator:
         self._music = False
         take = self._take
         if take is not None and take.count >= self._settings.fewest_notes:
-            take.summary(running=True, instrument=self._instrument)
+            take.summary(running=True)
         return ()
 
     def speech_heard(self, at: float) -> None:
         """Somebody spoke at ``at``. Playing after it, in a long enough rest, is a new take."""
         self._spoken_at = at
-
-    def instrument_heard(self, name: str) -> None:
-        """The instrument became known."""
-        self._instrument = name
 
     def advance(self, at: float) -> tuple[TakeEvent, ...]:
         """Everything up to ``at`` has been heard and added: end the take if it rests."""
@@ -241,14 +240,21 @@ class PerformanceAccumulator:
             return self._end_take()
         return ()
 
-    def clear(self) -> None:
-        """Forget everything; takes are numbered from one again."""
+    def clear(self, at: float | None = None) -> None:
+        """Forget everything; takes are numbered from one again.
+
+        :param at: forget, too, what comes later and began before this instant: a note is known
+            only when it ends, and what leads to it takes a while.
+        """
+        if at is not None:
+            self._forgotten_to = at
         self._notes.clear()
         self._ended.clear()
         self._early.clear()
         self._take = None
         self._number = 0
         self._spoken_at = None
+        self._music = False
 
     # --- answers ----------------------------------------------------------------
 
@@ -282,7 +288,7 @@ class PerformanceAccumulator:
         yield from self._ended
         take = self._take
         if take is not None and take.count >= self._settings.fewest_notes:
-            yield take.summary(running=True, instrument=self._instrument)
+            yield take.summary(running=True)
 
     # --- takes --------------------------------------------------------------------
 
@@ -322,5 +328,5 @@ class PerformanceAccumulator:
             number=take.number, start=take.start, end=take.last_sound, notes=take.count
         )
         if take.count >= self._settings.fewest_notes:
-            self._ended.append(take.summary(running=False, instrument=self._instrument))
+            self._ended.append(take.summary(running=False))
         return (ended,)

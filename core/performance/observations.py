@@ -430,7 +430,7 @@ def _notes(take: TakeSummary) -> Iterator[Observation]:
 
 def _intonation(take: TakeSummary) -> Iterator[Observation]:
     overall, spread = take.intonation, take.intonation_spread
-    if overall is None or spread is None:
+    if overall is None or spread is None or take.fixed_pitch:
         return
     out = [
         each
@@ -472,7 +472,7 @@ def _intonation(take: TakeSummary) -> Iterator[Observation]:
             spread=spread,
         )
     elif not out and abs(overall.value) < IN_TUNE_CENTS and spread.value < 15:
-        if spread.confidence >= 0.6 and not take.fixed_pitch:
+        if spread.confidence >= 0.6 and take.shows_intonation:
             yield _about(
                 take,
                 ObservationKind.IN_TUNE,
@@ -559,6 +559,27 @@ def _sound(take: TakeSummary) -> Iterator[Observation]:
 # --- one take against another -----------------------------------------------------
 
 
+_IMPROVED: Mapping[ObservationKind, str] = {
+    ObservationKind.RUSHING: "The rushing heard",
+    ObservationKind.DRAGGING: "The slowing down heard",
+    ObservationKind.UNSTEADY_TEMPO: "The unsteady tempo heard",
+    ObservationKind.UNEVEN_RHYTHM: "The uneven rhythm heard",
+    ObservationKind.HESITATION: "The hesitation heard",
+    ObservationKind.MISSED_NOTES: "The gap where notes were missing",
+    ObservationKind.WRONG_NOTES: "The note that did not fit",
+    ObservationKind.REPEATED_TRIES: "The going back to try again",
+    ObservationKind.SHARP: "The sharp tuning heard",
+    ObservationKind.FLAT: "The flat tuning heard",
+    ObservationKind.NOTE_OUT_OF_TUNE: "The note that was out of tune",
+    ObservationKind.UNSTABLE_PITCH: "The unstable pitch heard",
+    ObservationKind.CHOPPY: "The choppy touch heard",
+    ObservationKind.FLAT_DYNAMICS: "The unchanging loudness heard",
+    ObservationKind.STICKING_OUT: "The note that stuck out",
+    ObservationKind.LOW_VOICE_TOO_LOUD: "The low voice's covering of the high one",
+}
+"""What of the take before is named, as the subject of a sentence."""
+
+
 def _improvements(before: TakeSummary, after: TakeSummary) -> Iterator[Observation]:
     """Faults of the take before that this one has not."""
     now = {each.kind for each in observe_take(after)}
@@ -569,7 +590,7 @@ def _improvements(before: TakeSummary, after: TakeSummary) -> Iterator[Observati
             after,
             ObservationKind.IMPROVED,
             0.85,
-            f"Better than before: {fault.text[0].lower()}{fault.text[1:]} Not this time.",
+            f"{_IMPROVED[fault.kind]} in take {before.number} is not in take {after.number}.",
             names={"fault": fault.kind.value},
             place=place_of_instant(after.start, after.start, after.end),
         )

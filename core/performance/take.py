@@ -144,9 +144,7 @@ def _thinned(
     return points
 
 
-def summarise_take(
-    known: TakeStatistics, *, number: int, running: bool, instrument: str | None = None
-) -> TakeSummary:
+def summarise_take(known: TakeStatistics, *, number: int, running: bool) -> TakeSummary:
     """The figures of a take. Those that could not be measured are ``None``."""
     start, end = known.start, known.end
 
@@ -194,7 +192,6 @@ def summarise_take(
         end=end,
         running=running,
         fixed_pitch=_is_fixed(measured.get("intonation_spread"), pitch_classes),
-        instrument=instrument,
         key=key.name if key is not None else None,
         note_count=figure(known.notes, "count", 0.9),
         duration=figure(end - start, "s", 1.0),

@@ -57,6 +57,9 @@ MEASURED = (
         "You stopped three times",
         "three notes were sharp",
         "in the last twenty seconds you sped up",
+        "The short note got two thirds as long as the long one, one and a half times as long.",
+        "You were 1/8 faster, an eighth faster.",
+        "1.5x as long, 1.5 times longer, 1/2 of a second",
     ],
 )
 def test_what_was_measured_may_be_said(text: str) -> None:
@@ -93,6 +96,19 @@ def test_what_was_measured_may_be_said(text: str) -> None:
         ("8 dB", ("8 dB",)),
         ("440 Hz", ("440 Hz",)),
         ("15 to 40 cents, and 92", ("40 cents", "92")),
+        ("twice as fast", ("twice as fast",)),
+        ("The left hand is twice as loud.", ("twice as loud",)),
+        ("It got 1/4 slower.", ("1/4 slower",)),
+        ("a quarter slower than before", ("a quarter slower",)),
+        ("nearly one third louder", ("one third louder",)),
+        ("half as loud as the right", ("half as loud",)),
+        ("\u00bd as loud", ("\u00bd as loud",)),
+        ("4\u00d7", ("4\u00d7",)),
+        ("3\u00d7 faster, 4x slower", ("3\u00d7 faster", "4x slower")),
+        ("two times as clear as before", ("two times as clear",)),
+        ("three times more evenly", ("three times more evenly",)),
+        ("It is thrice as long", ("thrice as long",)),
+        ("It took 1/4 of a second", ("1/4 of a second",)),
     ],
 )
 def test_what_was_not_measured_is_named(text: str, figures: tuple[str, ...]) -> None:
@@ -114,6 +130,11 @@ def test_what_was_not_measured_is_named(text: str, figures: tuple[str, ...]) -> 
         "Give me a second. Wait a minute.",
         "You played one of the best endings.",
         "There was a stop, and one of another kind.",
+        "Play it twice, at half the speed.",
+        "Play it twice, slower each time, and repeat that 3\u00d7.",
+        "Twice as a warm-up, then half as a song.",
+        "The second half louder, the first one slower, the last third faster.",
+        "Make the quarter longer, a third higher, in 6/8.",
         "",
     ],
 )
@@ -197,3 +218,22 @@ def test_number_words_are_read(number: int, other: int) -> None:
 def test_any_text_is_survived(text: str) -> None:
     for found in unmeasured_figures(text, MEASURED):
         assert found in text
+
+
+COMPARED = st.sampled_from(
+    ["{} as fast", "{} as loud as the others", "{} faster", "{} slower", "{} more evenly"]
+)
+RATIOS = st.sampled_from([("twice", 2), ("thrice", 3), ("four times", 4), ("2.5 times", 2.5)])
+
+
+@given(COMPARED, RATIOS, SENTENCES, st.floats(0.1, 10))
+def test_a_ratio_is_a_figure_and_covered_by_a_measured_one(
+    compared: str, ratio: tuple[str, float], sentence: str, measured: float
+) -> None:
+    words, value = ratio
+    text = sentence.format(compared.format(words))
+    assume(abs(max(measured, 1 / measured) - value) > value / 8 + 0.01)
+
+    assert unmeasured_figures(text, [figure(value, "ratio")]) == ()
+    assert unmeasured_figures(text, [figure(1 / value, "ratio")]) == ()
+    assert len(unmeasured_figures(text, [figure(measured, "ratio")])) == 1

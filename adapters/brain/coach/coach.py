@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import random
 import re
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from string import Formatter
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from maestra.core.conversation.commands import QuestionKind
 from maestra.core.performance.figure import Figure
@@ -45,18 +46,46 @@ from .tables import (
 
 __all__ = ["Coach"]
 
-_REMEMBERED = 12  # replies
+_REMEMBERED = 12
+"""Heard replies that count as told."""
+
+_CANDIDATES = 64
+"""Answers that are kept until one of them is heard."""
+
+_ENDINGS = " .,;:!?"
 _Say = Callable[[Figure], str]
+
+
+@frozen
+class _Wording:
+    """One of several wordings, as it was chosen for ``slot`` and as it is said."""
+
+    slot: str
+    choice: str
+    said: str
 
 
 @frozen(kw_only=True)
 class _Said:
-    """A reply, and what it was about."""
+    """A reply, or the part of it that was heard, and what it was about."""
 
     text: str
     subject: Observation | None = None
     topic: Topic | None = None
     take: int | None = None
+    wordings: tuple[_Wording, ...] = ()
+
+    def heard(self, part: str) -> _Said:
+        """The same, had only ``part``, its beginning, been said: a subject whose fault was not
+        named is none."""
+        end = len(part)
+        wordings = tuple(each for each in self.wordings if self.text.find(each.said) < end)
+        subject = self.subject
+        if subject is not None:
+            slot = _slot_of(subject)
+            if any(each.slot == slot for each in self.wordings if each not in wordings):
+                subject = None
+        return evolve(self, text=part, subject=subject, wordings=wordings)
 
 
 @frozen(kw_only=True)
@@ -79,15 +108,21 @@ class _Scene:
 
 
 class Coach:
-    """A brain of rules and tables. One for each session: it remembers what it has said.
+    """A brain of rules and tables. One for each session: it remembers what was heard of it.
+
+    The same request gets the same answer until something more was heard, so that an answer that was
+    prepared in vain leaves no trace and a prepared one can be made again. Implements ``Remembers``.
 
     :param seed: decides which of several wordings come first.
     """
 
     def __init__(self, seed: int = 0) -> None:
-        self._random = random.Random(seed)
-        self._last: dict[str, str] = {}
-        self._said: list[_Said] = []
+        self._seed = seed
+        self._last: dict[str, str] = {}  # by slot: the wording that was heard last
+        self._told: deque[_Said] = deque(maxlen=_REMEMBERED)
+        self._turn = 0  # how many replies were heard
+        self._candidates: dict[str, _Said] = {}  # by their text, the newest last
+        self._wordings: list[_Wording] = []  # of the answer that is being composed
 
     async def reply(self, request: BrainRequest) -> AsyncIterator[str]:
         """Answer sentence by sentence; the first one is short."""
@@ -96,20 +131,46 @@ class Coach:
 
     def compose(self, request: BrainRequest) -> tuple[str, ...]:
         """The whole answer, one sentence an item."""
+        self._wordings = []
         scene = _scene(request)
         question = understand(request.question)
         last = self._last_said(request)
         answer = self._answer(request, question, scene, last)
-        self._said.append(
-            _Said(
-                text=" ".join(answer.clauses),
-                subject=answer.subject,
-                topic=answer.topic,
-                take=answer.take,
-            )
+        text = " ".join(answer.clauses)
+        self._candidates.pop(text, None)
+        self._candidates[text] = _Said(
+            text=text,
+            subject=answer.subject,
+            topic=answer.topic,
+            take=answer.take,
+            wordings=tuple(self._wordings),
         )
-        del self._said[:-_REMEMBERED]
+        if len(self._candidates) > _CANDIDATES:
+            del self._candidates[next(iter(self._candidates))]
         return answer.clauses
+
+    def heard(self, text: str) -> None:
+        """``text`` was heard of a reply: from now on its wordings are used and its subject told."""
+        said = self._candidate(text)
+        if said is None:
+            return
+        self._turn += 1
+        self._told.append(said)
+        self._last.update((each.slot, each.choice) for each in said.wordings)
+
+    def _candidate(self, text: str) -> _Said | None:
+        """The heard part of the answer that begins with ``text``: of one that ends there too rather
+        than of a longer one, and rather of a newer one; ``None`` if there is none."""
+        heard = " ".join(text.split())
+        begins = heard.rstrip(_ENDINGS)
+        if not begins:
+            return None
+        if (whole := self._candidates.get(heard)) is not None:
+            return whole
+        for said in reversed(self._candidates.values()):
+            if said.text.startswith(begins):
+                return said.heard(begins)
+        return None
 
     # --- the conversation ---------------------------------------------------------
 
@@ -119,11 +180,9 @@ class Coach:
         for turn in reversed(request.history):
             if not turn.heard.strip():
                 continue
-            heard = " ".join(turn.heard.split())
-            for said in reversed(self._said):
-                if said.text.startswith(heard[: len(said.text)].rstrip(" .,;:!?")):
-                    return said
-            return _Said(text=heard, topic=topic_of_text(heard))
+            if (said := self._candidate(turn.heard)) is not None:
+                return said
+            return _Said(text=turn.heard, topic=topic_of_text(turn.heard))
         return None
 
     def _answer(
@@ -244,7 +303,7 @@ class Coach:
             wordings = DIFFERING
         if fault.names.get("order") == "beside the beat":
             wordings = BESIDE_THE_BEAT
-        return self._worded(f"fault {fault.kind}", wordings, _words_of(fault))
+        return self._worded(_slot_of(fault), wordings, _words_of(fault))
 
     def _remedy(self, fault: Observation, take: TakeSummary) -> str:
         remedies: Sequence[Remedy] = REMEDIES[fault.kind]
@@ -313,7 +372,7 @@ class Coach:
             Topic.ARTICULATION: take.articulation,
             Topic.BALANCE: take.balance,
             Topic.ENDING: take.ending_slowing,
-            Topic.PITCH: None if take.fixed_pitch else take.intonation,
+            Topic.PITCH: take.intonation if take.shows_intonation else None,
         }
         name = names.get(topic, "")
         if name not in STATEMENTS or measured.get(topic) is None:
@@ -425,7 +484,9 @@ class Coach:
 
     def _more(self, scene: _Scene, take: TakeSummary, last: _Said | None) -> _Answer:
         told = {
-            said.subject.kind for said in self._said if said.subject and said.take == take.number
+            said.subject.kind
+            for said in self._told
+            if said.subject and said.take == take.number and said.subject.start >= take.start
         }
         if last is not None and last.subject is not None:
             told.add(last.subject.kind)
@@ -485,6 +546,8 @@ class Coach:
         for each in take.pitch_classes:
             if each.pitch_class == pitch_class:
                 off = abs(each.deviation.value) >= 18
+                if not off and not take.shows_intonation:
+                    return self._plain("no_pitch_here", take)
                 name = "note_off" if off else "note_fine"
                 words = {
                     "note": each.name,
@@ -512,18 +575,27 @@ class Coach:
         return _Answer(clauses=clauses, subject=subject, take=take.number)
 
     def _worded(self, slot: str, templates: Sequence[str], words: Mapping[str, str]) -> str:
-        """One of ``templates`` that can be filled, filled, and not the one used last."""
+        """One of ``templates`` that can be filled, filled, and not the one heard last."""
         usable = [each for each in templates if _fills(each, words)]
-        template = self._pick(slot, usable)
+        template = self._choose(slot, usable)
         filled = template.format_map({**words, "Place": _capital(words.get("place", ""))})
-        return _capital(filled)
+        return self._noted(slot, template, _capital(filled))
 
     def _pick(self, slot: str, choices: Sequence[str]) -> str:
-        """One of ``choices``, never the one picked last for ``slot`` if there is another."""
-        others = [each for each in choices if each != self._last.get(slot)] or list(choices)
-        chosen = self._random.choice(others)
-        self._last[slot] = chosen
-        return chosen
+        """One of ``choices``, never the one heard last for ``slot`` if there is another."""
+        chosen = self._choose(slot, choices)
+        return self._noted(slot, chosen, chosen)
+
+    def _choose(self, slot: str, choices: Sequence[str]) -> str:
+        used = [each.choice for each in self._wordings if each.slot == slot]
+        fresh = [each for each in choices if each not in used] or list(choices)
+        others = [each for each in fresh if each != self._last.get(slot)] or fresh
+        # not one generator for the session: an answer that nobody hears must not move it on
+        return random.Random(f"{self._seed} {self._turn} {slot} {len(used)}").choice(others)
+
+    def _noted(self, slot: str, choice: str, said: str) -> str:
+        self._wordings.append(_Wording(slot, choice, said))
+        return said
 
 
 # --- what there is to say -----------------------------------------------------------
@@ -651,6 +723,11 @@ def _put(words: dict[str, str], name: str, figure: Figure | None, say: _Say) -> 
         words[name] = say(figure)
 
 
+def _slot_of(fault: Observation) -> str:
+    """The slot of the sentence that names ``fault``."""
+    return f"fault {fault.kind}"
+
+
 def _fills(template: str, words: Mapping[str, str]) -> bool:
     return all(
         name is None or (name.lower() if name == "Place" else name) in words
@@ -744,6 +821,8 @@ def _severity(kind: ObservationKind, take: TakeSummary) -> float | None:
         return None if figure is None else abs(figure.value - good)
 
     enough = take.tempo_bpm is not None
+    if take.fixed_pitch and kind in Topic.PITCH.kinds:
+        return None
     match kind:
         case _Kind.RUSHING | _Kind.DRAGGING:
             return size(take.tempo_drift)

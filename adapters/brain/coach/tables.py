@@ -380,7 +380,7 @@ SAYINGS: Mapping[str, tuple[str, ...]] = {
     ),
     "no_pitch_here": (
         "I can't judge the tuning of single notes here. That works for singing and single lines.",
-        "On this instrument the tuning isn't yours to shape, so I don't judge it.",
+        "On some instruments the tuning isn't the player's, so I don't judge it here.",
         "I couldn't measure the tuning here. Ask me about tempo or rhythm instead.",
     ),
     "no_take_before": (

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import pytest
+from attrs import evolve
 
 from maestra.adapters.brain.coach import Coach
 from maestra.adapters.brain.coach.intents import Ask, Topic, understand
@@ -25,7 +26,7 @@ from maestra.core.performance.notes import PerformedNote
 from maestra.core.performance.observations import ObservationKind, observe
 from maestra.core.performance.summary import PerformanceSummary
 from maestra.core.persona import Persona
-from maestra.ports.brain import BrainRequest
+from maestra.ports.brain import BrainRequest, Remembers
 
 PERSONA = Persona(id="anna", name="Anna", portrait="anna.png")
 
@@ -50,10 +51,11 @@ class Conversation:
     def summary(self) -> PerformanceSummary:
         return self.accumulator.summary()
 
-    def ask(
+    def prepare(
         self, question: str = "", kind: QuestionKind = QuestionKind.FOLLOW_UP
     ) -> tuple[str, ...]:
-        clauses = self.coach.compose(
+        """An answer that is made and not given."""
+        return self.coach.compose(
             BrainRequest(
                 epoch=1 + len(self.turns),
                 kind=kind,
@@ -64,7 +66,18 @@ class Conversation:
                 persona=PERSONA,
             )
         )
-        self.turns.append(Turn(question=question, heard=" ".join(clauses)))
+
+    def hear(self, question: str, heard: str) -> None:
+        """Of the answer, ``heard``."""
+        self.coach.heard(heard)
+        if heard:
+            self.turns.append(Turn(question=question, heard=heard))
+
+    def ask(
+        self, question: str = "", kind: QuestionKind = QuestionKind.FOLLOW_UP
+    ) -> tuple[str, ...]:
+        clauses = self.prepare(question, kind)
+        self.hear(question, " ".join(clauses))
         return clauses
 
     def wake(self, question: str = "") -> tuple[str, ...]:
@@ -271,6 +284,17 @@ def test_cents_are_said_only_when_asked_how_much() -> None:
     assert "cents" in much
 
 
+def test_the_tuning_of_a_piano_is_neither_praised_nor_blamed() -> None:
+    talk = Conversation()
+    for made_note in made(Fault.CLEAN).events:
+        if isinstance(made_note, PerformedNote):
+            talk.accumulator.add(evolve(made_note, deviation_cents=24.0 + 2 * (made_note.midi % 2)))
+    assert talk.summary.takes[0].intonation is not None
+    talk.wake()
+    for question in ("was I in tune", "how was my intonation", "Was my A in tune?"):
+        assert " ".join(talk.ask(question)) in SAYINGS["no_pitch_here"]
+
+
 def test_what_needs_the_printed_music_is_not_claimed() -> None:
     talk = Conversation(made(Fault.CLEAN))
     talk.wake()
@@ -305,6 +329,54 @@ def test_no_wording_twice_running() -> None:
             for one, other in pairwise(said):
                 assert one != other
                 assert not set(one[:1]) & set(other[:1])
+
+
+@pytest.mark.parametrize("fault", [Fault.RUSH, Fault.CLEAN])
+def test_what_is_prepared_in_vain_leaves_no_trace(fault: Fault) -> None:
+    one, other = Conversation(made(fault)), Conversation(made(fault))
+    for question in ("", "what else", "", "how can I fix that", "what else", "what else"):
+        kind = QuestionKind.FOLLOW_UP if question else QuestionKind.WAKE
+        for vain in ("", question, "what else", "what about my tempo", "was anything good"):
+            other.prepare(vain, QuestionKind.WAKE)
+            other.prepare(vain)
+            other.coach.heard("")
+        assert other.prepare(question, kind) == other.prepare(question, kind)
+        assert one.ask(question, kind) == other.ask(question, kind)
+
+
+def test_a_wording_is_used_once_it_was_heard_even_if_the_rest_was_not() -> None:
+    talk = Conversation(made(Fault.RUSH))
+    for _ in range(12):
+        praise, remark, _ = talk.prepare("", QuestionKind.WAKE)
+        talk.coach.heard(f"{praise} {' '.join(remark.split()[:4])}")  # they played on
+        next_praise, next_remark, _ = talk.prepare("", QuestionKind.WAKE)
+
+        assert praise != next_praise
+        assert remark != next_remark
+
+
+def test_a_fault_that_was_not_heard_is_still_to_be_told() -> None:
+    talk = Conversation(made(Fault.RUSH))
+    praise, remark, _ = talk.prepare("", QuestionKind.WAKE)
+    talk.hear("", praise)
+    after_praise = " ".join(talk.prepare("what else"))
+    talk.hear("", f"{praise} {remark}")
+    after_remark = " ".join(talk.prepare("what else"))
+
+    assert any(words in after_praise for words in EXPECTED_WORDS[Fault.RUSH])
+    assert not any(words in after_remark for words in EXPECTED_WORDS[Fault.RUSH])
+
+
+def test_what_another_brain_said_changes_nothing() -> None:
+    talk = Conversation(made(Fault.RUSH))
+    before = talk.prepare("", QuestionKind.WAKE)
+    talk.coach.heard("Lovely. Your rhythm limps a little.")
+
+    assert talk.prepare("", QuestionKind.WAKE) == before
+
+
+def test_it_can_be_told_what_was_heard() -> None:
+    assert isinstance(Coach(), Remembers)
 
 
 def test_there_are_more_than_thirty_pieces_of_advice() -> None:

@@ -99,6 +99,7 @@ class Takes(RuleBasedStateMachine):
     @rule()
     def forget(self) -> None:
         self.accumulator.clear()
+        self.playing = False
         self.told, self.takes, self.open, self.spoken = [], [], False, None
 
     @invariant()
@@ -179,6 +180,26 @@ def test_where_no_pitch_is_found_onsets_make_the_take() -> None:
     assert take.tempo_bpm is not None
     assert take.tempo_bpm.value == pytest.approx(120, rel=0.02)
     assert take.intonation is None
+
+
+def test_what_began_before_a_clear_and_comes_late_is_forgotten_too() -> None:
+    made = make_performance(3, Fault.CLEAN)
+    cut = made.duration / 2
+    cleared, fresh = PerformanceAccumulator(), PerformanceAccumulator()
+    cleared.music_started(0.0)
+    for event in made.events[:40]:
+        cleared.add(event)
+    cleared.clear(cut)
+    for event in made.events:
+        at = event.onset if isinstance(event, PerformedNote) else event.at
+        told = cleared.add(event)
+        assert told == (fresh.add(event) if at >= cut else ())
+
+    assert cleared.summary() == fresh.summary()
+    assert all(each.onset >= cut for each in cleared.notes)
+    (ended,) = cleared.advance(made.duration + 60)  # no music from before the clear goes on
+    assert isinstance(ended, TakeEnded)
+    assert ended.number == 1
 
 
 def test_empty_until_something_is_played() -> None:

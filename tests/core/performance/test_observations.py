@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
+from attrs import evolve
 
 from maestra.app.experiments.made_performances import (
     PIECES,
@@ -13,6 +15,7 @@ from maestra.app.experiments.made_performances import (
     make_performance,
 )
 from maestra.core.performance.accumulator import PerformanceAccumulator
+from maestra.core.performance.notes import PerformedNote
 from maestra.core.performance.observations import Observation, ObservationKind, observe
 from maestra.core.performance.summary import PerformanceSummary
 
@@ -127,7 +130,39 @@ def test_a_better_second_take_is_called_better() -> None:
     observed = observe(accumulator.summary())
 
     assert observed[0].take == 2
-    assert any(each.kind is ObservationKind.IMPROVED for each in observed)
+    (improved,) = [each for each in observed if each.kind is ObservationKind.IMPROVED]
+    assert improved.text == "The uneven rhythm heard in take 1 is not in take 2."
+
+
+@pytest.mark.parametrize(
+    ("deviations", "kinds"),
+    [
+        ((0, 2, 0, -2), set()),  # a piano
+        ((30, 32, 30, 28), set()),  # a piano that was tuned too high
+        ((6, -8, 8, -6), {ObservationKind.IN_TUNE}),
+        ((36, 22, 38, 24), {ObservationKind.SHARP}),
+    ],
+)
+def test_only_what_a_player_tunes_is_judged(
+    deviations: Sequence[float], kinds: set[ObservationKind]
+) -> None:
+    notes = [
+        each for each in make_performance(1, Fault.CLEAN).events if type(each) is PerformedNote
+    ]
+    accumulator = PerformanceAccumulator()
+    for k, each in enumerate(notes):
+        accumulator.add(evolve(each, deviation_cents=float(deviations[k % len(deviations)])))
+    summary = accumulator.summary()
+    of_pitch = {
+        ObservationKind.IN_TUNE,
+        ObservationKind.SHARP,
+        ObservationKind.FLAT,
+        ObservationKind.NOTE_OUT_OF_TUNE,
+        ObservationKind.UNSTABLE_PITCH,
+    }
+
+    assert {each.kind for each in observe(summary)} & of_pitch == kinds
+    assert summary.takes[0].shows_intonation == bool(kinds)
 
 
 def test_every_fact_is_a_figure_of_the_summary() -> None:
