@@ -16,7 +16,7 @@ from maestra.app.demo.latencies import Recording
 from maestra.app.experiments.bench import measures, report
 from maestra.app.experiments.bench.figures import TARGETS, Finding, quantiles, verdict
 from maestra.app.experiments.bench.material import Clip, ToneNote, rendered, take
-from maestra.app.experiments.bench.parts import f_measure
+from maestra.app.experiments.bench.parts import onsets_found
 from maestra.app.experiments.bench.script import (
     ANSWER,
     Cue,
@@ -214,12 +214,17 @@ def test_a_drift_is_found_and_one_bad_offset_does_not_make_one() -> None:
 # --- music --------------------------------------------------------------------
 
 
-def test_onsets_are_matched_once_each() -> None:
-    true = [1.0, 2.0, 3.0, 4.0]
+def test_onsets_are_read_from_what_analyse_prints() -> None:
+    true = [{"onset": n, "offset": n + 0.5, "hz": 440.0} for n in (1.0, 2.0, 3.0, 4.0)]
 
-    assert f_measure([1.03, 1.97, 3.0, 4.04], true) == 1.0
-    assert f_measure([1.0, 1.01, 2.0, 3.2], true) == pytest.approx(0.5)
-    assert f_measure([], true) == 0.0
+    def printed(*onsets: float) -> list[dict[str, float | None]]:
+        blank = {"midi": 69, "f0_hz": None, "deviation_cents": None}
+        rest = {"loudness_db": -20.0, "confidence": 1.0}
+        return [{"onset": n, "offset": n + 0.5, **blank, **rest} for n in onsets]
+
+    assert onsets_found(printed(1.03, 1.97, 3.0, 4.04), true) == 1.0
+    assert onsets_found(printed(1.0, 1.01, 2.0, 3.2), true) == pytest.approx(0.5)
+    assert onsets_found([], true) == 0.0
 
 
 # --- the report ---------------------------------------------------------------

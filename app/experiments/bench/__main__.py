@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         out=out, quick=options.quick, material=options.material, say=_say, reuse=options.reuse
     )
     failed = False
-    for name in options.only or [n for n in PARTS if n != "hearing" or options.material]:
+    for name in options.only or [n for n in PARTS if n != "senses" or options.material]:
         _say(f"{name}: {machine.look()}")
         failed = not _measure(bench, name) or failed
     print(report.write(out, _kept(out)))

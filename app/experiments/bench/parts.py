@@ -21,6 +21,7 @@ from maestra.core.performance.observations import ObservationKind
 from ...config import Config
 from ...demo.latencies import Recording, published_at
 from ..made_performances import Detector, Fault, MadePerformance, Player, make_performance
+from ..music_accuracy import compare_notes
 from . import faces, live, material, measures, script, sounds
 from .figures import Finding, quantiles
 from .live import Held
@@ -399,8 +400,8 @@ def measure_music(bench: Bench) -> Iterator[Finding]:
                 if note.get("f0_hz")
             ]
             cents.append(statistics.median(off) if off else math.inf)
-        if "onsets" in truth:
-            score = f_measure([note["onset"] for note in found["notes"]], truth["onsets"])
+        if "notes" in truth:
+            score = onsets_found(found["notes"], truth["notes"])
             scores.append(score)
             if score < 0.9:
                 bench.troubles.append(f"music: {name}: onsets F {score:.2f}")
@@ -428,6 +429,10 @@ def measure_music(bench: Bench) -> Iterator[Finding]:
     )
 
 
+def _true(note: ToneNote) -> dict[str, float]:
+    return {"onset": note.onset, "offset": note.onset + note.duration, "hz": note.f0_hz}
+
+
 def _music_cases(bench: Bench) -> Iterator[tuple[str, sounds.Sound, dict[str, Any]]]:
     rng = random.Random(9)
     for number, instrument in enumerate(material.INSTRUMENTS):
@@ -445,31 +450,35 @@ def _music_cases(bench: Bench) -> Iterator[tuple[str, sounds.Sound, dict[str, An
             yield (
                 f"{made.piece} on {instrument}",
                 material.rendered(notes, instrument),
-                {"onsets": [note.onset for note in notes], "tempo_bpm": made.tempo_bpm},
+                {"notes": [_true(note) for note in notes], "tempo_bpm": made.tempo_bpm},
             )
     if bench.material is None:
         return
     for clip in material.folder(bench.material, ("music",)):
         truth: dict[str, Any] = {}
         if clip.truth.get("notes") and clip.who != "guitar":
-            truth["onsets"] = clip.truth["onsets"]
+            truth["notes"] = clip.truth["notes"]
         if clip.truth.get("fault") in ("clean", "sharp", "flat", "missed", "wrong_notes"):
             truth["tempo_bpm"] = clip.truth["tempo_bpm"]
         if truth:
             yield clip.name, clip.sound, truth
 
 
-def f_measure(found: Sequence[float], true: Sequence[float], within: float = 0.05) -> float:
-    """How well ``found`` onsets are the ``true`` ones (s): each may be matched once."""
-    left = sorted(found)
-    hits = 0
-    for onset in sorted(true):
-        near = next((one for one in left if abs(one - onset) <= within), None)
-        if near is not None:
-            left.remove(near)
-            hits += 1
-    total = len(found) + len(true)
-    return 2 * hits / total if total else 1.0
+def onsets_found(found: Sequence[Mapping[str, Any]], true: Sequence[Mapping[str, Any]]) -> float:
+    """F-measure at ±50 ms of the notes in ``maestra analyse --json``."""
+    notes = [
+        PerformedNote(
+            onset=note["onset"],
+            duration=note["offset"] - note["onset"],
+            midi=note["midi"],
+            f0_hz=note["f0_hz"],
+            deviation_cents=note["deviation_cents"],
+            loudness_db=note["loudness_db"],
+            confidence=note["confidence"],
+        )
+        for note in found
+    ]
+    return compare_notes(true, notes).f_measure
 
 
 # --- faults -------------------------------------------------------------------
@@ -632,26 +641,30 @@ def _memory_by_minute(held: Held, records: Sequence[Mapping[str, Any]]) -> list[
     return [statistics.median(minutes[minute]) for minute in sorted(minutes)]
 
 
-# --- hearing ------------------------------------------------------------------
+# --- tables -------------------------------------------------------------------
 
 
-def measure_hearing(bench: Bench) -> Iterator[Finding]:
-    """The ear's own tables, on the material: for people to read, in ``hearing.txt``."""
+def measure_senses(bench: Bench) -> Iterator[Finding]:
+    """The senses' own tables, on the material: for people to read."""
     if bench.material is None:
         bench.say("  needs --material")
         return
-    folder = bench.folder("hearing")
-    command = [sys.executable, "-m", "maestra.app.experiments.hearing_accuracy"]
-    for part in ("wake",) if bench.quick else ("floor", "wake", "false"):
+    folder = bench.folder("senses")
+    parts = ("wake",) if bench.quick else ("floor", "wake", "false")
+    runs = {part: ("hearing_accuracy", "--part", part) for part in parts}
+    for name, (module, *options) in {**runs, "music": ("music_accuracy",)}.items():
         done = subprocess.run(
-            [*command, str(bench.material), "--part", part],
+            [
+                *(sys.executable, "-m", f"maestra.app.experiments.{module}"),
+                *(str(bench.material), *options),
+            ],
             capture_output=True,
             text=True,
             timeout=1800,
         )
-        (folder / f"{part}.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
+        (folder / f"{name}.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
         if done.returncode:
-            raise RuntimeError(f"hearing_accuracy --part {part} failed; see {part}.txt")
+            raise RuntimeError(f"{module} failed; see {name}.txt")
     yield from ()
 
 
@@ -662,6 +675,6 @@ PARTS: Mapping[str, Callable[[Bench], Iterator[Finding]]] = {
     "music": measure_music,
     "faults": measure_faults,
     "hour": measure_hour,
-    "hearing": measure_hearing,
+    "senses": measure_senses,
 }
 """The parts by name, in the order they are run."""
