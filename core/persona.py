@@ -95,7 +95,8 @@ class Persona:
     :param id: its name in the configuration, such as ``teacher_mary_v1``.
     :param name: what it is called.
     :param portrait: names a picture: a shipped one by its file name, or a path.
-    :param voices: maps a voice backend to its voice's name. Taken by copy, and read-only.
+    :param voices: maps a voice backend to its voice's name; where one is missing, the choice is the
+        backend's. Taken by copy, and read-only.
     :param prompt: what a language model is told about itself.
     :raises ValueError: ``id`` is not a plain identifier, or name, portrait or a voice is empty.
     """
@@ -108,7 +109,3 @@ class Persona:
     )
     manner: Manner = field(factory=Manner, validator=validators.instance_of(Manner))
     prompt: str = ""
-
-    def voice_for(self, backend: str) -> str | None:
-        """The voice this persona has in ``backend``; ``None`` leaves the choice to the backend."""
-        return self.voices.get(backend)

@@ -472,7 +472,7 @@ def _intonation(take: TakeSummary) -> Iterator[Observation]:
             spread=spread,
         )
     elif not out and abs(overall.value) < IN_TUNE_CENTS and spread.value < 15:
-        if spread.confidence >= 0.6 and take.shows_intonation:
+        if spread.confidence >= 0.6 and take.fixed_pitch is False:
             yield _about(
                 take,
                 ObservationKind.IN_TUNE,

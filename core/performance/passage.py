@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 from statistics import fmean, median
 
@@ -25,6 +25,9 @@ __all__ = ["Excess", "Hole", "Passage", "Stop", "Stray", "analyse_passage"]
 TOGETHER = 0.04  # notes struck within this are one onset (s)
 FAINT = 0.45  # notes less sure than this are not judged
 SHORT_FOR_PITCH = 0.12  # shorter notes tell little about intonation (s)
+# The same key or fret sounds the same each time: half of its repetitions differed by less than 0.6
+# cents on seven recordings of pianos and guitars, by more than 2.3 on seven of other instruments.
+ALIKE_CENTS = 1.2
 DROP_DB = 9.0  # a level this far below a note's own is not that note any more
 STICKS_OUT_DB = 9.0
 SAME_AROUND = 6  # notes to either side of a differing one, of which all but one must be the same
@@ -74,7 +77,9 @@ class Passage:
 
     ``shares`` are the first note's share of each pair of short notes; ``tuned`` is a histogram of
     the pitches heard, cents above C modulo the octave (even numbers) to weight, ``tuned_count`` how
-    many notes are in it; ``levels`` are (instant, dBFS) about every second while it sounded.
+    many notes are in it. ``repeated`` counts notes that had sounded before, at the same pitch, and
+    ``repeated_alike`` those of them that came out the same. ``levels`` are (instant, dBFS) about
+    every second while it sounded.
     """
 
     start: float
@@ -99,6 +104,8 @@ class Passage:
     durations: Mapping[int, float] = field(factory=dict)
     tuned: Mapping[int, float] = field(factory=dict)
     tuned_count: Mapping[int, int] = field(factory=dict)
+    repeated: int = 0
+    repeated_alike: int = 0
     balance: tuple[float, ...] = ()
     levels: tuple[tuple[float, float], ...] = ()
 
@@ -142,6 +149,7 @@ def analyse_passage(
     for note in notes:
         weights[note.midi % 12] = weights.get(note.midi % 12, 0.0) + note.duration * note.confidence
     tuned, tuned_count = _tuned(notes)
+    repeated, alike = _repeated(notes)
     key = find_key(weights)
     named = [each for each in struck if each.notes]
     polyphonic = sum(len(each.notes) > 1 for each in struck) > 0.3 * len(struck)
@@ -154,6 +162,8 @@ def analyse_passage(
         durations=weights,
         tuned=tuned,
         tuned_count=tuned_count,
+        repeated=repeated,
+        repeated_alike=alike,
         strays=_strays(notes, key) if key is not None and not polyphonic else (),
         loud=_sticking_out(named),
         balance=_balance(named) if polyphonic else (),
@@ -497,18 +507,35 @@ def _expectation(places: Sequence[int], rests: Set[int]) -> dict[int, float]:
 def _tuned(notes: Sequence[PerformedNote]) -> tuple[dict[int, float], dict[int, int]]:
     tuned: dict[int, float] = {}
     count: dict[int, int] = {}
-    for note in notes:
-        if (
-            note.deviation_cents is None
-            or note.confidence < FAINT
-            or note.duration < SHORT_FOR_PITCH
-        ):
-            continue
-        place = 2 * round((note.midi * 100 + note.deviation_cents) / 2) % 1200
+    for note, deviation in _with_pitch(notes):
+        place = 2 * round((note.midi * 100 + deviation) / 2) % 1200
         weight = note.confidence * min(note.duration, 1.0)
         tuned[place] = tuned.get(place, 0.0) + weight
         count[place] = count.get(place, 0) + 1
     return tuned, count
+
+
+def _repeated(notes: Sequence[PerformedNote]) -> tuple[int, int]:
+    """How many notes had sounded before at the same pitch, and how many of them came out alike."""
+    before: dict[int, float] = {}
+    repeated = alike = 0
+    for note, deviation in _with_pitch(notes):
+        if note.midi in before:
+            repeated += 1
+            alike += abs(deviation - before[note.midi]) < ALIKE_CENTS
+        before[note.midi] = deviation
+    return repeated, alike
+
+
+def _with_pitch(notes: Sequence[PerformedNote]) -> Iterator[tuple[PerformedNote, float]]:
+    """The notes that tell about intonation, each with its deviation."""
+    for note in notes:
+        if (
+            note.deviation_cents is not None
+            and note.confidence >= FAINT
+            and note.duration >= SHORT_FOR_PITCH
+        ):
+            yield note, note.deviation_cents
 
 
 def _strays(notes: Sequence[PerformedNote], key: Key) -> tuple[Stray, ...]:

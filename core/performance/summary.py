@@ -25,10 +25,6 @@ __all__ = [
     "TempoPoint",
 ]
 
-PLAYERS_CENTS = 4.0
-"""The spread from which on it is a player's. On pianos and guitars 0 to 3 were measured (2 being
-the step of the histogram), on violins and flutes 3 to 12."""
-
 DynamicsShape = str
 """How the level goes through a take: ``level``, ``rising``, ``falling`` or ``arch``."""
 
@@ -120,17 +116,17 @@ class TakeSummary:
     of their time, 50 when even, and ``long_short_ratio`` the longer over the shorter.
     ``articulation`` is sounding time over inter-onset time. ``intonation`` is the overall
     deviation, ``intonation_spread`` the spread of single notes around their own pitch class.
-    ``fixed_pitch`` says that keys or frets make the pitch. ``tuning_hz`` is where the take's A4
-    lies. ``dynamics_range`` is between the soft and the loud passages; ``balance`` how much louder
-    the low voice is than the high one.
-    ``practice_tempo_bpm`` is a slower tempo to practise at, derived from the measured one.
+    ``fixed_pitch`` says whether keys or frets make the pitch; ``None`` is not known. ``tuning_hz``
+    is where the take's A4 lies. ``dynamics_range`` is between the soft and the loud passages;
+    ``balance`` how much louder the low voice is than the high one. ``practice_tempo_bpm`` is a
+    slower tempo to practise at, derived from the measured one.
     """
 
     number: int
     start: float
     end: float
     running: bool = False
-    fixed_pitch: bool = False
+    fixed_pitch: bool | None = None
     key: str | None = None
     note_count: Figure
     duration: Figure
@@ -164,13 +160,6 @@ class TakeSummary:
     foreign: tuple[ForeignNote, ...] = ()
     loud: tuple[LoudNote, ...] = ()
     tempo_curve: tuple[TempoPoint, ...] = ()
-
-    @property
-    def shows_intonation(self) -> bool:
-        """The pitch is surely the player's own: notes of one name differ by more than they do on a
-        piano or a guitar."""
-        spread = self.intonation_spread
-        return not self.fixed_pitch and spread is not None and spread.value >= PLAYERS_CENTS
 
     def figures(self) -> Iterator[Figure]:
         """Every figure it holds."""

@@ -34,8 +34,7 @@ MOST_POINTS = 240  # of a curve
 MOST_FITTED = 60  # of them that a line is laid through
 FEWEST_TUNED = 4
 FEWEST_PAIRS = 4
-FIXED_CENTS = 1.0
-FEWEST_REPEATED = 12
+FEWEST_REPEATED = 8
 A4_MIDI = 69
 SHORTEST_RAMP = 8.0  # a shorter change of tempo is a gesture, not a drift (s)
 SLOWER_TO_PRACTISE = 0.8  # of the measured tempo
@@ -67,6 +66,7 @@ class TakeStatistics:
         self.durations: dict[int, float] = {}
         self.tuned: dict[int, float] = {}
         self.tuned_count: dict[int, int] = {}
+        self.repeated = self.repeated_alike = 0
         self.balance: list[float] = []
         self.levels: list[tuple[float, float]] = []
 
@@ -120,6 +120,8 @@ class TakeStatistics:
             self.tuned[cents] = self.tuned.get(cents, 0.0) + weight
         for cents, count in passage.tuned_count.items():
             self.tuned_count[cents] = self.tuned_count.get(cents, 0) + count
+        self.repeated += passage.repeated
+        self.repeated_alike += passage.repeated_alike
         self.balance = [*self.balance, *passage.balance][-2 * MOST_POINTS :]
         self.levels = _thinned([*self.levels, *passage.levels])
 
@@ -191,7 +193,7 @@ def summarise_take(known: TakeStatistics, *, number: int, running: bool) -> Take
         start=start,
         end=end,
         running=running,
-        fixed_pitch=_is_fixed(measured.get("intonation_spread"), pitch_classes),
+        fixed_pitch=_is_fixed(known),
         key=key.name if key is not None else None,
         note_count=figure(known.notes, "count", 0.9),
         duration=figure(end - start, "s", 1.0),
@@ -435,11 +437,11 @@ def _intonation(
     return tuple(found)
 
 
-def _is_fixed(spread: Figure | None, classes: Sequence[PitchClassIntonation]) -> bool:
-    """Most notes lie within the histogram's own step of their pitch class's centre. No bow, breath
-    or voice does that over so many notes."""
-    repeated = sum(each.count - 1 for each in classes)
-    return spread is not None and spread.value < FIXED_CENTS and repeated >= FEWEST_REPEATED
+def _is_fixed(known: TakeStatistics) -> bool | None:
+    """Do keys or frets make the pitch? ``None``: too few notes were repeated to tell."""
+    if known.repeated < FEWEST_REPEATED:
+        return None
+    return 2 * known.repeated_alike > known.repeated
 
 
 # --- dynamics -------------------------------------------------------------------

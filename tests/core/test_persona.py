@@ -17,8 +17,8 @@ MARY = Persona(
 
 
 def test_it_names_a_voice_for_each_backend() -> None:
-    assert MARY.voice_for("piper") == "en_US-joe-medium"
-    assert MARY.voice_for("other") is None
+    assert MARY.voices.get("piper") == "en_US-joe-medium"
+    assert MARY.voices.get("other") is None
     assert dict(MARY.voices) == {"piper": "en_US-joe-medium"}
     assert MARY.voices == {"piper": "en_US-joe-medium"}
 
@@ -28,7 +28,7 @@ def test_it_cannot_change() -> None:
     persona = evolve(MARY, voices=voices)
     voices["piper"] = "b"
 
-    assert persona.voice_for("piper") == "a"
+    assert persona.voices["piper"] == "a"
     with pytest.raises(TypeError):
         persona.voices["piper"] = "c"  # type: ignore[index]
     with pytest.raises(FrozenInstanceError):

@@ -372,7 +372,7 @@ class Coach:
             Topic.ARTICULATION: take.articulation,
             Topic.BALANCE: take.balance,
             Topic.ENDING: take.ending_slowing,
-            Topic.PITCH: take.intonation if take.shows_intonation else None,
+            Topic.PITCH: take.intonation if take.fixed_pitch is False else None,
         }
         name = names.get(topic, "")
         if name not in STATEMENTS or measured.get(topic) is None:
@@ -546,7 +546,7 @@ class Coach:
         for each in take.pitch_classes:
             if each.pitch_class == pitch_class:
                 off = abs(each.deviation.value) >= 18
-                if not off and not take.shows_intonation:
+                if not off and take.fixed_pitch is None:
                     return self._plain("no_pitch_here", take)
                 name = "note_off" if off else "note_fine"
                 words = {
