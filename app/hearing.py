@@ -171,7 +171,7 @@ def _time(sample: int) -> MediaTime:
 
 @define
 class _Memory:
-    """The last half minute of sound, and a little more."""
+    """The last ``length`` samples of sound, and a little more."""
 
     length: int
     kept: Samples = field(factory=lambda: np.empty(0, np.float32))
@@ -194,8 +194,17 @@ class _Memory:
         return self.kept[max(0, begin - first) : max(0, end - first)].copy()
 
 
+def _memory_for(settings: EndpointingSettings) -> int:
+    """How many samples are kept so that the longest utterance is heard whole."""
+    return _samples(settings.longest_utterance + 5.0)
+
+
 class Hearing:
     """Hears a session. One thread calls it.
+
+    An utterance is given to the recogniser whole, however long it may be by the settings; what of
+    it the recogniser takes is its own affair (Whisper: the last 30 s, which is where a question
+    is).
 
     :param floor: hears 16 kHz.
     :param vad: hears 16 kHz.
@@ -229,7 +238,7 @@ class Hearing:
         self._origin: int | None = None  # of the session's 44.1 kHz samples, the first heard
         self._received = 0
         self._base = 0  # the same instant in 16 kHz samples
-        self._memory = _Memory(_samples(endpointing.settings.longest_utterance + 5.0))
+        self._memory = _Memory(_memory_for(endpointing.settings))
 
         self._label = FloorLabel.SILENCE
         self._not_speech_since: int | None = 0
@@ -321,6 +330,8 @@ class Hearing:
             ),
             wake=self._wake,
         )
+        # Never less: who is speaking now has spoken under the old settings.
+        self._memory.length = max(self._memory.length, _memory_for(self._endpointing.settings))
         if isinstance(self._recogniser, _Expecting):
             self._recogniser.expect(self._wake.phrases)
 

@@ -356,6 +356,13 @@ class _Live:
                 self._arrivals.put((self._clock(), piece))
         except StreamError as error:
             return error
+        except Exception as error:  # nobody else would notice that this thread has ended
+            url = self._settings.url
+            text = str(error).replace(url.address, str(url))  # it may hold a password
+            return StreamError(f"{url} failed: {type(error).__name__}: {text}.")
+        finally:
+            if self._source is not None:
+                self._source.close()
         return StreamClosed(f"{self._settings.url} has ended.")
 
     def _is_last(self, error: StreamError) -> bool:

@@ -135,6 +135,24 @@ def test_a_voice_that_the_floor_denies_is_not_heard(label: FloorLabel) -> None:
     assert recogniser.asked == []
 
 
+def test_a_longest_utterance_that_is_raised_or_lowered_loses_no_sound() -> None:
+    recogniser = FakeRecogniser("and so on and")
+    hearing = ear(voices=[(1.0, 19.0)], recogniser=recogniser, longest=4.0)
+    hearing.configure({"conversation.max_utterance": 60.0})
+    sound = list(chunks(sounds.silence(22.0, EAR_RATE_HZ)))
+    events: list[HearingEvent] = []
+    for chunk in sound[:800]:
+        events += hearing.push(chunk)
+    assert not ended(events)
+    hearing.configure({"conversation.max_utterance": 5.0})
+    for chunk in sound[800:]:
+        events += hearing.push(chunk)
+
+    first = ended(events)[0]
+    assert (seconds(first.start), round(seconds(first.end))) == (1.0, 16)
+    assert max(recogniser.asked) == pytest.approx(15.3, abs=0.1)
+
+
 def test_words_over_music_are_heard() -> None:
     recogniser = FakeRecogniser("Teacher, comment.")
     floor = [(0.0, PLAYING), (1.3, BOTH), (2.2, PLAYING)]

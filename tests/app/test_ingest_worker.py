@@ -132,13 +132,13 @@ def test_the_timeline_keeps_to_the_clock_whatever_comes(
 class Scripted:
     """Sound by a script: a number is a wait (s), an array is sound, an error is raised."""
 
-    script: Sequence[float | NDArray[np.float32] | StreamError]
+    script: Sequence[float | NDArray[np.float32] | Exception]
     closed: threading.Event = field(factory=threading.Event)
 
     def chunks(self) -> Iterator[NDArray[np.float32]]:
         due = time.monotonic()
         for step in self.script:
-            if isinstance(step, StreamError):
+            if isinstance(step, Exception):
                 raise step
             if isinstance(step, np.ndarray):
                 yield step
@@ -195,14 +195,14 @@ def feeds(messages: Sequence[object]) -> list[Feed]:
 
 
 def live(
-    *scripts: Sequence[float | NDArray[np.float32] | StreamError],
+    *scripts: Sequence[float | NDArray[np.float32] | Exception],
 ) -> Callable[[], Ingest]:
     """Connections that follow one script each; after the last there is only silence."""
     waiting = iter(scripts)
     return lambda: Scripted(next(waiting, [60.0]))
 
 
-def steady(seconds: float) -> list[float | NDArray[np.float32] | StreamError]:
+def steady(seconds: float) -> list[float | NDArray[np.float32] | Exception]:
     return [step for _ in range(round(seconds * 50)) for step in (0.02, PIECE)]
 
 
@@ -297,6 +297,34 @@ def test_a_broken_input_is_tried_again_ever_more_slowly() -> None:
     failed = [message for message in messages if isinstance(message, Failed)]
     assert [message.text for message in failed] == [str(refuse)]  # once, not every time
     assert not failed[0].fatal
+
+
+@pytest.mark.parametrize("where", ["opening", "reading"])
+def test_a_reader_that_fails_in_a_way_nobody_thought_of_is_tried_again(where: str) -> None:
+    """FFmpeg's bindings raise what they like, and a thread that ends leaves only silence."""
+    bad = IndexError(f"no stream in {LIVE.address}")
+    sources = iter([Scripted([*steady(0.1), bad]), Scripted([*steady(0.6), 60.0])])
+    opened: list[Scripted] = []
+
+    def open_ingest() -> Ingest:
+        if where == "opening" and not opened:
+            opened.append(next(sources))
+            raise bad
+        opened.append(next(sources))
+        return opened[-1]
+
+    lesson = IngestSettings(url=LIVE, reconnect_min=0.1)
+    with worker(lesson, open_ingest) as (ours, _):
+        ours.recv()
+        ours.send(Begin(anchor=time.monotonic()))
+        messages = collect(ours, 1.0)
+    failed = [message for message in messages if isinstance(message, Failed)]
+    assert [(message.kind, message.fatal) for message in failed] == [("StreamError", False)]
+    shown = "rtmp://127.0.0.1/live/***"
+    assert failed[0].text == f"{shown} failed: IndexError: no stream in {shown}."
+    heard = sum(feed.chunk.samples.any() for feed in feeds(messages))
+    assert heard >= 16
+    assert opened[0].closed.is_set() == (where == "reading")
 
 
 @pytest.mark.parametrize("end_on_close", [True, False])
