@@ -112,8 +112,10 @@ class PyavPublish:
     # --- opening --------------------------------------------------------------
 
     def _open(self, name: str) -> OutputContainer:
+        allowed = ",".join(self._url.protocols)
         if self._url.is_file:
-            options = {"flush_packets": "1"}
+            # The scheme decides what is opened; the list, what a muxer may open besides.
+            options = {"flush_packets": "1", "protocol_whitelist": allowed}
             if name == "mp4":
                 # In pieces while it grows, so that a killed process leaves a file that plays; an
                 # ordinary file once it is closed.
@@ -123,7 +125,8 @@ class PyavPublish:
             if not path.parent.is_dir():
                 raise StreamRefused(f"There is no folder {path.parent} to write {path.name} to.")
             return av.open(f"file:{path}", "w", format=name, container_options=options)
-        inner = {"flush_packets": "1"}
+        # The muxer inside opens the address, and the outer one's own list is not handed down to it.
+        inner = {"flush_packets": "1", "protocol_whitelist": allowed}
         if self._url.kind in (StreamKind.RTMP, StreamKind.RTMPS):
             inner |= {
                 "rw_timeout": microseconds(self._timeout),

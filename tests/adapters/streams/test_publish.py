@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -192,6 +193,23 @@ def test_a_server_that_refuses_or_hangs(scheme: str, server: str) -> None:
         assert time.monotonic() - begun < 0.1
     assert not isinstance(caught.value, StreamRefused)
     assert "key" not in str(caught.value) or scheme == "rtsp"
+
+
+@pytest.mark.parametrize("scheme", ["rtmp", "rtsp"])
+def test_no_protocol_is_opened_that_is_not_allowed(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StreamUrl, "protocols", (scheme,))  # but not the TCP that carries it
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        output = publish(f"{scheme}://127.0.0.1:{server.getsockname()[1]}/live/key", timeout=1)
+        with pytest.raises(StreamError, match="failed"):
+            for _, sound, picture in streams.slices(500):
+                output.write(sound, picture)
+                time.sleep(0.01)
+        with pytest.raises(BlockingIOError):
+            server.accept()  # nobody has come
+        output.close()
 
 
 def test_a_viewer_that_is_killed(tmp_path: Path) -> None:
