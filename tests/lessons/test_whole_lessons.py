@@ -10,12 +10,14 @@ import time
 import wave
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import av
 import numpy as np
 import psutil
 import pytest
+from numpy.typing import NDArray
 
 from maestra.app import composition
 from maestra.app.config import Config
@@ -107,7 +109,7 @@ def excerpt(path: Path, begin: float, end: float) -> Path:
         (stream,) = lesson.streams.audio
         rate = stream.rate
         parts = [frame.to_ndarray().reshape(-1) for frame in lesson.decode(stream)]
-    sound = np.concatenate(parts)[int(begin * rate) : int(end * rate)]
+    sound: NDArray[Any] = np.concatenate(parts)[int(begin * rate) : int(end * rate)]
     if sound.dtype != np.int16:
         sound = (sound / 65536).astype(np.int16)
     with wave.open(str(path), "wb") as file:
@@ -127,7 +129,7 @@ async def test_fast_tells_the_same_story_as_real_time(tmp_path: Path) -> None:
         async with open_session(
             ingest=ingest,
             publish=str(video),
-            pace=pace,  # type: ignore[arg-type]
+            pace=pace,
             events_path=events,
         ) as session:
             await session.wait()
