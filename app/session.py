@@ -40,7 +40,7 @@ from maestra.core.performance.summary import PerformanceSummary
 from maestra.core.persona import Persona
 from maestra.core.stream_url import StreamUrl
 from maestra.ports.audio import EAR_RATE_HZ, FRAME_RATE, AudioChunk
-from maestra.ports.brain import Brain, BrainRequest
+from maestra.ports.brain import Brain, BrainRequest, Remembers
 from maestra.ports.errors import BrainError, MaestraError, ModelMissing, PortError
 
 from . import composition, dependencies
@@ -68,6 +68,7 @@ from .messages import (
     Started,
     Switched,
 )
+from .paths import refuse_overwriting
 from .workers import Worker, pipe
 from .workers.hearing import HearingSettings
 from .workers.ingest import IngestSettings
@@ -168,7 +169,7 @@ class _Pending:
 class Session:
     """A running lesson. Made by ``open_session``.
 
-    ``events()`` yields the event log's records from now on; ``status()`` tells how things are;
+    ``events()`` yields the event log's records; ``status()`` tells how things are;
     ``update_config()`` changes live settings; ``reset_context()`` forgets the conversation;
     ``wait()`` returns when the input has ended and the last answer has been heard.
     """
@@ -228,9 +229,9 @@ class Session:
     # --- the embedding program ------------------------------------------------
 
     def events(self) -> Subscription:
-        """The records of the event log from now on, as an async iterator that ends with the
-        session."""
-        return self._log.subscribe()
+        """The session's records from its first on (of a long one that runs already, the first and
+        those from now on), as an async iterator that ends with the session."""
+        return self._log.subscribe(replay=True)
 
     def status(self) -> Status:
         conductor = self._conductor
@@ -290,6 +291,10 @@ class Session:
     # --- the conductor's stage ------------------------------------------------
 
     def log(self, record: log.Record) -> None:
+        if isinstance(record, log.ReplyStopped):
+            for _, brain in self._brains:
+                if isinstance(brain, Remembers):
+                    brain.heard(record.heard_text)
         self._log.append(record)
 
     def to_speaker(self, message: object) -> None:
@@ -919,6 +924,10 @@ class KeptSound:
             self._file.close()
 
 
+def _kept_path(events_path: str | Path | None) -> Path | None:
+    return Path(events_path).with_suffix(".student.wav") if events_path is not None else None
+
+
 def _kept_sound(
     config: Config, events_path: str | Path | None, stack: ExitStack
 ) -> KeptSound | None:
@@ -963,6 +972,14 @@ async def open_session(
         raise SessionFailed("only a file can be listened to faster than it sounds", stream=True)
     if not isinstance(persona, Persona):
         persona = composition.persona(persona or config.persona)
+    refuse_overwriting(
+        {"the input": source},
+        {
+            "the output": target,
+            "the event log": events_path,
+            "the kept sound": _kept_path(events_path) if config.conversation.keep_audio else None,
+        },
+    )
     with EventLog(Path(events_path) if events_path else None) as event_log, ExitStack() as stack:
         session = Session(
             config,

@@ -36,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError:  # not the main thread: whoever calls us minds the signals
         pass
     parsed = grammar().parser.parse_args(arguments)
+    # One thread per model, as in a lesson's workers: pools that spin take twice the time here.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
     try:
         code = _COMMANDS[parsed.command](parsed)
         sys.stdout.flush()
