@@ -253,14 +253,15 @@ def test_a_figure_is_met_or_missed(key: str, values: dict[str, float], expected:
 def test_the_report_keeps_the_worse_of_two_and_can_be_read_back(tmp_path: Path) -> None:
     live = Finding(key="memory", values={"peak": 1500.0}, n=9)
     hour = Finding(key="memory", values={"peak": 2400.0}, n=9)
-    never = Finding(key="wake_latency", values={"p50": 1.0, "p95": math.nan}, n=2)
+    never = Finding(key="wake_latency", values={"p50": 1.0, "p95": math.inf}, n=2)
+    unknown = Finding(key="drift", values={"size": math.nan}, n=0)
     result = {
         "when": "now",
         "seconds": 1.0,
         "quick": True,
         "machine": "an abacus",
         "load_after": 0.5,
-        "findings": [one.to_dict() for one in (live, hour, never)],
+        "findings": [one.to_dict() for one in (live, hour, never, unknown)],
         "troubles": ["it hums"],
     }
 
@@ -273,4 +274,6 @@ def test_the_report_keeps_the_worse_of_two_and_can_be_read_back(tmp_path: Path) 
     assert verdicts["drift"] == "not measured"
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "an abacus" in text and "it hums" in text
-    assert math.isnan(Finding.from_dict(never.to_dict()).values["p95"])
+    assert "1.00 / never" in table
+    assert Finding.from_dict(never.to_dict()) == never
+    assert math.isnan(Finding.from_dict(unknown.to_dict()).values["size"])

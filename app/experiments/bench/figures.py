@@ -6,9 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen
 
 __all__ = ["TARGETS", "Finding", "Limit", "Target", "quantiles", "verdict"]
+
+
+_NEVER = "never"
 
 
 @frozen(kw_only=True)
@@ -43,6 +46,10 @@ class Target:
     digits: int = 2
 
 
+def _listed(samples: Sequence[float]) -> tuple[float, ...]:
+    return tuple(samples)
+
+
 @frozen(kw_only=True)
 class Finding:
     """What was found: ``values`` by statistic, over ``n`` samples.
@@ -54,10 +61,10 @@ class Finding:
     values: Mapping[str, float]
     n: int
     note: str = ""
-    samples: Sequence[float] = ()
+    samples: Sequence[float] = field(default=(), converter=_listed)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able; what is not a number becomes ``null``."""
+        """JSON-able; what is not a number becomes ``null``, what is infinite ``"never"``."""
         content = asdict(self)
         content["values"] = {name: _plain(value) for name, value in self.values.items()}
         content["samples"] = [_plain(value) for value in self.samples]
@@ -65,18 +72,24 @@ class Finding:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Finding:
-        values = {n: math.nan if v is None else float(v) for n, v in content["values"].items()}
+        values = {name: _number(value) for name, value in content["values"].items()}
         return cls(
             key=content["key"],
             values=values,
             n=int(content["n"]),
             note=content["note"],
-            samples=[math.nan if v is None else float(v) for v in content["samples"]],
+            samples=[_number(value) for value in content["samples"]],
         )
 
 
-def _plain(value: float) -> float | None:
-    return round(value, 6) if math.isfinite(value) else None
+def _plain(value: float) -> float | str | None:
+    if math.isinf(value):
+        return _NEVER
+    return None if math.isnan(value) else round(value, 6)
+
+
+def _number(value: float | str | None) -> float:
+    return math.inf if value == _NEVER else math.nan if value is None else float(value)
 
 
 def quantiles(samples: Sequence[float]) -> dict[str, float]:

@@ -262,13 +262,13 @@ def _lips(bench: Bench, recording: Recording, seen: Seen, config: Config) -> Ite
 def _memory(held: Held, when: str) -> Finding:
     peak = max(sample.rss for sample in held.samples) / 1e6
     shared_once = max(sample.pss for sample in held.samples) / 1e6
-    last = held.samples[-1]
+    cpu = max(sample.cpu for sample in held.samples)
     return Finding(
         key="memory",
         values={"peak": peak, "pss": shared_once},
         n=len(held.samples),
         note=f"{when}; {shared_once:.0f} MB with shared pages counted once;"
-        f" {last.cpu:.0f} s of CPU in {held.seconds:.0f} s",
+        f" {cpu:.0f} s of CPU in {held.seconds:.0f} s",
     )
 
 
@@ -596,11 +596,14 @@ def measure_hour(bench: Bench) -> Iterator[Finding]:
     held = live.fast(folder / "lesson.flac", folder, say=bench.say)
     bench.told("hour", held, duration)
     records = live.events_of(held)
+    cpu = max(sample.cpu for sample in held.samples)
     yield Finding(
         key="speed",
-        values={"speed": duration / held.seconds},
+        values={"speed": duration / held.seconds, "cpu_share": cpu / duration},
         n=1,
-        note=f"{duration:.0f} s in {held.seconds:.0f} s, without pictures",
+        note=f"{duration:.0f} s in {held.seconds:.0f} s, without pictures;"
+        f" {cpu / duration:.2f} s of CPU for each second, {duration / cpu:.1f} times real time on"
+        " one idle core",
     )
     yield _memory(held, "in the long lesson")
     minutes = _memory_by_minute(held, records)
@@ -633,7 +636,10 @@ def _memory_by_minute(held: Held, records: Sequence[Mapping[str, Any]]) -> list[
     reached = [(record["wall"], record["t"]) for record in records]
     minutes: dict[int, list[float]] = {}
     place = 0
+    everybody = max((sample.processes for sample in held.samples), default=0)
     for sample in held.samples:
+        if sample.processes < everybody:
+            continue  # before all had started, or when some had left
         while place + 1 < len(reached) and reached[place + 1][0] <= sample.at:
             place += 1
         if reached and reached[place][0] <= sample.at:
