@@ -131,7 +131,7 @@ def test_a_better_second_take_is_called_better() -> None:
 
     assert observed[0].take == 2
     (improved,) = [each for each in observed if each.kind is ObservationKind.IMPROVED]
-    assert improved.text == "The uneven rhythm heard in take 1 is not in take 2."
+    assert improved.text == "The uneven rhythm in take 1 was not heard in take 2."
 
 
 @pytest.mark.parametrize(
