@@ -590,7 +590,8 @@ def _improvements(before: TakeSummary, after: TakeSummary) -> Iterator[Observati
             after,
             ObservationKind.IMPROVED,
             0.85,
-            f"{_IMPROVED[fault.kind]} in take {before.number} was not heard in take {after.number}.",
+            f"{_IMPROVED[fault.kind]} in take {before.number} was not heard in take"
+            f" {after.number}.",
             names={"fault": fault.kind.value},
             place=place_of_instant(after.start, after.start, after.end),
         )
