@@ -58,11 +58,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Reply", "Speaker", "SpeakerSettings", "run"]
 
-_IDLE_LEAD = 2
+_IDLE_LEAD = 3
 """Idle slices ahead of the output: what a beginning reply may have to wait for."""
 
 _SPEECH_LEAD = 8
 """Speech slices ahead of the output: what a slow picture may take before it is left out."""
+
+_PATIENCE = 3
+"""How many times longer a voice may take while the clause before is being heard."""
 
 _FORGIVEN_AFTER = 30.0
 """Seconds after which a face that failed is tried again."""
@@ -178,6 +181,16 @@ class _Line(Generic[_Backend]):
         """A later one than the first serves."""
         return self.name != self._choices[0][0]
 
+    @property
+    def is_last(self) -> bool:
+        """There is none after the one that serves."""
+        return self._next >= len(self._choices)
+
+    def rewind(self) -> None:
+        """Have the first serve again next time, if there are several."""
+        if len(self._choices) > 1:
+            self._next, self.current = 0, None
+
     def restart(self) -> bool:
         """Begin again from the front; false if nothing can be built."""
         self._next = 0
@@ -249,6 +262,7 @@ class Speaker:
         self._taken = -1
         self._changed = anyio.Event()
         self._tasks: TaskGroup | None = None
+        self._advancing = anyio.Lock()
         self._drawing = False
         self._drawn = anyio.Event()
         self._fresh: bytes | None = None
@@ -344,13 +358,14 @@ class Speaker:
     async def _speak_clause(self, reply: Reply, say: Say) -> bool:
         """Speak one clause with the first voice that can; false if none can."""
         end = say.position + len(say.clause)
-        retried = False
-        if self._voices.current is None:
-            await anyio.to_thread.run_sync(self._voices.advance)
-        while self._voices.current is not None or say.clause == APOLOGY:
+        tried_again = False
+        while True:
+            voice = None if say.clause == APOLOGY else await self._voice()
+            if voice is None and say.clause != APOLOGY:
+                break
             begun = len(reply.sound)
             try:
-                async for sound in self._spoken(say.clause):
+                async for sound in self._spoken(say.clause, patient=reply.primed):
                     if reply.epoch <= self._cancelled:
                         return False
                     said = (len(reply.sound) - begun + len(sound)) / PLAYOUT_RATE_HZ
@@ -363,22 +378,40 @@ class Speaker:
                 return True
             except VoiceError as error:
                 self._voices.failed(self._voices.name, error)
-                if len(reply.sound) > begun:
-                    return True  # half a clause was spoken: go on with the next
-                if say.clause == APOLOGY:
+            if len(reply.sound) > begun:
+                return True  # half a clause was spoken: go on with the next
+            if self._voices.is_last:
+                # To build it again would take longer than to ask it again: most likely the machine
+                # was busy for a moment.
+                if tried_again:
+                    self._voices.rewind()
                     break
-                if not await anyio.to_thread.run_sync(self._voices.advance) and not retried:
-                    # The last voice failed; what failed once, on a busy moment, may work now.
-                    retried = True
-                    await anyio.to_thread.run_sync(self._voices.advance)
+                tried_again = True
+            else:
+                await self._next_voice(voice)
         self._report(ReplyLost(epoch=reply.epoch, text="no voice can speak it"))
         reply.complete = True
         self._wake()
         return False
 
-    async def _spoken(self, clause: str) -> AsyncIterator[NDArray[np.float32]]:
+    async def _voice(self) -> Voice | None:
+        """The voice that serves; built anew from the front of the line if there is none."""
+        if self._voices.current is None:
+            await self._next_voice(None)
+        return self._voices.current
+
+    async def _next_voice(self, failed: Voice | None) -> None:
+        """Go on to the next voice, unless another clause has already done so."""
+        async with self._advancing:
+            if self._voices.current is failed:
+                await anyio.to_thread.run_sync(self._voices.advance)
+
+    async def _spoken(
+        self, clause: str, *, patient: bool = False
+    ) -> AsyncIterator[NDArray[np.float32]]:
         """``clause`` as 48 kHz sound, piece by piece.
 
+        :param patient: there is sound to be heard while it is made.
         :raises VoiceError: the voice failed, or took too long.
         """
         if clause == APOLOGY and len(self._apology):
@@ -387,16 +420,17 @@ class Speaker:
         voice = self._voices.current
         if voice is None:
             raise VoiceError("no voice is left")
+        timeout = self._voice_timeout * (_PATIENCE if patient else 1)
         sounds = None
         while True:
             try:
                 sounds = sounds or voice.synthesise(clause)
-                with anyio.fail_after(self._voice_timeout):
+                with anyio.fail_after(timeout):
                     sound = await anext(sounds)
             except StopAsyncIteration:
                 return
             except TimeoutError as error:
-                raise VoiceError(f"no sound for {self._voice_timeout:g} s") from error
+                raise VoiceError(f"no sound for {timeout:g} s") from error
             except PortError:
                 raise
             except Exception as error:  # a voice of somebody else's may raise anything
@@ -472,17 +506,19 @@ class Speaker:
             self._drawing = True
             request = FrameRequest(index=slot, sound=window, speaking=speaking)
             self._tasks.start_soon(self._draw, self._faces.current, request)
-            with anyio.move_on_after(self._patience(slot)):
+            with anyio.move_on_after(self._patience(slot, speaking=speaking)):
                 while self._drawing:
                     await self._drawn.wait()
         picture, self._fresh = self._fresh, None
         return picture
 
-    def _patience(self, slot: int) -> float:
-        """How long a picture may take: half a slot, and what the output's queue has in store."""
+    def _patience(self, slot: int, *, speaking: bool) -> float:
+        """How long a picture may take: half a slot, and what the output's queue has in store. With
+        speech it keeps a slot more in hand."""
         if self._virtual:
             return self._face_timeout * 2
-        return 0.5 / FRAME_RATE + max(0, slot - self._taken - 2) / FRAME_RATE
+        in_store = slot - self._taken - (2 if speaking else 1)
+        return (0.5 + max(0, in_store)) / FRAME_RATE
 
     async def _draw(self, face: Face, request: FrameRequest) -> None:
         try:

@@ -135,17 +135,17 @@ async def test_a_reply_is_cut_into_slices_that_carry_all_its_sound() -> None:
 
 async def test_idle_pictures_run_only_a_little_ahead() -> None:
     async with speaking(FakeVoice(), greedy=False) as (speaker, output):
-        await until(lambda: len(output.slices) >= 2)
+        await until(lambda: len(output.slices) >= 3)
         await anyio.sleep(0.05)
-        assert [0, 1] == [one.slot for one in output.slices]
+        assert [0, 1, 2] == [one.slot for one in output.slices]
 
         speaker.handle(SlotTaken(slot=0))
-        await until(lambda: len(output.slices) == 3)
+        await until(lambda: len(output.slices) == 4)
 
 
 async def test_a_reply_does_not_wait_for_the_idle_pictures_in_the_queue() -> None:
     async with speaking(FakeVoice(), greedy=False) as (speaker, output):
-        await until(lambda: len(output.slices) == 2)
+        await until(lambda: len(output.slices) == 3)
         say(speaker, 1, "Good.")
         await until(lambda: output.of(Primed))
         speaker.handle(Start(epoch=1))
@@ -169,7 +169,7 @@ async def test_what_is_cancelled_is_neither_spoken_nor_shown() -> None:
 
 async def test_after_a_flush_the_slots_that_were_not_shown_are_drawn_again() -> None:
     async with speaking(FakeVoice(), greedy=False) as (speaker, output):
-        await until(lambda: len(output.slices) == 2)
+        await until(lambda: len(output.slices) == 3)
         say(speaker, 1, "A rather long sentence.")
         await until(lambda: output.of(Primed))
         speaker.handle(Start(epoch=1))
@@ -268,6 +268,37 @@ async def test_a_hanging_face_is_left_for_the_next() -> None:
         await until(lambda: output.of(Switched))
         await until(lambda: works.asked)
         hung.release.set()
+
+
+async def test_the_only_voice_is_asked_again_and_not_built_again() -> None:
+    built = []
+
+    def build() -> FakeVoice:
+        built.append(FakeVoice())
+        return built[-1]
+
+    output = Output()
+    speaker = Speaker(
+        voices=[("only", build)],
+        faces=(),
+        report=output.reports.append,
+        put=lambda one: speaker.handle(SlotTaken(slot=one.slot)),
+        voice_timeout=0.1,
+    )
+    await speaker.load()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(speaker.run)
+        await anyio.wait_all_tasks_blocked()
+        (voice,) = built
+        voice.hangs = True
+        say(speaker, 1, "Good.")
+        await until(lambda: output.of(Failed))
+        voice.hangs = False
+        await until(lambda: output.of(Primed))
+        tasks.cancel_scope.cancel()
+
+    assert 1 == len(built)
+    assert not output.of(ReplyLost)
 
 
 async def test_without_any_voice_the_reply_is_lost_and_the_apology_is_known_by_heart() -> None:
