@@ -63,13 +63,17 @@ _LONG_ENOUGH: Final = 4
 
 _WHOLE: Final = frozenset(
     {
-        "yes", "no", "yeah", "nope", "okay", "ok", "stop", "wait", "thanks", "thank you", "why",
-        "again", "sorry", "please stop", "stop please", "stop it", "wait stop", "go on", "continue",
+        "yes", "no", "yeah", "nope", "okay", "ok", "thanks", "thank you", "why", "again", "go on",
+        "continue",
         "pardon", "thank you very much", "say that again", "say it again",
         "once more", "that's enough", "okay thanks", "okay thank you", "never mind", "goodbye",
     }
 )  # fmt: skip
 """What says all by itself."""
+
+_HOLDING: Final = frozenset("stop wait hold on please no sorry excuse me it way a moment".split())
+"""Who says nothing but these takes the floor, and is about to say why: "stop … I have a question".
+("Way" is what recognisers make of "wait".)"""
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 _TRAILS_OFF: Final = re.compile(r"(?:\.\.\.|\u2026|,|-|\u2014)\s*$")
@@ -101,6 +105,8 @@ class EndpointingPolicy:
             return self.settings.usual
         if " ".join(words) in _WHOLE:
             return self.settings.complete
+        if all(word in _HOLDING for word in words):
+            return self.settings.unfinished
         if _TRAILS_OFF.search(text) or _is_open(words):
             return self.settings.unfinished
         if call is not None or _is_whole_question(words, text):

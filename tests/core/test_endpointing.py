@@ -24,7 +24,6 @@ POLICY = EndpointingPolicy(SETTINGS, wake=WakePhraseMatcher())
         "Teacher, comment.",
         "so teacher comment please",
         "Teacher, comment on my rhythm.",
-        "Stop.",
         "Thank you.",
         "Which note?",
     ],
@@ -87,3 +86,12 @@ def test_it_is_over_when_silence_or_patience_says_so(
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         EndpointingSettings(**wrong)
+
+
+@pytest.mark.parametrize("text", ["Stop.", "Wait, stop.", "way stop", "Hold on!", "No, no, no."])
+def test_who_only_takes_the_floor_is_about_to_say_why(text: str) -> None:
+    assert POLICY.required_silence(text) == 0.9
+
+
+def test_taking_the_floor_with_a_question_is_a_question() -> None:
+    assert POLICY.required_silence("Wait, why was that?") == 0.2
