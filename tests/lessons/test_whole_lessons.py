@@ -154,7 +154,7 @@ async def test_the_same_lesson_goes_the_same_way_twice(tmp_path: Path) -> None:
     assert [r for r in once if isinstance(r, log.Note | log.Beat)] != []
 
 
-def sound(path: Path, samples: np.ndarray, rate: int) -> str:  # type: ignore[type-arg]
+def sound(path: Path, samples: np.ndarray, rate: int) -> str:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
