@@ -85,6 +85,9 @@ class Piper:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        # Every clause has another length; the arena would keep the largest of each shape for good.
+        options.enable_cpu_mem_arena = False
+        options.enable_mem_pattern = False
         # A spinning pool would take the core on which the next picture is drawn.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:

@@ -9,6 +9,7 @@ killed leaves no orphan.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -113,6 +114,8 @@ class Worker:
             [sys.executable, "-m", "maestra.app.workers", self.name, *map(str, fds)],
             pass_fds=fds,
             stdin=subprocess.DEVNULL,
+            # By default each thread that ever allocates keeps a heap of its own, and keeps it big.
+            env={"MALLOC_ARENA_MAX": "2", **os.environ},
             # A terminal's Ctrl-C is for the session alone, which then tells its workers.
             start_new_session=True,
         )
