@@ -11,27 +11,76 @@ face, the persona) and builds the adapter.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
+
+from attrs import frozen
 
 from maestra.ports.errors import MaestraError
 
-__all__ = ["BUILT_IN", "NoSuchBackend", "load_third_party", "names", "third_party"]
+__all__ = [
+    "BUILT_IN",
+    "CATALOGUE",
+    "Backend",
+    "NoSuchBackend",
+    "load_third_party",
+    "names",
+    "third_party",
+]
+
+
+@frozen(kw_only=True)
+class Backend:
+    """One of our own backends, and what somebody who chooses it has to know.
+
+    ``key`` is the environment variable with its secret, which is not asked for where the option
+    ``key_unless`` is set. ``forethought`` is how early a brain may be asked for what may not be
+    wanted.
+    """
+
+    port: str
+    name: str
+    streams: bool
+    licence: str
+    data: str
+    cost: str
+    cancels: bool = True
+    figures: str = ""
+    key: str = ""
+    key_unless: str = ""
+    forethought: Literal["voice", "words", "turn"] = "turn"
+
+    @property
+    def stays(self) -> bool:
+        """Nothing leaves the machine."""
+        return self.data == "stays"
+
+
+def _read() -> Mapping[tuple[str, str], Backend]:
+    text = Path(__file__).with_name("backends.toml").read_text(encoding="utf-8")
+    return MappingProxyType(
+        {
+            (port, name): Backend(port=port, name=name, **entry)
+            for port, entries in tomllib.loads(text).items()
+            for name, entry in entries.items()
+        }
+    )
+
+
+CATALOGUE: Mapping[tuple[str, str], Backend] = _read()
+"""Our own backends by port and name, from ``backends.toml``."""
 
 BUILT_IN: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "senses.floor": ("yamnet",),
-        "senses.vad": ("silero",),
-        "senses.asr": ("faster-whisper",),
-        "senses.music": ("crepe-madmom",),
-        "brain": ("coach",),
-        "voice": ("piper",),
-        "face": ("puppet",),
+        port: tuple(name for of, name in CATALOGUE if of == port)
+        for port in dict.fromkeys(port for port, _ in CATALOGUE)
     }
 )
-"""The names of our own backends by port; the entry point group is ``maestra.`` and the port."""
+"""Their names by port; the entry point group is ``maestra.`` and the port."""
 
 
 class NoSuchBackend(MaestraError):

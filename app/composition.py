@@ -6,7 +6,9 @@ happen in the builders, so that the session's own process stays light.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib
+import os
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +30,7 @@ from maestra.ports.streams import Ingest, Publish
 from maestra.ports.voice import Voice
 
 from . import backends, models
-from .config import Config
+from .config import Config, ConfigError, backend_settings
 
 if TYPE_CHECKING:
     from .hearing import Hearing
@@ -36,14 +38,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "brains",
+    "check",
     "faces",
     "floor",
     "hearing",
     "ingest",
+    "key",
     "music",
+    "options",
     "persona",
     "publish",
     "recogniser",
+    "recognisers",
+    "settings",
+    "settings_class",
     "stream_url",
     "voice_activity",
     "voices",
@@ -74,6 +82,77 @@ def persona(name: str) -> Persona:
     return personas.load(name)
 
 
+# --- what a backend is told ---------------------------------------------------
+
+_SETTINGS: Mapping[tuple[str, str], str] = {}
+"""Where the class of a backend's settings is, ``module:Class``, by port and name. Such a module
+imports nothing heavy."""
+
+
+def settings_class(port: str, name: str) -> type[Any] | None:
+    """The attrs class of a backend's settings; ``None`` if it has none."""
+    if (place := _SETTINGS.get((port, name))) is None:
+        return None
+    module, _, cls = place.partition(":")
+    found: type[Any] = getattr(importlib.import_module(module), cls)
+    return found
+
+
+def options(config: Config, port: str, name: str) -> Mapping[str, object]:
+    """The table of options that ``config`` has for a backend."""
+    section = getattr(config, port.partition(".")[0])
+    found: Mapping[str, object] = section.options.get(name, {})
+    return found
+
+
+def settings(config: Config, port: str, name: str) -> Any:
+    """The settings of a backend of ours, made of its options.
+
+    :raises ConfigError: an option is unknown, or its value is not allowed.
+    """
+    where = f"{port.partition('.')[0]}.options.{name}"
+    given = options(config, port, name)
+    if (cls := settings_class(port, name)) is not None:
+        return backend_settings(cls, given, where=where)
+    if given and (port, name) in backends.CATALOGUE:
+        raise ConfigError(f"{where}: {name} has no options")
+    return None
+
+
+def key(config: Config, port: str, name: str) -> str:
+    """The secret of a backend, from the environment; empty if it needs none.
+
+    :raises ConfigError: it is not set. The text has the variable's name.
+    """
+    backend = backends.CATALOGUE.get((port, name))
+    if backend is None or not backend.key:
+        return ""
+    found = os.environ.get(backend.key, "").strip()
+    if not found and not (
+        backend.key_unless and options(config, port, name).get(backend.key_unless)
+    ):
+        raise ConfigError(
+            f"the {port} backend {name} needs its key in the environment variable {backend.key},"
+            " which is not set"
+        )
+    return found
+
+
+def check(config: Config, *, keys: bool = True) -> None:
+    """Say before the lesson what would only be found out in it: options that no backend knows, and
+    (with ``keys``) a key that is not set.
+
+    :raises ConfigError: there is something of the kind.
+    """
+    from .dependencies import serving
+
+    for port, names in serving(config).items():
+        for name in names:
+            settings(config, port, name)
+            if keys:
+                key(config, port, name)
+
+
 # --- the senses ---------------------------------------------------------------
 
 
@@ -97,8 +176,17 @@ def voice_activity(config: Config) -> VoiceActivityDetector:
     return built
 
 
+def recognisers(config: Config) -> Sequence[tuple[str, Callable[[], SpeechRecogniser]]]:
+    """The recognisers in their order of turn, each with what builds it."""
+    return [(name, partial(_recogniser, name, config)) for name in config.senses.asr]
+
+
 def recogniser(config: Config) -> SpeechRecogniser:
-    name = config.senses.asr
+    """The first of them."""
+    return _recogniser(config.senses.asr[0], config)
+
+
+def _recogniser(name: str, config: Config) -> SpeechRecogniser:
     if name == "faster-whisper":
         from maestra.adapters.senses.whisper import FasterWhisper
 
@@ -176,8 +264,7 @@ def music(config: Config) -> MusicAnalyser:
 def brains(config: Config) -> Sequence[tuple[str, Brain]]:
     """The brains in their order of turn. One object each for the session: a brain may remember what
     it said."""
-    names = dict.fromkeys((config.brain.backend, *config.brain.fallbacks))
-    return [(name, _brain(name, config)) for name in names]
+    return [(name, _brain(name, config)) for name in config.brain.order]
 
 
 def _brain(name: str, config: Config) -> Brain:
@@ -191,8 +278,7 @@ def _brain(name: str, config: Config) -> Brain:
 
 def voices(config: Config, who: Persona) -> Sequence[tuple[str, Callable[[], Voice]]]:
     """The voices in their order of turn, each with what builds it."""
-    names = dict.fromkeys((config.voice.backend, *config.voice.fallbacks))
-    return [(name, partial(_voice, name, config, who)) for name in names]
+    return [(name, partial(_voice, name, config, who)) for name in config.voice.backend]
 
 
 _PIPER_VOICES = {"en_US-joe-medium": "piper-joe"}
@@ -218,15 +304,33 @@ def _voice(name: str, config: Config, who: Persona) -> Voice:
             pitch_hz=who.manner.pitch_hz,
             formants=who.manner.formants,
         )
+    if name == "kokoro":
+        return _kokoro(config, who)
     built: Voice = _third_party("voice", name, config.voice, who)
     return built
 
 
+def _kokoro(config: Config, who: Persona) -> Voice:
+    from maestra.adapters.voice.kokoro import Kokoro
+
+    settings = config.voice.options
+    vocabulary, voices = models.locate_all("kokoro-voices")
+    if "voices" in settings:
+        voices = Path(str(settings["voices"])).expanduser()
+    return Kokoro(
+        [path for part in range(1, 5) for path in models.locate_all(f"kokoro-82m-{part}")],
+        vocabulary=vocabulary,
+        voices=voices,
+        voice=str(settings.get("voice", who.voices.get("kokoro", "jf_alpha"))),
+        pace=who.manner.speech_rate,
+        device=str(settings.get("device", "cpu")),
+    )
+
+
 def faces(config: Config, who: Persona) -> Sequence[tuple[str, Callable[[], Face]]]:
     """The faces in their order of turn; at their end the portrait, still."""
-    names = dict.fromkeys((config.face.backend, *config.face.fallbacks))
     return [
-        *((name, partial(_face, name, config, who)) for name in names),
+        *((name, partial(_face, name, config, who)) for name in config.face.backend),
         ("still", partial(_still, config, who)),
     ]
 

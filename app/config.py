@@ -3,6 +3,9 @@
 A value is taken from the first of these that has it: ``--set section.key=value``, the environment
 (``MAESTRA_SECTION__KEY``), the file (TOML), the default. A key that does not exist is refused with
 the nearest one that does. Keys marked as *live* may change while a session runs.
+
+What a backend can be told besides stands in a table of its own, ``[brain.options.openai]``;
+``backend_settings`` makes that backend's settings of it.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import tomllib
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, get_origin
+from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
 from attrs import Attribute, field, frozen
@@ -34,6 +37,7 @@ __all__ = [
     "SensesConfig",
     "StreamConfig",
     "VoiceConfig",
+    "backend_settings",
     "change",
     "load",
     "options",
@@ -65,7 +69,8 @@ def _about(
 ) -> dict[str, Any]:
     """What an option means, which values it may have, and whether it may change at run time.
 
-    ``port`` says that the value names a backend (or several) of that port.
+    ``port`` says that the value names a backend (or several) of that port, or, of a table, that it
+    holds their options.
     """
     return {
         "doc": doc,
@@ -86,10 +91,19 @@ def _check(instance: Section, attribute: Attribute[Any], value: Any) -> None:
             raise ConfigError(f"{key} must be a list of strings, not {value!r}")
         if not value and about["minimum"]:
             raise ConfigError(f"{key} must not be empty")
+        if about["port"] and len(set(value)) < len(value):
+            raise ConfigError(f"{key} must name each backend once, not {', '.join(value)}")
     elif isinstance(value, bool) is not (attribute.type is bool) or not isinstance(
         value, int | float if attribute.type is float else _plain(attribute.type)
     ):
         raise ConfigError(f"{key} must be {_IN_WORDS[attribute.type]}, not {value!r}")
+    if attribute.type == _OPTIONS:
+        for name, table in value.items():
+            if not isinstance(table, Mapping):
+                raise ConfigError(
+                    f"{key}.{name}: an option stands in the table of its backend,"
+                    f" [{key}.{_example(about)}]"
+                )
     if about["choices"] and value not in about["choices"]:
         raise ConfigError(f"{key} must be one of {', '.join(about['choices'])}, not {value!r}")
     if isinstance(value, int | float):
@@ -99,19 +113,31 @@ def _check(instance: Section, attribute: Attribute[Any], value: Any) -> None:
             raise ConfigError(f"{key} must be at most {about['maximum']:g}, not {value:g}")
 
 
+def _example(about: Mapping[str, Any]) -> str:
+    """A backend whose options might stand there."""
+    return backends.BUILT_IN[about["port"]][0]
+
+
+def _order(value: Any) -> Any:
+    """An attrs converter: one name is an order of one. What is neither is left for ``_check``."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _plain(kind: Any) -> Any:
     return Mapping if get_origin(kind) is Mapping else kind
 
 
 _STRINGS = tuple[str, ...]
-_TABLE = Mapping[str, object]
+_OPTIONS = Mapping[str, Mapping[str, object]]
 _IN_WORDS: Mapping[Any, str] = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
     str: "a string",
     _STRINGS: "a list of strings",
-    _TABLE: "a table",
+    _OPTIONS: "a table",
 }
 
 
@@ -138,10 +164,15 @@ class SensesConfig(Section):
         validator=_check,
         metadata=_about("Finds where a voice speaks.", port="senses.vad"),
     )
-    asr: str = field(
-        default="faster-whisper",
+    asr: tuple[str, ...] = field(
+        default=("faster-whisper",),
+        converter=_order,
         validator=_check,
-        metadata=_about("Writes down what is said.", port="senses.asr"),
+        metadata=_about(
+            "Writes down what is said: a name, or several in their order.",
+            minimum=1,
+            port="senses.asr",
+        ),
     )
     asr_model: str = field(
         default="tiny.en",
@@ -158,6 +189,11 @@ class SensesConfig(Section):
         validator=_check,
         metadata=_about("What the A is tuned to.", unit="Hz", minimum=380, maximum=500),
     )
+    options: Mapping[str, Mapping[str, object]] = field(
+        factory=dict,
+        validator=_check,
+        metadata=_about("A table of options for each recogniser, by its name.", port="senses.asr"),
+    )
 
 
 @frozen(kw_only=True)
@@ -166,15 +202,16 @@ class BrainConfig(Section):
 
     SECTION: ClassVar[str] = "brain"
 
-    backend: str = field(
-        default="coach",
-        validator=_check,
-        metadata=_about("Writes the answers.", port="brain"),
-    )
-    fallbacks: tuple[str, ...] = field(
+    backend: tuple[str, ...] = field(
         default=("coach",),
+        converter=_order,
         validator=_check,
-        metadata=_about("Who takes over when it fails, in this order.", port="brain"),
+        metadata=_about(
+            "Writes the answers: a name, or several in their order. The coach comes last"
+            " without being named.",
+            minimum=1,
+            port="brain",
+        ),
     )
     timeout: float = field(
         default=1.5,
@@ -183,9 +220,37 @@ class BrainConfig(Section):
             "Without a clause for this long, it has failed.", unit="s", minimum=0.1, maximum=60
         ),
     )
-    options: Mapping[str, object] = field(
-        factory=dict, validator=_check, metadata=_about("Passed on to the backend as it is.")
+    max_words: int = field(
+        default=60,
+        validator=_check,
+        metadata=_about(
+            "An answer is cut at the first end of a sentence from here on.",
+            unit="words",
+            minimum=5,
+            maximum=400,
+        ),
     )
+    forethought: str = field(
+        default="auto",
+        validator=_check,
+        metadata=_about(
+            "When an answer is begun that may not be wanted: when a voice is heard, when its words"
+            " ask for one, or never before the end of the turn. What is begun in vain is paid for,"
+            " too: `auto` asks the coach at a voice, a model on this machine at words, and whoever"
+            " takes money for it, or listens itself, at the end of the turn.",
+            choices=("auto", "voice", "words", "turn"),
+        ),
+    )
+    options: Mapping[str, Mapping[str, object]] = field(
+        factory=dict,
+        validator=_check,
+        metadata=_about("A table of options for each backend, by its name.", port="brain"),
+    )
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The brains in their order of turn, the coach among them."""
+        return tuple(dict.fromkeys((*self.backend, "coach")))
 
 
 @frozen(kw_only=True)
@@ -194,15 +259,15 @@ class VoiceConfig(Section):
 
     SECTION: ClassVar[str] = "voice"
 
-    backend: str = field(
-        default="piper",
+    backend: tuple[str, ...] = field(
+        default=("piper",),
+        converter=_order,
         validator=_check,
-        metadata=_about("Turns words into sound.", port="voice"),
-    )
-    fallbacks: tuple[str, ...] = field(
-        default=(),
-        validator=_check,
-        metadata=_about("Who takes over when it fails, in this order.", port="voice"),
+        metadata=_about(
+            "Turns words into sound: a name, or several in their order.",
+            minimum=1,
+            port="voice",
+        ),
     )
     timeout: float = field(
         default=1.5,
@@ -211,8 +276,10 @@ class VoiceConfig(Section):
             "Without sound for this long, it has failed.", unit="s", minimum=0.1, maximum=60
         ),
     )
-    options: Mapping[str, object] = field(
-        factory=dict, validator=_check, metadata=_about("Passed on to the backend as it is.")
+    options: Mapping[str, Mapping[str, object]] = field(
+        factory=dict,
+        validator=_check,
+        metadata=_about("A table of options for each backend, by its name.", port="voice"),
     )
 
 
@@ -222,16 +289,14 @@ class FaceConfig(Section):
 
     SECTION: ClassVar[str] = "face"
 
-    backend: str = field(
-        default="puppet",
-        validator=_check,
-        metadata=_about("Draws the pictures.", port="face"),
-    )
-    fallbacks: tuple[str, ...] = field(
-        default=(),
+    backend: tuple[str, ...] = field(
+        default=("puppet",),
+        converter=_order,
         validator=_check,
         metadata=_about(
-            "Who takes over when it fails, in this order; after the last one a still picture.",
+            "Draws the pictures: a name, or several in their order. After the last one"
+            " comes a still picture.",
+            minimum=1,
             port="face",
         ),
     )
@@ -252,8 +317,10 @@ class FaceConfig(Section):
             "Without a picture for this long, it has failed.", unit="s", minimum=0.1, maximum=60
         ),
     )
-    options: Mapping[str, object] = field(
-        factory=dict, validator=_check, metadata=_about("Passed on to the backend as it is.")
+    options: Mapping[str, Mapping[str, object]] = field(
+        factory=dict,
+        validator=_check,
+        metadata=_about("A table of options for each backend, by its name.", port="face"),
     )
 
     def __attrs_post_init__(self) -> None:
@@ -485,7 +552,14 @@ class Effective:
 
     def values(self) -> Mapping[str, object]:
         """Every value by dotted key."""
-        return {option.key: _get(self.config, option.key) for option in options()}
+        found: dict[str, object] = {}
+        for option in options():
+            value = _get(self.config, option.key)
+            if option.kind == _OPTIONS:
+                found |= dict(_flat_options(option.key, value))
+            else:
+                found[option.key] = value
+        return found
 
 
 def load(
@@ -510,14 +584,14 @@ def load(
     for name, text in sorted((os.environ if environ is None else environ).items()):
         if name.startswith(ENVIRONMENT_PREFIX):
             key = _key_of_variable(name, known)
-            values[key] = _parse(known[key], text, name)
+            values[key] = _parse(known.get(key), text, name)
             origins[key] = f"environment {name}"
     for assignment in assignments:
         key, equals, text = (part.strip() for part in assignment.partition("="))
         if not equals:
             raise ConfigError(f"--set wants section.key=value, not {assignment!r}")
         _require(key, known, f"--set {key}")
-        values[key] = _parse(known[key], text, f"--set {key}")
+        values[key] = _parse(known.get(key), text, f"--set {key}")
         origins[key] = "--set"
 
     config = _with(Config(), values, known)
@@ -534,7 +608,7 @@ def change(config: Config, values: Mapping[str, object]) -> Config:
     known = {option.key: option for option in options()}
     for key in values:
         _require(key, known, key)
-        if not known[key].about["live"]:
+        if key not in known or not known[key].about["live"]:
             raise ConfigError(f"{key} cannot change while a session runs")
     return _with(config, values, known)
 
@@ -542,6 +616,11 @@ def change(config: Config, values: Mapping[str, object]) -> Config:
 def _with(config: Config, values: Mapping[str, Any], known: Mapping[str, Option]) -> Config:
     tables: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
+        if key not in known:  # an option of a backend
+            section, name, backend, last = key.split(".")
+            table = tables.setdefault(section, {})
+            table.setdefault(name, {}).setdefault(backend, {})[last] = value
+            continue
         section, _, name = key.rpartition(".")
         if isinstance(value, list):
             value = tuple(value)
@@ -562,14 +641,34 @@ def _get(config: Config, key: str) -> object:
 
 
 def _require(key: str, known: Mapping[str, object], where: str) -> None:
-    """Refuse ``key``, which was met at ``where``, unless it is ``known``."""
-    if key in known:
+    """Refuse ``key``, which was met at ``where``, unless it is ``known`` or a backend's option."""
+    if key in known or _is_backends(key, known):
         return
     last = key.rpartition(".")[2]  # perhaps it is right, and its section is not
     near = [k for k in known if k.rpartition(".")[2] == last]
     near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.7)
     hint = f"; did you mean {near[0]}?" if near else "; `maestra config` lists them all"
     raise ConfigError(f"{where} is not an option{hint}")
+
+
+def _is_backends(key: str, known: Mapping[str, object]) -> bool:
+    """``key`` is that of one backend's option, ``brain.options.openai.model``."""
+    table, _, rest = key.partition(".options.")
+    return f"{table}.options" in known and rest.count(".") == 1 and all(rest.split("."))
+
+
+def _flat_options(key: str, value: Any) -> Iterator[tuple[str, object]]:
+    """The options of all backends in the table ``key``, each by its dotted key.
+
+    :raises ConfigError: it is not a table of tables.
+    """
+    for backend, table in value.items() if isinstance(value, Mapping) else ():
+        if not isinstance(table, Mapping):
+            raise ConfigError(
+                f"{key}.{backend}: an option stands in the table of its backend, [{key}.NAME]"
+            )
+        for name, one in table.items():
+            yield f"{key}.{backend}.{name}", one
 
 
 def _from_file(path: Path, known: Mapping[str, Option]) -> Iterator[tuple[str, Any, int | None]]:
@@ -593,7 +692,13 @@ def _from_file(path: Path, known: Mapping[str, Option]) -> Iterator[tuple[str, A
             key = _dotted(section, short)
             line = _line_of(text, section, short)
             _require(key, known, f"{path}{f':{line}' if line else ''}: {key}")
-            yield key, value, line
+            option = known[key]
+            if option.kind == _OPTIONS and isinstance(value, dict):
+                for deep, one in _flat_options(key, value):
+                    table, _, name = deep.rpartition(".")
+                    yield deep, one, _line_of(text, table, name) or line
+            else:
+                yield key, value, line
 
 
 def _line_of(text: str, section: str, name: str) -> int | None:
@@ -613,6 +718,12 @@ def _key_of_variable(name: str, known: Mapping[str, Option]) -> str:
     spelt = {variable(key): key for key in known}
     if name in spelt:
         return spelt[name]
+    for start, key in spelt.items():
+        backend, _, last = name.removeprefix(f"{start}__").partition("__")
+        if known[key].kind == _OPTIONS and name.startswith(f"{start}__") and last:
+            named = {variable(one): one for one in backends.names(known[key].about["port"])}
+            wanted = named.get(ENVIRONMENT_PREFIX + backend, backend.lower())
+            return f"{key}.{wanted}.{last.lower()}"
     near = difflib.get_close_matches(name, spelt, n=1, cutoff=0.6)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise ConfigError(f"the environment's {name} is not an option{hint}")
@@ -620,14 +731,21 @@ def _key_of_variable(name: str, known: Mapping[str, Option]) -> str:
 
 def variable(key: str) -> str:
     """The environment variable that sets ``key``."""
-    return ENVIRONMENT_PREFIX + key.upper().replace(".", "__")
+    return ENVIRONMENT_PREFIX + key.upper().replace(".", "__").replace("-", "_")
 
 
-def _parse(option: Option, text: str, where: str) -> Any:
+def _parse(option: Option | None, text: str, where: str) -> Any:
     """What the command line or the environment means by ``text``.
 
-    A list may be written as in TOML; any other text is a list of one.
+    A list may be written as in TOML; any other text is a list of one, or for backends their names
+    with commas between them. Without an ``option`` it is a backend's: what is not TOML is a string.
     """
+    if option is None:
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            return text
+        return tuple(value) if isinstance(value, list) else value
     try:
         if option.kind is bool:
             return {"true": True, "false": False}[text.strip().lower()]
@@ -638,7 +756,7 @@ def _parse(option: Option, text: str, where: str) -> Any:
         if option.kind is str:
             return text
         if option.kind == _STRINGS and not text.lstrip().startswith("["):
-            return (text,)
+            return tuple(map(str.strip, text.split(","))) if option.about["port"] else (text,)
         value = tomllib.loads(f"value = {text}")["value"]
         return tuple(value) if isinstance(value, list) else value
     except (KeyError, ValueError):
@@ -652,8 +770,90 @@ def _check_backends(config: Config, known: Mapping[str, Option]) -> None:
             continue
         value = _get(config, option.key)
         there = backends.names(port)
-        for name in value if isinstance(value, tuple) else (value,):
+        for name in value if isinstance(value, tuple | Mapping) else (value,):
             if name not in there:
                 near = difflib.get_close_matches(str(name), there, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(there)}"
                 raise ConfigError(f"{option.key}: no backend is called {name!r}; {hint}")
+
+
+# --- a backend's own settings -------------------------------------------------
+
+_Settings = TypeVar("_Settings")
+
+
+def backend_settings(
+    cls: type[_Settings], options: Mapping[str, object], *, where: str = "options"
+) -> _Settings:
+    """The settings of a backend, made of its table of options.
+
+    ``cls`` is an attrs class beside the adapter. Its fields are strings, numbers, true or false,
+    lists of strings, one of several strings (``Literal``), or may be absent (``| None``). A field's
+    metadata say what it means (``doc``), and may bound a number (``minimum``, ``maximum``) and name
+    its ``unit``.
+
+    :param where: the table's name, for the error's text.
+    :raises ConfigError: an option is unknown, or its value is not allowed.
+    """
+    described: Any = cls
+    fields = attrs.fields_dict(attrs.resolve_types(described))
+    values: dict[str, object] = {}
+    for name, value in options.items():
+        attribute = fields.get(name)
+        if attribute is None:
+            near = difflib.get_close_matches(name, fields, n=1, cutoff=0.6)
+            hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(fields) or 'none'}"
+            raise ConfigError(f"{where}.{name} is not an option; {hint}")
+        values[name] = _fitting(attribute, value, f"{where}.{name}")
+    wanted = [
+        name
+        for name, attribute in fields.items()
+        if attribute.default is attrs.NOTHING and name not in values
+    ]
+    if wanted:
+        raise ConfigError(f"{where}.{wanted[0]} must be set: it has no default")
+    try:
+        return cls(**values)
+    except (TypeError, ValueError) as error:  # of the class's own validators
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _fitting(attribute: Attribute[Any], value: object, key: str) -> object:
+    """``value`` as what the field ``attribute`` takes.
+
+    :raises ConfigError: it does not fit.
+    """
+    kind = _not_none(attribute.type)
+    about = attribute.metadata
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            allowed = ", ".join(map(str, get_args(kind)))
+            raise ConfigError(f"{key} must be one of {allowed}, not {value!r}")
+        return value
+    if kind is float and type(value) is int:
+        value = float(value)
+    if kind == _STRINGS:
+        if isinstance(value, list):
+            value = tuple(value)
+        fits = isinstance(value, tuple) and all(isinstance(item, str) for item in value)
+    elif kind in (bool, int, float, str):
+        fits = type(value) is kind
+    else:
+        fits = True  # the class's own validator knows
+    if not fits:
+        raise ConfigError(f"{key} must be {_IN_WORDS[kind]}, not {value!r}")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        low, high = about.get("minimum"), about.get("maximum")
+        if low is not None and not value >= low:
+            raise ConfigError(f"{key} must be at least {low:g}, not {value:g}")
+        if high is not None and not value <= high:
+            raise ConfigError(f"{key} must be at most {high:g}, not {value:g}")
+    return value
+
+
+def _not_none(kind: Any) -> Any:
+    """``kind`` without its ``| None``."""
+    if get_origin(kind) in (Union, types.UnionType):
+        inner = [one for one in get_args(kind) if one is not type(None)]
+        return inner[0] if len(inner) == 1 else kind
+    return kind

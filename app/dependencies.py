@@ -51,16 +51,15 @@ def installed_version(distribution: str) -> str | None:
 
 
 def serving(config: Config) -> Mapping[str, tuple[str, ...]]:
-    """The backends that ``config`` names for each port: the chosen one, then its fallbacks."""
-    brain, voice, face = config.brain, config.voice, config.face
+    """The backends that ``config`` names for each port, in their order."""
     return {
         "senses.floor": (config.senses.floor,),
         "senses.vad": (config.senses.vad,),
-        "senses.asr": (config.senses.asr,),
+        "senses.asr": config.senses.asr,
         "senses.music": (config.senses.music,),
-        "brain": tuple(dict.fromkeys((brain.backend, *brain.fallbacks))),
-        "voice": tuple(dict.fromkeys((voice.backend, *voice.fallbacks))),
-        "face": tuple(dict.fromkeys((face.backend, *face.fallbacks))),
+        "brain": config.brain.order,
+        "voice": config.voice.backend,
+        "face": config.face.backend,
     }
 
 

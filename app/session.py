@@ -196,7 +196,7 @@ class Session:
         self._end_on_close = end_on_close
         self._brains = composition.brains(config)
         self._conductor = Conductor(
-            config, self, forethought="voice" if config.brain.backend == "coach" else "words"
+            config, self, forethought="voice" if config.brain.backend[0] == "coach" else "words"
         )
         self._workers: dict[str, Worker] = {}
         self._settings: dict[str, object] = {}
@@ -468,6 +468,7 @@ class Session:
 
     async def _start(self, stack: ExitStack) -> None:
         """Start the workers and wait until they are ready."""
+        serving = dependencies.serving(self.config)
         self.log(
             log.SessionStarted(
                 t=0.0,
@@ -477,13 +478,12 @@ class Session:
                 persona=self._persona.id,
                 pace=self._pace,
                 backends={
-                    "floor": self.config.senses.floor,
-                    "vad": self.config.senses.vad,
-                    "asr": self.config.senses.asr,
-                    "music": self.config.senses.music,
-                    "brain": self.config.brain.backend,
-                    "voice": self.config.voice.backend,
-                    "face": self.config.face.backend,
+                    port.removeprefix("senses."): names[0] for port, names in serving.items()
+                },
+                fallbacks={
+                    port.removeprefix("senses."): names[1:]
+                    for port, names in serving.items()
+                    if len(names) > 1
                 },
             )
         )

@@ -109,6 +109,9 @@ class SessionStarted(Record):
     backends: Mapping[str, str] = field(
         factory=dict, metadata=_about("which backend serves each port")
     )
+    fallbacks: Mapping[str, tuple[str, ...]] = field(
+        factory=dict, metadata=_about("who serves a port after it, in this order")
+    )
 
 
 @frozen(kw_only=True)

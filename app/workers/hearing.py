@@ -38,7 +38,7 @@ def run(control: Connection, settings: HearingSettings) -> None:
             Failed(worker="senses", kind=type(error).__name__, text=str(error), fatal=True)
         )
         return
-    control.send(Hello(worker="hearing", detail=settings.config.senses.asr))
+    control.send(Hello(worker="hearing", detail=settings.config.senses.asr[0]))
     try:
         _listen(control, hearing)
     finally:

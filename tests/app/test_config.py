@@ -105,8 +105,13 @@ def test_a_list_may_be_one_text(text: str, phrases: tuple[str, ...]) -> None:
         ('conversation.wake_phrases=["teacher", "!! 9"]', "that can be said, not '!! 9'"),
         ("conversation.wake_phrases=[1]", "must be a list of strings, not (1,)"),
         ("brain.options=3", "brain.options must be a table, not 3"),
+        ("brain.options={ model = 'x' }", "stands in the table of its backend, [brain.options."),
         ("voice.backend=pipr", "no backend is called 'pipr'; did you mean piper?"),
-        ("brain.fallbacks=oracle", "no backend is called 'oracle'; there is coach"),
+        ("brain.backend=coach,oracle", "no backend is called 'oracle'; there is coach"),
+        ("brain.backend=[]", "brain.backend must not be empty"),
+        ("brain.backend=coach,coach", "must name each backend once, not coach, coach"),
+        ("brain.options.openai=3", "brain.options.openai is not an option"),
+        ("brain.options.oracel.model=x", "no backend is called 'oracel'"),
         ("stream.reconnect_min=20", "stream.reconnect_min (20) must not be more than"),
     ],
 )
@@ -201,7 +206,7 @@ def test_a_third_partys_backend_is_as_good_as_ours(monkeypatch: pytest.MonkeyPat
 
     effective = load(environ={}, assignments=["brain.backend=oracle"])
 
-    assert effective.config.brain.backend == "oracle"
+    assert effective.config.brain.backend == ("oracle",)
     assert backends.load_third_party("brain", "oracle")("1") == 1
     with pytest.raises(backends.NoSuchBackend, match="no voice backend is called 'oracle'"):
         backends.load_third_party("voice", "oracle")
