@@ -20,7 +20,7 @@ from maestra.core.media_time import MediaTime
 from maestra.core.performance.notes import MusicEvent
 
 if TYPE_CHECKING:
-    from maestra.ports.audio import AudioChunk
+    from maestra.ports.audio import AudioChunk, Samples
 
 __all__ = [
     "APOLOGY",
@@ -50,6 +50,7 @@ __all__ = [
     "Slice",
     "SliceStatistics",
     "SlotTaken",
+    "Spoken",
     "Start",
     "Started",
     "Stop",
@@ -166,11 +167,16 @@ class Progress:
 
 @frozen(kw_only=True)
 class Say:
-    """Speak ``clause``, the next of reply ``epoch``; it begins at character ``position`` of it."""
+    """Speak ``clause``, the next of reply ``epoch``; it begins at character ``position`` of it.
+
+    ``sound`` is there if the brain has spoken it already: mono float32 at ``sample_rate_hz``.
+    """
 
     epoch: int
     clause: str
     position: int
+    sound: Samples | None = None
+    sample_rate_hz: int = 0
 
 
 @frozen(kw_only=True)
@@ -211,6 +217,18 @@ class ReplyLost:
 
     epoch: int
     text: str
+
+
+@frozen(kw_only=True)
+class Spoken:
+    """``voice`` spoke a clause of reply ``epoch``: its first sound came after ``ttfb`` seconds, and
+    all of it, ``duration`` seconds of sound, took ``took`` seconds to make."""
+
+    epoch: int
+    voice: str
+    ttfb: float
+    took: float
+    duration: float
 
 
 # --- speaker → playout --------------------------------------------------------

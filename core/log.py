@@ -29,6 +29,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "AdapterFailed",
     "AdapterSwitched",
+    "Answered",
     "Beat",
     "ConfigChanged",
     "ContextReset",
@@ -48,6 +49,7 @@ __all__ = [
     "Slice",
     "SpeechStarted",
     "SpeechStopped",
+    "Spoken",
     "State",
     "Summary",
     "TakeEnded",
@@ -303,6 +305,35 @@ class ReplyText(Record):
 
 
 @frozen(kw_only=True)
+class Answered(Record):
+    """A brain has written what it will of an answer. Of an answer that was prepared in vain there
+    is none, though it was asked for."""
+
+    type: ClassVar[str] = "answered"
+
+    epoch: int = field(metadata=_about("number of the reply"))
+    brain: str = field(metadata=_about("the backend"))
+    ttft: float = field(
+        metadata=_about("wall seconds from asking it to its first clause (TTFT and a clause)")
+    )
+    duration: float = field(metadata=_about("wall seconds from asking it to its last clause"))
+    clauses: int = field(metadata=_about("how many clauses of it were passed on"))
+
+
+@frozen(kw_only=True)
+class Spoken(Record):
+    """A voice has spoken a clause."""
+
+    type: ClassVar[str] = "spoken"
+
+    epoch: int = field(metadata=_about("number of the reply"))
+    voice: str = field(metadata=_about("the backend"))
+    ttfb: float = field(metadata=_about("wall seconds from the clause to its first sound (TTFB)"))
+    rtf: float = field(metadata=_about("seconds it took, for each second of sound (RTF)", digits=3))
+    duration: float = field(metadata=_about("seconds of sound"))
+
+
+@frozen(kw_only=True)
 class Latency:
     """Where the time went between the end of a question and the first word of its answer, in
     seconds. ``null`` where a part was not measured."""
@@ -443,6 +474,8 @@ RECORD_TYPES: Mapping[str, type[Record]] = types.MappingProxyType(
             Question,
             Summary,
             ReplyText,
+            Answered,
+            Spoken,
             ReplyStarted,
             ReplyStopped,
             Slice,

@@ -64,6 +64,8 @@ EXAMPLES: tuple[log.Record, ...] = (
         ),
     ),
     log.ReplyText(t=9.1, epoch=1, text="Well played.", brain="coach"),
+    log.Answered(t=9.2, epoch=1, brain="coach", ttft=0.01, duration=0.02, clauses=3),
+    log.Spoken(t=9.5, epoch=1, voice="piper", ttfb=0.15, rtf=0.2, duration=1.9),
     log.ReplyStarted(t=9.6, epoch=1, latency=log.Latency(brain=0.01, total=0.6)),
     log.Slice(t=10.0, fps=25.0, held=0, underruns=0, late=0, queued=0.4),
     log.Slice(t=11.0, fps=25.0, held=0, underruns=0, late=0, queued=0.4, av_offset=-0.004),
