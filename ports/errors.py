@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "BrainError",
     "FaceError",
+    "FaceOutOfMemory",
     "MaestraError",
     "ModelMissing",
     "PortError",
@@ -42,6 +43,17 @@ class VoiceError(PortError):
 
 class FaceError(PortError):
     """A face failed, timed out or made no picture."""
+
+
+class FaceOutOfMemory(FaceError):
+    """The device has no room for what a face wants to draw.
+
+    ``shrunk``: it draws fewer pictures at once from now on, and may simply be asked again.
+    """
+
+    def __init__(self, text: str, *, shrunk: bool = False) -> None:
+        super().__init__(text)
+        self.shrunk = shrunk
 
 
 class StreamError(PortError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from maestra.ports.face import Face, FrameRequest
+from maestra.ports.face import Face, Frame
 
 if TYPE_CHECKING:
-    from maestra.ports.audio import Picture
+    from maestra.ports.audio import Samples
 
 __all__ = ["Scaled"]
 
@@ -18,13 +19,25 @@ class Scaled:
     def __init__(self, face: Face, size: int) -> None:
         self._face = face
         self.width = self.height = size
+        self.frame_rate = face.frame_rate
+        self.look_ahead = face.look_ahead
+        self.warm_up = face.warm_up
 
-    def render(self, request: FrameRequest) -> Picture:
+    def push(self, speech: Samples, *, last: bool = False) -> None:
+        """See ``maestra.ports.face.Face``."""
+        self._face.push(speech, last=last)
+
+    def clear(self, number: int) -> None:
+        """See ``maestra.ports.face.Face``."""
+        self._face.clear(number)
+
+    def frames(self) -> Iterator[Frame]:
         """See ``maestra.ports.face.Face``."""
         import cv2
         import numpy as np
 
-        picture = self._face.render(request)
-        how = cv2.INTER_AREA if self.width < picture.shape[1] else cv2.INTER_CUBIC
-        scaled = cv2.resize(picture, (self.width, self.height), interpolation=how)
-        return np.ascontiguousarray(scaled, dtype=np.uint8)
+        size = (self.width, self.height)
+        for frame in self._face.frames():
+            how = cv2.INTER_AREA if self.width < frame.picture.shape[1] else cv2.INTER_CUBIC
+            scaled = cv2.resize(frame.picture, size, interpolation=how)
+            yield Frame(number=frame.number, picture=np.ascontiguousarray(scaled, dtype=np.uint8))

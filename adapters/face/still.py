@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maestra.ports.errors import FaceError
 
+from .streaming import Moment, StreamingFace
+
 if TYPE_CHECKING:
     from maestra.ports.audio import Picture
-    from maestra.ports.face import FrameRequest
 
 __all__ = ["Still"]
 
 
-class Still:
+class Still(StreamingFace):
     """``portrait`` at ``size`` by ``size`` pixels.
 
     :raises FaceError: the portrait cannot be read.
     """
 
     def __init__(self, portrait: Path, *, size: int) -> None:
+        super().__init__(look_back=0.0, look_ahead=0.0)
         import cv2
         import numpy as np
 
@@ -36,6 +39,6 @@ class Still:
         )
         self.width = self.height = size
 
-    def render(self, request: FrameRequest) -> Picture:
-        """The same picture, whatever is asked."""
-        return self._picture
+    def draw(self, moments: Sequence[Moment]) -> Sequence[Picture]:
+        """The same picture, whatever is said."""
+        return [self._picture] * len(moments)

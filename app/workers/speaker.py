@@ -14,7 +14,7 @@ from __future__ import annotations
 import bisect
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -29,8 +29,8 @@ from attrs import define, field, frozen
 from maestra.core.persona import Persona
 from maestra.ports.audio import FRAME_RATE, PLAYOUT_RATE_HZ, SLICE_SAMPLES
 from maestra.ports.errors import FaceError, MaestraError, PortError, VoiceError
-from maestra.ports.face import LOOK_AHEAD, LOOK_BACK, Face, FrameRequest
-from maestra.ports.voice import Voice
+from maestra.ports.face import Face, Frame
+from maestra.ports.voice import AlignedSound, Voice
 
 from ..messages import (
     APOLOGY,
@@ -73,9 +73,6 @@ _FORGIVEN_AFTER = 30.0
 _CHARACTERS_PER_SECOND = 14
 """How fast speech is, until the lengths of a clause's pieces are known."""
 
-_BACK = round(LOOK_BACK * PLAYOUT_RATE_HZ)
-_AHEAD = round(LOOK_AHEAD * PLAYOUT_RATE_HZ)
-
 
 @frozen(kw_only=True)
 class SpeakerSettings:
@@ -87,7 +84,7 @@ class SpeakerSettings:
     fast: bool = False
 
 
-@define
+@define(eq=False)
 class Reply:
     """What has been spoken of one reply: its sound, and where in its text each piece ends."""
 
@@ -125,15 +122,6 @@ class Reply:
         part = self.sound[number * SLICE_SAMPLES : (number + 1) * SLICE_SAMPLES]
         return part if len(part) == SLICE_SAMPLES else _padded(part, SLICE_SAMPLES)
 
-    def window(self, number: int) -> NDArray[np.float32]:
-        """The sound around slice ``number`` that a face looks at."""
-        begin = number * SLICE_SAMPLES - _BACK
-        end = (number + 1) * SLICE_SAMPLES + _AHEAD
-        window = np.zeros(end - begin, np.float32)
-        known = self.sound[max(begin, 0) : end]
-        window[max(-begin, 0) : max(-begin, 0) + len(known)] = known
-        return window
-
     def heard_to(self, number: int) -> int:
         """How many characters of the reply are spoken when slice ``number`` ends."""
         sample = (number + 1) * SLICE_SAMPLES
@@ -151,9 +139,6 @@ def _padded(part: NDArray[np.float32], length: int) -> NDArray[np.float32]:
     whole = np.zeros(length, np.float32)
     whole[: len(part)] = part
     return whole
-
-
-_IDLE_WINDOW = np.zeros(_BACK + SLICE_SAMPLES + _AHEAD, np.float32)
 
 
 _Backend = TypeVar("_Backend")
@@ -266,6 +251,10 @@ class Speaker:
         self._drawing = False
         self._drawn = anyio.Event()
         self._fresh: bytes | None = None
+        self._frames: Iterator[Frame] | None = None
+        self._due = -1
+        self._said: tuple[Reply, int] | None = None
+        self._pushed = 0
         self._fallen_at = 0.0
         self._virtual = virtual
 
@@ -435,6 +424,8 @@ class Speaker:
                 raise
             except Exception as error:  # a voice of somebody else's may raise anything
                 raise VoiceError(f"{type(error).__name__}: {error}") from error
+            if isinstance(sound, AlignedSound):
+                sound = sound.samples
             yield soxr.resample(sound, voice.sample_rate_hz, PLAYOUT_RATE_HZ)
 
     def _prime(self, reply: Reply) -> None:
@@ -472,7 +463,7 @@ class Speaker:
         reply, slot = self._playing, self._next_slot
         if reply is not None and not self._paused and self._next_slice < reply.slices:
             number = self._next_slice
-            picture = await self._picture(slot, reply.window(number), speaking=True)
+            picture = await self._picture(slot, reply, number)
             if self._playing is not reply or self._next_slot != slot or self._paused:
                 return  # cancelled, paused or rewound while it was drawn
             last = reply.complete and number + 1 == reply.slices
@@ -491,26 +482,42 @@ class Speaker:
                 self._playing = None
                 self._replies.pop(reply.epoch, None)
         else:
-            picture = await self._picture(slot, _IDLE_WINDOW, speaking=False)
+            picture = await self._picture(slot)
             if self._next_slot != slot:
                 return
             self._put(Slice(slot=slot, epoch=0, sound=None, picture=picture))
         self._next_slot = slot + 1
 
     async def _picture(
-        self, slot: int, window: NDArray[np.float32], *, speaking: bool
+        self, slot: int, reply: Reply | None = None, number: int = 0
     ) -> bytes | None:
         """The picture for ``slot``, or none, which holds the last one: if no face can draw, or if
         it takes longer than the sound can wait. One that is late is shown when it comes."""
         if self._tasks is not None and self._faces.current is not None and not self._drawing:
             self._drawing = True
-            request = FrameRequest(index=slot, sound=window, speaking=speaking)
-            self._tasks.start_soon(self._draw, self._faces.current, request)
-            with anyio.move_on_after(self._patience(slot, speaking=speaking)):
+            self._lead_face(self._faces.current, slot, reply, number)
+            self._tasks.start_soon(self._draw, self._faces.current)
+            with anyio.move_on_after(self._patience(slot, speaking=reply is not None)):
                 while self._drawing:
                     await self._drawn.wait()
         picture, self._fresh = self._fresh, None
         return picture
+
+    def _lead_face(self, face: Face, slot: int, reply: Reply | None, number: int) -> None:
+        """Have ``face`` draw the picture of ``slot`` next, of slice ``number`` of ``reply``."""
+        said = (reply, slot - number) if reply is not None else None
+        if self._due != slot or self._said != said:
+            face.clear(slot)
+            self._due, self._said, self._pushed = slot, said, number * SLICE_SAMPLES
+        if reply is not None:
+            end = reply.slices * SLICE_SAMPLES
+            if reply.complete and end > self._pushed:
+                tail = reply.sound[self._pushed :]
+                face.push(_padded(tail, end - self._pushed), last=True)
+            elif not reply.complete:
+                end = len(reply.sound)
+                face.push(reply.sound[self._pushed : end])
+            self._pushed = max(end, self._pushed)
 
     def _patience(self, slot: int, *, speaking: bool) -> float:
         """How long a picture may take: half a slot, and what the output's queue has in store. With
@@ -520,19 +527,22 @@ class Speaker:
         in_store = slot - self._taken - (2 if speaking else 1)
         return (0.5 + max(0, in_store)) / FRAME_RATE
 
-    async def _draw(self, face: Face, request: FrameRequest) -> None:
+    async def _draw(self, face: Face) -> None:
+        if self._frames is None:
+            self._frames = face.frames()
         try:
             with anyio.fail_after(self._face_timeout):
-                picture = await anyio.to_thread.run_sync(
-                    face.render, request, abandon_on_cancel=True
-                )
+                frame = await anyio.to_thread.run_sync(next, self._frames, abandon_on_cancel=True)
+            picture = frame.picture
             if picture.shape != (face.height, face.width, 3) or picture.dtype != np.uint8:
                 raise FaceError(f"drew {picture.dtype} {picture.shape}")
+            self._due = frame.number + 1
             self._fresh = picture.tobytes()
         except Exception as error:  # whatever a face raises, the voice goes on
             self._faces.failed(self._faces.name, error)
             await anyio.to_thread.run_sync(self._faces.advance)
             self._fallen_at = time.monotonic()
+            self._frames, self._due, self._said = None, -1, None
         finally:
             self._drawing = False
             drawn, self._drawn = self._drawn, anyio.Event()
@@ -547,6 +557,7 @@ class Speaker:
         ):
             self._fallen_at = time.monotonic()
             await anyio.to_thread.run_sync(self._faces.restart)
+            self._frames, self._due, self._said = None, -1, None
 
 
 def _refuse(kind: str, error: type[PortError], cause: Exception | None) -> None:

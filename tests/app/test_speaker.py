@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from maestra.adapters.face.streaming import Moment
 from maestra.app.messages import (
     APOLOGY,
     Cancel,
@@ -37,7 +38,7 @@ from maestra.app.messages import (
 from maestra.app.workers.speaker import Reply, Speaker
 from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
 from maestra.ports.errors import FaceError, VoiceError
-from maestra.ports.face import Face, FrameRequest
+from maestra.ports.face import Face
 from maestra.ports.voice import Voice
 
 pytestmark = pytest.mark.anyio
@@ -72,7 +73,7 @@ class Output:
 
 @asynccontextmanager
 async def speaking(
-    *voices: Voice, faces: tuple[Face, ...] = (FakeFace(),), greedy: bool = True
+    *voices: Voice, faces: tuple[Face, ...] = (), greedy: bool = True
 ) -> AsyncIterator[tuple[Speaker, Output]]:
     output = Output()
 
@@ -83,7 +84,9 @@ async def speaking(
 
     speaker = Speaker(
         voices=[(f"voice {i}", partial(_itself, one)) for i, one in enumerate(voices)],
-        faces=[(f"face {i}", partial(_itself, one)) for i, one in enumerate(faces)],
+        faces=[
+            (f"face {i}", partial(_itself, one)) for i, one in enumerate(faces or (FakeFace(),))
+        ],
         report=output.reports.append,
         put=put,
         voice_timeout=0.2,
@@ -233,9 +236,9 @@ async def test_a_foreign_error_costs_one_backend_and_not_the_lesson(what: str) -
 class SlowFace(FakeFace):
     """Takes 120 ms for a picture: three slots."""
 
-    def render(self, request: FrameRequest) -> NDArray[np.uint8]:
+    def draw(self, moments: Sequence[Moment]) -> Sequence[NDArray[np.uint8]]:
         time.sleep(0.12)
-        return super().render(request)
+        return super().draw(moments)
 
 
 async def test_sound_does_not_wait_for_a_slow_picture() -> None:

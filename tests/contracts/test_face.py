@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
 from fakes.face import FakeFace
+from numpy.typing import NDArray
 
+from maestra.adapters.face.scaled import Scaled
 from maestra.app import composition
 from maestra.app.config import Config
-from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
-from maestra.ports.face import LOOK_AHEAD, LOOK_BACK, Face, FrameRequest
+from maestra.ports.audio import PLAYOUT_RATE_HZ
+from maestra.ports.face import Face, Frame
 
-WINDOW = SLICE_SAMPLES + round((LOOK_BACK + LOOK_AHEAD) * PLAYOUT_RATE_HZ)
+Sound = NDArray[np.float32]
 
 
 def _built(name: str) -> Face:
@@ -30,35 +33,95 @@ def _still() -> Face:
     return _built("still")
 
 
-@pytest.fixture(params=[FakeFace, _puppet, _still], ids=["fake", "puppet", "still"])
+def _scaled() -> Face:
+    return Scaled(_puppet(), 64)
+
+
+@pytest.fixture(
+    params=[FakeFace, _puppet, _still, _scaled], ids=["fake", "puppet", "still", "scaled"]
+)
 def face(request: pytest.FixtureRequest) -> Face:
     build: Callable[[], Face] = request.param
     return build()
 
 
-def asked(index: int, *, level: float = 0.0) -> FrameRequest:
-    time = (index * SLICE_SAMPLES + np.arange(WINDOW)) / PLAYOUT_RATE_HZ
-    sound = (level * np.sin(2 * np.pi * 200 * time)).astype(np.float32)
-    return FrameRequest(index=index, sound=sound, speaking=level > 0)
+def speech(pictures: float, face: Face, level: float = 0.4) -> Sound:
+    """As long as so many pictures: syllables, three a second."""
+    time = np.arange(round(pictures * PLAYOUT_RATE_HZ / face.frame_rate)) / PLAYOUT_RATE_HZ
+    voice = np.sin(2 * np.pi * 200 * time) + 0.7 * np.sin(2 * np.pi * 800 * time)
+    syllables = np.sin(np.pi * 3 * time) ** 2
+    sound: Sound = (level / 2 * voice * syllables).astype(np.float32)
+    return sound
 
 
-def test_pictures_are_rgb_of_the_size_it_says(face: Face) -> None:
-    for index, level in enumerate([0.0, 0.4, 0.4, 0.0]):
-        picture = face.render(asked(index, level=level))
-        assert (face.height, face.width, 3) == picture.shape
-        assert np.uint8 == picture.dtype
-        assert face.width % 2 == face.height % 2 == 0
+def take(face: Face, count: int) -> list[Frame]:
+    return list(islice(face.frames(), count))
 
 
-def test_an_index_may_leap_ahead_and_step_back(face: Face) -> None:
-    for index in (0, 1, 2, 50, 51, 49, 50, 3):
-        assert face.render(asked(index, level=0.3 if index > 40 else 0.0)).size
+def test_pictures_are_rgb_of_the_size_it_says_and_counted_from_nought(face: Face) -> None:
+    face.push(speech(2, face), last=True)
+    frames = take(face, 4)
+
+    assert [0, 1, 2, 3] == [frame.number for frame in frames]
+    for frame in frames:
+        assert (face.height, face.width, 3) == frame.picture.shape
+        assert np.uint8 == frame.picture.dtype
+    assert face.width % 2 == face.height % 2 == 0
+
+
+def test_what_it_says_of_itself_can_be_lived_with(face: Face) -> None:
+    assert PLAYOUT_RATE_HZ % face.frame_rate == 0
+    assert 0 <= face.look_ahead <= 0.4
+    assert face.warm_up >= 0
+
+
+def test_it_may_be_told_to_step_back_and_to_leap(face: Face) -> None:
+    take(face, 2)
+    for number in (50, 49, 51, 3, 400):
+        face.clear(number)
+        face.push(speech(3, face))
+        assert [number, number + 1] == [frame.number for frame in take(face, 2)]
+
+
+def test_it_draws_the_end_of_what_is_known_and_goes_on_idle(face: Face) -> None:
+    face.push(speech(1.5, face))
+    assert [0, 1] == [frame.number for frame in take(face, 2)]
+    face.push(np.zeros(0, np.float32), last=True)
+    assert [2, 3, 4] == [frame.number for frame in take(face, 3)]
+    face.push(np.zeros(0, np.float32), last=True)
+    assert [5] == [frame.number for frame in take(face, 1)]
 
 
 def test_a_picture_that_was_given_does_not_change_under_its_owner(face: Face) -> None:
-    first = face.render(asked(0))
+    face.push(speech(6, face))
+    frames = face.frames()
+    first = next(frames).picture
     before = first.tobytes()
-    for index in range(1, 5):
-        face.render(asked(index, level=0.5))
+    for _ in range(4):
+        next(frames)
 
     assert before == first.tobytes()
+
+
+def test_nothing_jumps_where_speech_begins_ends_and_is_cut_off(face: Face) -> None:
+    """The seam: the change from picture to picture there ≤ 1.5 × the usual change in speech."""
+    if isinstance(face, FakeFace):
+        pytest.skip("its pictures are codes")
+    pictures = [frame.picture for frame in take(face, 12)]
+    face.push(speech(50, face), last=True)
+    pictures += [frame.picture for frame in take(face, 70)]
+    face.push(speech(100, face), last=True)
+    pictures += [frame.picture for frame in take(face, 20)]
+    face.clear(12 + 70 + 15)  # five of them were not shown
+    del pictures[-5:]
+    pictures += [frame.picture for frame in take(face, 10)]
+
+    steps = np.array([_change(a, b) for a, b in pairwise(pictures)])
+    inside = steps[16:58]
+    for seam in (12, 62, 82):
+        assert steps[seam - 3 : seam + 6].max() <= 1.5 * np.median(inside)
+    assert steps[94:103].max() <= inside.max()
+
+
+def _change(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    return float(np.abs(a.astype(np.int16) - b).mean())

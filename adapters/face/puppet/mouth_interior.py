@@ -17,7 +17,7 @@ from .sheets import laid_over, moved, sheet, smooth
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .performer import Pose
+    from ..motion import Pose
 
 __all__ = ["Interior", "draw_interior"]
 

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maestra.core.persona import Manner
-from maestra.ports.errors import FaceError, PortError
+from maestra.ports.errors import FaceError
 
+from ..motion import LOOK_AHEAD, LOOK_BACK, Performer
+from ..streaming import Moment, StreamingFace
 from .mesh import Mesh
-from .performer import Performer
 
 if TYPE_CHECKING:
     from maestra.ports.audio import Picture
-    from maestra.ports.face import FrameRequest
 
 __all__ = ["Puppet"]
 
 
-class Puppet:
+class Puppet(StreamingFace):
     """A face that speaks (``maestra.ports.face.Face``), 512 × 512 pixels.
 
     ``portrait`` is a square picture of which ``mesh`` says where the features are. Without a mesh
     it may be any picture with a face in it: the face is found and cut out once, and kept in
-    ``cache`` (absent, the user's cache directory). The same seed, portrait and requests give the
+    ``cache`` (absent, the user's cache directory). The same seed, portrait and speech give the
     same pictures, bit for bit.
 
     :raises FaceError: the portrait or the mesh can't be read or don't fit each other, or a face
@@ -39,6 +40,7 @@ class Puppet:
         *,
         cache: Path | None = None,
     ) -> None:
+        super().__init__(look_back=LOOK_BACK, look_ahead=LOOK_AHEAD)
         from .portraits import open_portrait, read_picture
         from .rig import SIZE, Rig
 
@@ -53,26 +55,10 @@ class Puppet:
         height, width = picture.shape[:2]
         if width != height or known.size[0] != known.size[1]:
             raise FaceError(f"The portrait {portrait.name} and its mesh are not both square.")
-        self._size = SIZE
+        self.width = self.height = SIZE
         self._performer = Performer(manner if manner is not None else Manner(), seed)
         self._rig = Rig(picture, known)
 
-    @property
-    def width(self) -> int:
-        return self._size
-
-    @property
-    def height(self) -> int:
-        return self._size
-
-    def render(self, request: FrameRequest) -> Picture:
-        """The picture, ``(512, 512, 3)`` RGB.
-
-        :raises FaceError: it failed.
-        """
-        try:
-            return self._rig.draw(self._performer.pose(request))
-        except PortError:
-            raise
-        except Exception as error:
-            raise FaceError(f"The puppet failed to draw picture {request.index}.") from error
+    def draw(self, moments: Sequence[Moment]) -> Sequence[Picture]:
+        """See ``StreamingFace``."""
+        return [self._rig.draw(self._performer.pose(moment)) for moment in moments]

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from maestra.ports.audio import Picture
 
+    from ..motion import Pose
     from .mesh import Contour, Eye, Mesh
-    from .performer import Pose
 
     Field = NDArray[np.float32]
 

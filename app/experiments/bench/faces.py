@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from maestra.core.persona import Persona
 from maestra.ports.audio import FRAME_RATE, PLAYOUT_RATE_HZ, SLICE_SAMPLES
-from maestra.ports.face import LOOK_AHEAD, LOOK_BACK, Face, FrameRequest
+from maestra.ports.face import Face
+from maestra.ports.voice import AlignedSound
 
 from ... import composition, personas
 from ...config import Config
@@ -122,27 +123,23 @@ def _drawn(
 ) -> NDArray[np.float32]:
     """The mouths that a fresh face draws for the sound about each of ``times``."""
     face = build_face(config)
+    frames = face.frames()
     patches = []
     for at in times:
-        picture = face.render(
-            FrameRequest(
-                index=first_slot + round(float(at) * FRAME_RATE),
-                sound=_window(samples, float(at)),
-                speaking=True,
-            )
-        )
+        face.clear(first_slot + round(float(at) * FRAME_RATE))
+        face.push(_from(samples, float(at), face.look_ahead))
+        picture = next(frames).picture
         grey = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="gray")
         patches.append(mouth_of(np.asarray(grey.to_ndarray(), np.uint8), box))
     return np.array(patches, np.float32)
 
 
-def _window(samples: NDArray[np.float32], at: float) -> NDArray[np.float32]:
-    begin = round((at - LOOK_BACK) * PLAYOUT_RATE_HZ)
-    end = begin + round((LOOK_BACK + LOOK_AHEAD) * PLAYOUT_RATE_HZ) + SLICE_SAMPLES
-    window = np.zeros(end - begin, np.float32)
-    known = samples[max(begin, 0) : max(end, 0)]
-    window[max(-begin, 0) : max(-begin, 0) + len(known)] = known
-    return window
+def _from(samples: NDArray[np.float32], at: float, look_ahead: float) -> NDArray[np.float32]:
+    """The sound of the picture at ``at`` and what a face wants to know of what follows."""
+    begin = round(at * PLAYOUT_RATE_HZ)
+    end = begin + SLICE_SAMPLES + round(look_ahead * PLAYOUT_RATE_HZ)
+    found = samples[max(begin, 0) : max(end, 0)]
+    return np.pad(found, (max(-begin, 0), end - max(begin, 0) - len(found)))
 
 
 # --- speed --------------------------------------------------------------------
@@ -174,13 +171,12 @@ def render_rtf_alone(times: int) -> Sequence[float]:
     sound = anyio.run(_sentence, config)
     face = build_face(config)
     slices = len(sound) // SLICE_SAMPLES
-    index, taken = 0, []
+    frames, taken = face.frames(), []
     for _ in range(times + 1):
         begun = time.perf_counter()
-        for number in range(slices):
-            window = _window(sound, number / FRAME_RATE)
-            face.render(FrameRequest(index=index, sound=window, speaking=True))
-            index += 1
+        face.push(sound[: slices * SLICE_SAMPLES], last=True)
+        for _number in range(slices):
+            next(frames)
         taken.append((time.perf_counter() - begun) / (slices / FRAME_RATE))
     return taken[1:]  # the first one warms the caches
 
@@ -189,7 +185,10 @@ async def _sentence(config: Config) -> NDArray[np.float32]:
     import soxr
 
     voice = composition.voices(config, _persona(config))[0][1]()
-    parts = [part async for part in voice.synthesise(_SENTENCE)]
+    parts = [
+        part.samples if isinstance(part, AlignedSound) else part
+        async for part in voice.synthesise(_SENTENCE)
+    ]
     whole = np.concatenate(parts)
     return np.asarray(soxr.resample(whole, voice.sample_rate_hz, PLAYOUT_RATE_HZ), np.float32)
 

@@ -1,16 +1,19 @@
-"""Made speech sounds, and the requests that a session makes of a face for them."""
+"""Made speech sounds, and the moments and pictures that they are cut into."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
+from maestra.adapters.face.motion import LOOK_AHEAD, LOOK_BACK
+from maestra.adapters.face.streaming import Moment
 from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
-from maestra.ports.face import LOOK_AHEAD, LOOK_BACK, FrameRequest
+from maestra.ports.face import Face
 
-__all__ = ["hiss", "requests", "silence", "vowel"]
+__all__ = ["drawn", "hiss", "moments", "silence", "vowel"]
 
 Sound = NDArray[np.float32]
 
@@ -49,8 +52,8 @@ def _level(sound: NDArray[np.float64], rms: float) -> Sound:
     return result
 
 
-def requests(*sounds: Sound, start: int = 0, speaking: bool = True) -> Iterator[FrameRequest]:
-    """One request for each 40 ms of the sounds laid end to end, silence around them."""
+def moments(*sounds: Sound, start: int = 0, speaking: bool = True) -> Iterator[Moment]:
+    """One moment for each 40 ms of the sounds laid end to end, silence around them."""
     sound = np.concatenate(sounds)
     count = -(-len(sound) // SLICE_SAMPLES)
     back, ahead = round(LOOK_BACK * PLAYOUT_RATE_HZ), round(LOOK_AHEAD * PLAYOUT_RATE_HZ)
@@ -58,8 +61,16 @@ def requests(*sounds: Sound, start: int = 0, speaking: bool = True) -> Iterator[
     padded[back : back + len(sound)] = sound
     for n in range(count):
         at = n * SLICE_SAMPLES
-        yield FrameRequest(
-            index=start + n,
+        yield Moment(
+            number=start + n,
             sound=padded[at : at + back + SLICE_SAMPLES + ahead],
             speaking=speaking,
         )
+
+
+def drawn(face: Face, *sounds: Sound, start: int = 0) -> list[NDArray[np.uint8]]:
+    """The pictures of the sounds laid end to end, from picture ``start`` on."""
+    sound = np.concatenate(sounds)
+    face.clear(start)
+    face.push(sound, last=True)
+    return [frame.picture for frame in islice(face.frames(), -(-len(sound) // SLICE_SAMPLES))]

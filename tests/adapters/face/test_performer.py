@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maestra.adapters.face.puppet.idle import Idle
-from maestra.adapters.face.puppet.performer import REMEMBERED, Performer, Pose
+from maestra.adapters.face.motion.idle import Idle
+from maestra.adapters.face.motion.performer import REMEMBERED, Performer, Pose
 from maestra.core.persona import Manner
 from maestra.ports.audio import FRAME_RATE
 
-from .sounds import Sound, hiss, requests, silence, vowel
+from .sounds import Sound, hiss, moments, silence, vowel
 
 AH = (750.0, 1200.0)
 EE = (280.0, 2300.0)
@@ -20,7 +20,7 @@ MM = (220.0,)
 
 def perform(*sounds: Sound, performer: Performer | None = None, start: int = 0) -> list[Pose]:
     performer = performer or Performer(Manner(), seed=1)
-    return [performer.pose(request) for request in requests(*sounds, start=start)]
+    return [performer.pose(moment) for moment in moments(*sounds, start=start)]
 
 
 def held(*formants_hz: float) -> Pose:
@@ -122,9 +122,9 @@ def test_nothing_jumps_where_speech_begins_and_ends() -> None:
 @pytest.mark.parametrize("bad", [np.full(21_120, np.nan), np.ones(3), np.ones(99_999), np.ones(0)])
 def test_bad_sound_gives_a_pose_all_the_same(bad: Sound) -> None:
     performer = Performer(Manner(), seed=1)
-    (request,) = requests(silence(0.04))
+    (moment,) = moments(silence(0.04))
     pose = performer.pose(
-        type(request)(index=0, sound=bad.astype(np.float32), speaking=True),
+        type(moment)(number=0, sound=bad.astype(np.float32), speaking=True),
     )
 
     assert np.isfinite([pose.jaw, pose.wide, pose.y, pose.pitch]).all()
@@ -157,9 +157,9 @@ def test_idle_does_not_repeat_itself() -> None:
 
 
 def test_seeds_differ_and_manner_counts() -> None:
-    (request,) = requests(silence(0.04), start=70)
-    one, other = (Performer(Manner(), seed=s).pose(request) for s in (1, 2))
-    calm = Performer(Manner(liveliness=0.5), seed=1).pose(request)
+    (moment,) = moments(silence(0.04), start=70)
+    one, other = (Performer(Manner(), seed=s).pose(moment) for s in (1, 2))
+    calm = Performer(Manner(liveliness=0.5), seed=1).pose(moment)
 
     assert one.x != other.x
     assert calm.x == pytest.approx(one.x / 2)

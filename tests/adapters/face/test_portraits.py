@@ -16,7 +16,7 @@ from maestra.adapters.face.puppet import portraits as module
 from maestra.app import personas
 from maestra.ports.errors import FaceError
 
-from .sounds import requests, silence, vowel
+from .sounds import drawn, silence, vowel
 
 SHIPPED = personas.load("teacher_james_v1")
 
@@ -132,7 +132,7 @@ def test_a_photo_can_be_made_to_speak(
     photo: Path, tmp_path: Path, finder: type[FakeFaceMesh]
 ) -> None:
     face = Puppet(photo, None, cache=tmp_path / "cache")
-    pictures = [face.render(r) for r in requests(silence(0.2), vowel(0.4, 750, 1200))]
+    pictures = drawn(face, silence(0.2), vowel(0.4, 750, 1200))
 
     assert np.abs(pictures[0].astype(int) - pictures[-4]).mean() > 1
 

@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from maestra.adapters.face.motion import Pose
 from maestra.adapters.face.puppet import Mesh, Puppet
 from maestra.adapters.face.puppet.rig import SIZE
 from maestra.app import personas
 from maestra.core.persona import Manner
+from maestra.ports.audio import SLICE_SAMPLES
 from maestra.ports.errors import FaceError
 from maestra.ports.face import Face
 
-from .sounds import Sound, requests, silence, vowel
+from .sounds import drawn, silence, vowel
 
 PERSONAS = [persona.id for persona in personas.available()]
 AH = (750.0, 1200.0)
@@ -31,14 +33,10 @@ def puppet(persona_id: str = "teacher_mary_v1", seed: int = 1) -> Puppet:
     return Puppet(personas.portrait_path(who), personas.mesh_path(who), Manner(), seed)
 
 
-def show(face: Face, *sounds: Sound, start: int = 0) -> list[Picture]:
-    return [face.render(request) for request in requests(*sounds, start=start)]
-
-
 @cache
 def conversation(persona_id: str) -> list[Picture]:
     """A second of idling, half a second of "ah", a second of idling."""
-    return show(puppet(persona_id), silence(1), vowel(0.52, *AH), silence(1))
+    return drawn(puppet(persona_id), silence(1), vowel(0.52, *AH), silence(1))
 
 
 def mouth(persona_id: str) -> tuple[slice, slice]:
@@ -90,9 +88,9 @@ def test_it_never_freezes_and_does_not_jump_at_the_seams() -> None:
     assert max(steps) < 3
 
 
-def test_the_same_seed_and_requests_give_the_same_pictures() -> None:
-    again = show(puppet(), silence(1), vowel(0.52, *AH))
-    other = puppet(seed=2).render(next(iter(requests(silence(0.04), start=10))))
+def test_the_same_seed_and_speech_give_the_same_pictures() -> None:
+    again = drawn(puppet(), silence(1), vowel(0.52, *AH))
+    other = drawn(puppet(seed=2), silence(0.44))[10]
 
     assert all(map(np.array_equal, conversation("teacher_mary_v1")[:30], again[:30]))
     assert not np.array_equal(again[10], other)
@@ -100,9 +98,9 @@ def test_the_same_seed_and_requests_give_the_same_pictures() -> None:
 
 def test_stepping_back_goes_on_from_the_last_picture_seen() -> None:
     face = puppet()
-    shown = show(face, silence(0.4), vowel(0.6, *AH))
-    (first,) = show(face, silence(0.04), start=20)
-    fresh = puppet().render(next(iter(requests(silence(0.04), start=20))))
+    shown = drawn(face, silence(0.4), vowel(0.6, *AH))
+    (first,) = drawn(face, silence(0.04), start=20)
+    (fresh,) = drawn(puppet(), silence(0.04), start=20)
     at = mouth("teacher_mary_v1")
 
     assert change(first[at], shown[19][at]) < 0.85 * change(fresh[at], shown[19][at])
@@ -113,7 +111,7 @@ def test_a_blink_is_drawn() -> None:
     eye = face._rig._mesh.left_eye
     x, y = (int(v) for v in eye.iris)
     centre = slice(y - 4, y + 4), slice(x - 4, x + 4)
-    calm = [p[centre].mean() for p in show(face, silence(3.6))]
+    calm = [p[centre].mean() for p in drawn(face, silence(3.6))]
 
     # Lids are lighter than a pupil.
     assert max(calm) > min(calm) + 60
@@ -121,11 +119,13 @@ def test_a_blink_is_drawn() -> None:
 
 def test_it_is_fast_enough_for_one_core() -> None:
     face = puppet()
-    asked = list(requests(silence(0.2), vowel(0.6, *AH)))
+    sound = np.concatenate([silence(0.2), vowel(0.6, *AH)])
+    face.push(sound, last=True)
+    frames = face.frames()
     spent = []
-    for request in asked:
+    for _ in range(len(sound) // SLICE_SAMPLES):
         begin = time.thread_time()
-        face.render(request)
+        next(frames)
         spent.append(time.thread_time() - begin)
 
     # Aim: 0.15 of the 40 ms; the bound is for a busy machine.
@@ -133,15 +133,14 @@ def test_it_is_fast_enough_for_one_core() -> None:
 
 
 def test_at_rest_it_is_the_portrait() -> None:
-    from maestra.adapters.face.puppet.performer import Pose
     from maestra.adapters.face.puppet.portraits import read_picture
 
     rest = Pose(**{name: 0.0 for name in Pose.__annotations__})
-    drawn = puppet()._rig.draw(rest)
+    picture = puppet()._rig.draw(rest)
     original = read_picture(personas.portrait_path(personas.load("teacher_mary_v1")))
 
-    assert drawn.shape == original.shape == (SIZE, SIZE, 3)
-    assert change(drawn, original) < 1.5
+    assert picture.shape == original.shape == (SIZE, SIZE, 3)
+    assert change(picture, original) < 1.5
 
 
 def test_a_portrait_that_cannot_be_used_says_why(tmp_path: Path) -> None:

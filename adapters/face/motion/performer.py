@@ -1,4 +1,4 @@
-"""From requests to poses: the filters and springs between the sound and the face.
+"""From moments to poses: the filters and springs between the sound and the face.
 
 Every picture's pose is the idle movement plus filtered speech. The filters' state after each
 picture is kept for a while, so that when the session steps back over pictures that nobody saw, the
@@ -20,7 +20,7 @@ from .articulation import articulate
 from .idle import Idle
 
 if TYPE_CHECKING:
-    from maestra.ports.face import FrameRequest
+    from ..streaming import Moment
 
 __all__ = ["REMEMBERED", "Performer", "Pose"]
 
@@ -89,20 +89,20 @@ def _spring(value: float, speed: float, target: float, rate_hz: float) -> tuple[
 
 
 class Performer:
-    """Turns requests into poses; deterministic given ``seed`` and the requests."""
+    """Turns moments into poses; deterministic given ``seed`` and the moments."""
 
     def __init__(self, manner: Manner, seed: int) -> None:
         self._manner = manner
         self._idle = Idle(seed)
         self._states: OrderedDict[int, _State] = OrderedDict()
 
-    def pose(self, request: FrameRequest) -> Pose:
-        """The pose of the requested picture."""
-        state = self._step(self._before(request.index), request)
-        self._states[request.index] = state
+    def pose(self, moment: Moment) -> Pose:
+        """The pose of a picture."""
+        state = self._step(self._before(moment.number), moment)
+        self._states[moment.number] = state
         while len(self._states) > REMEMBERED:
             self._states.popitem(last=False)
-        return self._compose(state, request.index)
+        return self._compose(state, moment.number)
 
     def _before(self, index: int) -> _State:
         """The state to go on from; pictures from ``index`` on are forgotten."""
@@ -115,8 +115,8 @@ class Performer:
         # Stepped back further than is remembered: the oldest state is the nearest to what was seen.
         return last if last is not None else _State()
 
-    def _step(self, before: _State, request: FrameRequest) -> _State:
-        heard = articulate(request.sound, before.reference_db)
+    def _step(self, before: _State, moment: Moment) -> _State:
+        heard = articulate(moment.sound, before.reference_db)
         reference = before.reference_db
         if heard.level_db > -50:
             # Vowels lie a little under the loudest moments; learn quickly up, slowly down.
@@ -146,7 +146,7 @@ class Performer:
             nod_speed=nod_speed,
             brow=brow,
             brow_speed=brow_speed,
-            talk=before.talk + ((1.0 if voiced or request.speaking else 0.0) - before.talk) * 0.12,
+            talk=before.talk + ((1.0 if voiced or moment.speaking else 0.0) - before.talk) * 0.12,
         )
 
     def _compose(self, state: _State, index: int) -> Pose:

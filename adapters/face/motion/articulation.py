@@ -3,7 +3,7 @@
 Conventions
 -----------
 
-Sound is mono float32 at 48 kHz; a request carries 0.2 s before and after its own 40 ms, so every
+Sound is mono float32 at 48 kHz; a moment carries 0.2 s before and after its own 40 ms, so every
 figure here is read from sound on both sides of the picture, and nothing lags. All figures are
 0 … 1 unless they say otherwise.
 
@@ -28,14 +28,19 @@ import numpy as np
 from attrs import frozen
 
 from maestra.ports.audio import FRAME_RATE, PLAYOUT_RATE_HZ
-from maestra.ports.face import LOOK_AHEAD, LOOK_BACK
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from maestra.ports.audio import Samples
 
-__all__ = ["Articulation", "articulate"]
+__all__ = ["LOOK_AHEAD", "LOOK_BACK", "Articulation", "articulate"]
+
+LOOK_BACK = 0.2
+"""Seconds of sound before a picture's own 40 ms that are read."""
+
+LOOK_AHEAD = 0.2
+"""Seconds of sound after them."""
 
 _DECIMATION = 3
 _RATE_HZ = PLAYOUT_RATE_HZ // _DECIMATION
@@ -117,7 +122,7 @@ _AT_LIPS, _AT_STRESS = _AT_LIPS[_HOPS], _AT_STRESS[_HOPS]
 def articulate(sound: Samples, reference_db: float) -> Articulation:
     """Read the mouth off ``sound``; ``reference_db`` is how loud the voice's vowels usually are.
 
-    Sound of another length than a request's is padded with silence or cut at its end.
+    Sound of another length than a moment's is padded with silence or cut at its end.
     """
     samples = np.nan_to_num(np.asarray(sound, np.float32).reshape(-1)[:_SAMPLES])
     if len(samples) < _SAMPLES:

@@ -1,0 +1,19 @@
+"""How a face moves, whoever draws it: the mouth from the sound, the rest from a life of its own."""
+
+from __future__ import annotations
+
+from .articulation import LOOK_AHEAD, LOOK_BACK, Articulation, articulate
+from .idle import Idle, Rest
+from .performer import REMEMBERED, Performer, Pose
+
+__all__ = [
+    "LOOK_AHEAD",
+    "LOOK_BACK",
+    "REMEMBERED",
+    "Articulation",
+    "Idle",
+    "Performer",
+    "Pose",
+    "Rest",
+    "articulate",
+]
