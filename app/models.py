@@ -32,10 +32,10 @@ class ModelFile:
 
 @frozen(kw_only=True)
 class Model:
-    """One model. ``port`` and ``backend`` say who needs it by default (empty: nobody).
+    """One model. ``port`` and ``backend`` say who needs it (empty: nobody).
 
-    ``folder`` says that it is loaded as a folder. ``restriction`` is empty unless using the model
-    or passing it on is limited.
+    ``extra`` is the extra of ``maestra`` that brings it. ``folder`` says that it is loaded as a
+    folder. ``restriction`` is empty unless using the model or passing it on is limited.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Model:
     licence: str
     source: str
     files: tuple[ModelFile, ...]
+    extra: str = "local"
     folder: bool = False
     port: str = ""
     backend: str = ""
@@ -83,7 +84,7 @@ def find(name: str) -> tuple[Path, ...]:
         distribution = metadata.distribution(model.distribution)
     except metadata.PackageNotFoundError:
         raise ModelMissing(
-            f"the model {name} is missing: install maestra[local], which brings it in"
+            f"the model {name} is missing: install maestra[{model.extra}], which brings it in"
             f" {model.distribution}"
         ) from None
     paths = tuple(Path(str(distribution.locate_file(file.path))) for file in model.files)

@@ -96,7 +96,9 @@ def test_the_registry_is_whole() -> None:
 
 def test_every_backend_in_use_by_default_has_its_models() -> None:
     chosen = serving(Config())
-    named = {(m.port, m.backend) for m in models.registry().values() if m.port}
+    named = {
+        (m.port, m.backend) for m in models.registry().values() if m.port and m.extra == "local"
+    }
 
     assert all(backend in chosen[port] for port, backend in named)
     assert {"senses.floor", "senses.vad", "senses.asr", "senses.music", "voice"} == {

@@ -10,9 +10,10 @@ from fakes.voice import FakeVoice
 from numpy.typing import NDArray
 
 from maestra.app import composition
-from maestra.app.config import Config
+from maestra.app.config import Config, VoiceConfig
 from maestra.core.persona import Manner, Persona
-from maestra.ports.voice import Voice
+from maestra.ports.errors import ModelMissing
+from maestra.ports.voice import AlignedSound, Voice
 
 pytestmark = pytest.mark.anyio
 
@@ -22,26 +23,46 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def _piper() -> Voice:
-    pytest.importorskip("piper")
-    who = Persona(
+def _somebody() -> Persona:
+    return Persona(
         id="somebody",
         name="Somebody",
         portrait="none.png",
         manner=Manner(pitch_hz=190.0, formants=1.15),
     )
-    ((_, build),) = composition.voices(Config(), who)
+
+
+def _piper() -> Voice:
+    pytest.importorskip("piper")
+    (_, build), *_ = composition.voices(Config(), _somebody())
     return build()
 
 
-@pytest.fixture(scope="module", params=[FakeVoice, _piper], ids=["fake", "piper"])
+def _kokoro() -> Voice:
+    pytest.importorskip("piper")
+    config = Config(voice=VoiceConfig(backend="kokoro"))
+    (_, build), *_ = composition.voices(config, _somebody())
+    try:
+        return build()
+    except ModelMissing as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(
+    scope="module",
+    params=[FakeVoice, _piper, pytest.param(_kokoro, marks=pytest.mark.slow)],
+    ids=["fake", "piper", "kokoro"],
+)
 def voice(request: pytest.FixtureRequest) -> Voice:
     build: Callable[[], Voice] = request.param
     return build()
 
 
 async def spoken(voice: Voice, clause: str) -> list[NDArray[np.float32]]:
-    return [sound async for sound in voice.synthesise(clause)]
+    return [
+        sound.samples if isinstance(sound, AlignedSound) else sound
+        async for sound in voice.synthesise(clause)
+    ]
 
 
 async def test_sound_is_mono_float_within_bounds(voice: Voice) -> None:

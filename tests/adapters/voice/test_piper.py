@@ -1,4 +1,4 @@
-"""Piper: where it breathes, how loud it is, and whose throat it has."""
+"""Piper: how loud it is, and whose throat it has."""
 
 from __future__ import annotations
 
@@ -9,28 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from maestra.adapters.voice.piper import Piper, pieces
+from maestra.adapters.voice.piper import Piper
 from maestra.app import models
 from maestra.ports.errors import VoiceError
-
-
-@pytest.mark.parametrize(
-    ("clause", "expected"),
-    [
-        ("Good.", ["Good."]),
-        ("Good. Again!", ["Good.", "Again!"]),
-        (
-            "In the last twenty seconds you sped up a little, from 96 to 108 beats per minute.",
-            [
-                "In the last twenty seconds you sped up a little,",
-                "from 96 to 108 beats per minute.",
-            ],
-        ),
-        ("  ", []),
-    ],
-)
-def test_a_clause_is_cut_where_one_breathes(clause: str, expected: list[str]) -> None:
-    assert expected == pieces(clause)
 
 
 def _spoken(voice: Piper, clause: str) -> NDArray[np.float32]:
