@@ -84,7 +84,9 @@ def persona(name: str) -> Persona:
 
 # --- what a backend is told ---------------------------------------------------
 
-_SETTINGS: Mapping[tuple[str, str], str] = {}
+_SETTINGS: Mapping[tuple[str, str], str] = {
+    ("voice", "kokoro"): "maestra.adapters.voice.kokoro:KokoroSettings",
+}
 """Where the class of a backend's settings is, ``module:Class``, by port and name. Such a module
 imports nothing heavy."""
 
@@ -311,19 +313,17 @@ def _voice(name: str, config: Config, who: Persona) -> Voice:
 
 
 def _kokoro(config: Config, who: Persona) -> Voice:
-    from maestra.adapters.voice.kokoro import Kokoro
+    from maestra.adapters.voice.kokoro import Kokoro, KokoroSettings
 
-    settings = config.voice.options
+    chosen: KokoroSettings = settings(config, "voice", "kokoro")
     vocabulary, voices = models.locate_all("kokoro-voices")
-    if "voices" in settings:
-        voices = Path(str(settings["voices"])).expanduser()
     return Kokoro(
         [path for part in range(1, 5) for path in models.locate_all(f"kokoro-82m-{part}")],
         vocabulary=vocabulary,
-        voices=voices,
-        voice=str(settings.get("voice", who.voices.get("kokoro", "jf_alpha"))),
+        voices=Path(chosen.voices).expanduser() if chosen.voices else voices,
+        voice=chosen.voice or who.voices.get("kokoro", "jf_alpha"),
         pace=who.manner.speech_rate,
-        device=str(settings.get("device", "cpu")),
+        device=chosen.device,
     )
 
 

@@ -17,9 +17,10 @@ import json
 import unicodedata
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import anyio.to_thread
+from attrs import field, frozen
 
 from maestra.ports.errors import VoiceError
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnxruntime import RunOptions
 
-__all__ = ["Kokoro", "kokoro_phonemes"]
+__all__ = ["Kokoro", "KokoroSettings", "kokoro_phonemes"]
 
 _RATE_HZ: Final = 24_000
 _MOST_PHONEMES: Final = 509
@@ -75,6 +76,25 @@ def kokoro_phonemes(ipa: str) -> str:
     for theirs, ours in _FROM_IPA:
         phonemes = phonemes.replace(theirs, ours)
     return phonemes
+
+
+@frozen(kw_only=True)
+class KokoroSettings:
+    """What can be chosen of Kokoro."""
+
+    voice: str | None = field(
+        default=None, metadata={"doc": "A voice's name; absent, the persona's."}
+    )
+    voices: str | None = field(
+        default=None,
+        metadata={
+            "doc": "An .npz of voices by name, or a folder of .bin files; absent, the five that come"
+            " with the package."
+        },
+    )
+    device: Literal["cpu", "cuda"] = field(
+        default="cpu", metadata={"doc": "Where it runs; cuda needs onnxruntime-gpu."}
+    )
 
 
 class Kokoro:
