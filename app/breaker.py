@@ -47,6 +47,12 @@ class Breaker:
             return True
         return self.state is BreakerState.CLOSED
 
+    def is_open(self, now: float) -> bool:
+        """Would it be passed over now? Unlike ``admits`` this begins no trial."""
+        if self.state is BreakerState.OPEN:
+            return now < self._until
+        return self.state is BreakerState.HALF_OPEN
+
     def succeeded(self) -> None:
         """It did what it was asked for: it is well."""
         self.state = BreakerState.CLOSED

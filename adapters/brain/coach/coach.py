@@ -53,6 +53,9 @@ _CANDIDATES = 64
 """Answers that are kept until one of them is heard."""
 
 _ENDINGS = " .,;:!?"
+_OPENINGS = frozenset({"praise", "lead", "good", "help", "practise", "why", "meaning", "repeat"})
+"""Slots of the clauses that only open an answer."""
+
 _Say = Callable[[Figure], str]
 
 
@@ -130,13 +133,16 @@ class Coach:
             yield clause
 
     def compose(self, request: BrainRequest) -> tuple[str, ...]:
-        """The whole answer, one sentence an item."""
+        """The whole answer, one sentence an item; of one that another brain began, the rest (which
+        may be nothing)."""
         self._wordings = []
         scene = _scene(request)
         question = understand(request.question)
         last = self._last_said(request)
         answer = self._answer(request, question, scene, last)
-        text = " ".join(answer.clauses)
+        if request.said:
+            answer = evolve(answer, clauses=self._going_on(request.said, answer.clauses))
+        text = " ".join(part for part in (request.said, *answer.clauses) if part)
         self._candidates.pop(text, None)
         self._candidates[text] = _Said(
             text=text,
@@ -148,6 +154,24 @@ class Coach:
         if len(self._candidates) > _CANDIDATES:
             del self._candidates[next(iter(self._candidates))]
         return answer.clauses
+
+    def _going_on(self, said: str, clauses: Sequence[str]) -> tuple[str, ...]:
+        """What of ``clauses`` may follow what another brain ``said``: no opening, and nothing that
+        was said in other words. If that is all of it, one more thing to do."""
+        sentences = _split(said)
+        topics = {topic_of_text(each) for each in sentences}
+        slots = {each.said: each.slot for each in self._wordings}
+        left = []
+        for clause in clauses:
+            slot = slots.get(clause, "")
+            told = slot.startswith("fault ") and topic_of_text(clause) in topics - {None}
+            repeated = any(_alike(clause, each) for each in sentences)
+            if slot.split(" ")[0] not in _OPENINGS and not told and not repeated:
+                left.append(clause)
+        if not left:
+            step = self._pick("next", [each.text for each in NEXT_STEPS])
+            left = [] if any(_alike(step, each) for each in sentences) else [step]
+        return tuple(left)
 
     def heard(self, text: str) -> None:
         """``text`` was heard of a reply: from now on its wordings are used and its subject told."""
@@ -737,6 +761,19 @@ def _fills(template: str, words: Mapping[str, str]) -> bool:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def _alike(one: str, other: str) -> bool:
+    """They share most of their words, small ones aside."""
+    first, second = (
+        {
+            word
+            for word in re.findall(r"[a-z0-9']+", text.lower())
+            if len(word) > 3 or word.isdigit()
+        }
+        for text in (one, other)
+    )
+    return len(first & second) > 0.5 * max(1, min(len(first), len(second)))
 
 
 def _split(text: str) -> tuple[str, ...]:
