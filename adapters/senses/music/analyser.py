@@ -88,7 +88,8 @@ _CLEAR_SHARE = 0.4
 """Below these a note's pitch is known, but not to the cent."""
 
 _UNHEARD = frozenset({FloorLabel.SPEECH, FloorLabel.OWN_VOICE})
-"""What is never looked back into."""
+"""What is never listened to."""
+_NOTHING = np.zeros(_BLOCK // HOP, dtype=np.float32)
 
 
 @frozen(kw_only=True)
@@ -111,6 +112,36 @@ class _Networks:
         self.judge.reset()
 
 
+@frozen(kw_only=True, eq=False)
+class _Floor:
+    """Who has the floor in a block, per frame: 1 for ``music``, 1 for ``talk`` that is no music."""
+
+    music: Floats
+    talk: Floats
+
+    @classmethod
+    def nobody(cls) -> _Floor:
+        return cls(music=_NOTHING, talk=_NOTHING)
+
+    @classmethod
+    def of(cls, labels: Sequence[tuple[int, FloorLabel]]) -> _Floor:
+        """:param labels: samples, and their label; a frame has that of its first sample."""
+        counts = [count for count, _ in labels]
+        music = np.repeat(np.float32([label.is_music for _, label in labels]), counts)
+        talk = np.repeat(np.float32([label in _UNHEARD for _, label in labels]), counts)
+        return cls(music=music[::HOP], talk=talk[::HOP])
+
+    @property
+    def is_music(self) -> bool:
+        """Whether most of it is."""
+        return 2 * float(self.music.sum()) >= len(self.music)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether music that begins later may be looked for in it."""
+        return not self.talk.any()
+
+
 class _Passage:
     """One passage. ``start`` is its first sample; it owns ``networks`` until it is finished."""
 
@@ -124,7 +155,10 @@ class _Passage:
         self._low.push(np.zeros(_CREPE_WINDOW, dtype=np.float32))
         self._spectra: Floats = np.zeros((LASTING_LAG, 2048), dtype=np.float32)
         self._path = PitchPath()
-        self._masked = Rows()
+        self._music = Rows()
+        """1 in frames of music, per frame."""
+        self._talk = Rows()
+        """1 in frames that are not to be listened to, per frame."""
         self._levels_given = 0
         self._attacks: list[Attack] = []
         self._attacks_until = 0
@@ -145,21 +179,22 @@ class _Passage:
 
     # --- what comes in ------------------------------------------------------------------------
 
-    def push(self, block: Floats, *, heard: bool) -> list[MusicEvent]:
-        """One more block; unless ``heard``, nothing in it counts."""
-        self._take_in(block, heard=heard)
+    def push(self, block: Floats, floor: _Floor) -> list[MusicEvent]:
+        """One more block, and who had the floor."""
+        self._take_in(block, floor)
         return self._report(final=False)
 
     def finish(self) -> list[MusicEvent]:
         """The passage is over: give what was held back."""
         for _ in range(2):
-            self._take_in(np.zeros(_BLOCK, dtype=np.float32), heard=False)
+            self._take_in(np.zeros(_BLOCK, dtype=np.float32), _Floor.nobody())
         return self._report(final=True)
 
-    def _take_in(self, block: Floats, *, heard: bool) -> None:
+    def _take_in(self, block: Floats, floor: _Floor) -> None:
         tracks, net = self._tracks, self._net
         tracks.sound.push(block)
-        self._masked.push(np.full(_BLOCK // HOP, 0.0 if heard else 1.0, dtype=np.float32))
+        self._music.push(floor.music)
+        self._talk.push(floor.talk)
         frames = (tracks.sound.end - _CENTRED) // HOP + 1
         tracks.attack.push(net.onset(tracks.sound, frames))
         tracks.opinion.push(net.opinion(tracks.sound, frames))
@@ -196,7 +231,7 @@ class _Passage:
             if n + 5 > tracks.attack.end:
                 break
             level = float(tracks.level.get(n, n + 1)[0])
-            audible = level > _FAINTEST_DBFS and not self._masked.get(n, n + 1).any()
+            audible = level > _FAINTEST_DBFS and not self._talk.get(n, n + 1).any()
             onset = (
                 tracks.attack.get(n - 2, n + 3).max(initial=0) > 0.4
                 or tracks.opinion.get(n, n + 5).max(initial=0) > 0.4
@@ -222,7 +257,7 @@ class _Passage:
         for frame, confidence in self._net.tracker(
             self._pulse, self._attacks, self._sounded, final=final
         ):
-            if not self._masked.get(round(frame), round(frame) + 1).any():
+            if self._music.get(round(frame), round(frame) + 1).all():
                 events.append(Beat(at=self._seconds(frame), confidence=confidence))
         self._forget(horizon)
         return events
@@ -233,7 +268,7 @@ class _Passage:
         while (self._levels_given + _LEVEL_FRAMES) * HOP <= sound.end:
             first, last = self._levels_given, self._levels_given + _LEVEL_FRAMES
             self._levels_given = last
-            if self._masked.get(first, last).any():
+            if not self._music.get(first, last).all():
                 continue
             power = float(np.square(sound.get(first * HOP, last * HOP)).mean())
             level = 10 * float(np.log10(power + 1e-12))
@@ -250,7 +285,7 @@ class _Passage:
         ):
             n = round(one.at)
             loud = tracks.level.get(n, n + 6).max(initial=-120) > _FAINTEST_DBFS
-            if loud and not self._masked.get(n, n + 1).any():
+            if loud and not self._talk.get(n, n + 1).any():
                 self._attacks.append(one)
         self._attacks_until = until
 
@@ -299,11 +334,23 @@ class _Passage:
                 continue
             self._notes_until = sketch.last
             note = describe(self._tracks, sketch)
-            if note is None or not self._is_note(note):
+            if (
+                note is None
+                or not self._is_in_music(note.first, note.last)
+                or not self._is_note(note)
+            ):
                 continue
             self._sounded.append(note.first)
             found += self._events_of(note)
         return found
+
+    def _is_in_music(self, first: float, last: float) -> bool:
+        """Whether there is music for half of the frames from ``first`` to ``last``.
+
+        A soft beginning is noticed late: what leads into music belongs to it.
+        """
+        music = self._music.get(round(first), max(round(last), round(first) + 1))
+        return len(music) > 0 and float(music.mean()) >= 0.5
 
     def _is_note(self, note: FoundNote) -> bool:
         last, self._last = self._last, note
@@ -356,7 +403,9 @@ class _Passage:
         """The onsets of several lines, whatever their pitches."""
         found: list[MusicEvent] = []
         for one in self._attacks:
-            if self._onsets_until <= one.at < settled:
+            if self._onsets_until <= one.at < settled and self._is_in_music(
+                one.at, one.at + _SURE_AFTER
+            ):
                 self._sounded.append(one.at)
                 n = round(one.at)
                 loudness = float(self._tracks.level.get(n, n + 10).max(initial=-120))
@@ -379,7 +428,7 @@ class _Passage:
             self._keys_given.add(name)
             near = [one.at for one in self._attacks if abs(one.at - first) < 5]
             begin = min(near, key=lambda at: abs(at - first)) if near else first
-            if self._masked.get(round(begin), round(begin) + 1).any():
+            if not self._is_in_music(begin, 2 * last):
                 continue
             level = self._tracks.level.get(round(begin), 2 * last)
             power = 10 ** (level / 10)
@@ -402,7 +451,8 @@ class _Passage:
         self._path.drop(oldest // 2)
         needed = max(min(oldest, horizon - 2 * _TEXTURE), 0)
         self._tracks.drop(needed, _KEPT)
-        self._masked.drop(needed)
+        self._music.drop(needed)
+        self._talk.drop(needed)
         self._pulse.drop(horizon - 15 * _SECOND)
         self._attacks = [one for one in self._attacks if one.at > horizon - 15 * _SECOND]
         self._sounded = [at for at in self._sounded if at > horizon - 15 * _SECOND]
@@ -445,7 +495,7 @@ class CrepeMadmomAnalyser:
         self._waiting = 0
         self._next: int | None = None
         """The sample expected next."""
-        self._before: deque[tuple[Floats, bool]] = deque(maxlen=_LOOK_BACK)
+        self._before: deque[tuple[Floats, _Floor]] = deque(maxlen=_LOOK_BACK)
         self._passage: _Passage | None = None
         self._idle = 0
 
@@ -494,10 +544,10 @@ class CrepeMadmomAnalyser:
         waiting = np.concatenate(self._pending)
         done = 0
         while len(waiting) - done >= _BLOCK:
-            music, unheard = self._next_labels()
+            floor = self._next_floor()
             block = waiting[done : done + _BLOCK]
             try:
-                events += self._hear(block, start + done, music=music, unheard=unheard)
+                events += self._hear(block, start + done, floor)
             except (RuntimeError, ValueError, IndexError, FloatingPointError) as error:
                 self._passage = None
                 raise SensesError(f"the music analysis failed: {error}") from error
@@ -507,45 +557,43 @@ class CrepeMadmomAnalyser:
         self._waiting = len(rest)
         return events
 
-    def _next_labels(self) -> tuple[bool, bool]:
-        """Whether most of the next block is music; whether any of it is not to be listened to."""
-        music = unheard = 0
+    def _next_floor(self) -> _Floor:
+        """Who has the floor in the next block."""
+        taken: list[tuple[int, FloorLabel]] = []
         left = _BLOCK
         while left:
             count, label = self._labels[0]
-            taken = min(count, left)
-            music += taken * label.is_music
-            unheard += taken * (label in _UNHEARD)
-            left -= taken
-            if taken == count:
+            taken.append((min(count, left), label))
+            left -= taken[-1][0]
+            if taken[-1][0] == count:
                 self._labels.pop(0)
             else:
-                self._labels[0] = (count - taken, label)
-        return 2 * music >= _BLOCK, unheard > 0
+                self._labels[0] = (count - taken[-1][0], label)
+        return _Floor.of(taken)
 
-    def _hear(self, block: Floats, start: int, *, music: bool, unheard: bool) -> list[MusicEvent]:
+    def _hear(self, block: Floats, start: int, floor: _Floor) -> list[MusicEvent]:
         power = float(np.square(block, dtype=np.float64).mean())
-        audible = 10 * np.log10(power + 1e-12) > _FAINTEST_DBFS
+        music = floor.is_music and 10 * np.log10(power + 1e-12) > _FAINTEST_DBFS
         if self._passage is not None:
-            self._idle = 0 if music and audible else self._idle + 1
-            events = self._passage.push(block, heard=music)
+            self._idle = 0 if music else self._idle + 1
+            events = self._passage.push(block, floor)
             if self._idle >= _PATIENCE:
                 events += self._finish()
             return events
-        if not (music and audible):
-            self._before.append((block, not unheard))
+        if not music:
+            self._before.append((block, floor))
             return []
-        earlier: list[Floats] = []
-        for before, usable in reversed(self._before):
-            if not usable:
+        earlier: list[tuple[Floats, _Floor]] = []
+        for before in reversed(self._before):
+            if not before[1].is_usable:
                 break
             earlier.insert(0, before)
         self._before.clear()
         self._idle = 0
         self._passage = _Passage(self._networks, start - _BLOCK * len(earlier), self._a4_hz)
         events = []
-        for one in (*earlier, block):
-            events += self._passage.push(one, heard=True)
+        for one in (*earlier, (block, floor)):
+            events += self._passage.push(*one)
         return events
 
     def _finish(self) -> list[MusicEvent]:

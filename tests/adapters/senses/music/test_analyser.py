@@ -123,6 +123,38 @@ def test_speech_before_music_is_not_looked_back_into(analyser: CrepeMadmomAnalys
     assert min(note.onset for note in notes_of(events)) >= border / RATE - 0.01
 
 
+def test_a_note_whose_beginning_was_noticed_late_begins_where_it_does(
+    analyser: CrepeMadmomAnalyser,
+) -> None:
+    """Long bowed tones: the floor is empty between them, and for their first soft moments."""
+    onsets = (0.5, 2.03, 3.57)
+    tones = [(at, tone(69 + i, 1.0, attack=0.06)) for i, at in enumerate(onsets)]
+    sound = line(tones, 5)
+    events: list[MusicEvent] = []
+    size = 441
+    for first in range(0, len(sound), size):
+        at = first / RATE
+        music = any(onset + 0.15 <= at < onset + 1.1 for onset in onsets)
+        chunk = AudioChunk(start=first, rate_hz=RATE, samples=sound[first : first + size])
+        events += analyser.push(chunk, FloorLabel.PLAYING if music else FloorLabel.SILENCE)
+    events += analyser.flush()
+
+    assert [note.onset for note in notes_of(events)] == pytest.approx(onsets, abs=0.03)
+
+
+def test_a_noise_between_notes_is_no_note(analyser: CrepeMadmomAnalyser) -> None:
+    """A squeak that the floor detector knows for one, in the middle of the music."""
+    sound = line([(0.4, tone(60, 0.8)), (1.6, tone(86, 0.4)), (2.4, tone(64, 0.8))], 4)
+    events: list[MusicEvent] = []
+    for first in range(0, len(sound), 441):
+        floor = FloorLabel.OTHER if 1.4 <= first / RATE < 2.3 else FloorLabel.PLAYING
+        chunk = AudioChunk(start=first, rate_hz=RATE, samples=sound[first : first + 441])
+        events += analyser.push(chunk, floor)
+    events += analyser.flush()
+
+    assert [note.midi for note in notes_of(events)] == [60, 64]
+
+
 @pytest.mark.parametrize("midi", [45.33, 57.0, 69.12, 80.63, 88.0])
 def test_a_steady_tone_is_measured_to_the_cent(analyser: CrepeMadmomAnalyser, midi: float) -> None:
     (note,) = notes_of(hear(analyser, line([(0.3, tone(midi, 1.5))], 2.5)))
