@@ -15,10 +15,14 @@ __all__ = ["Face", "Frame"]
 
 @frozen(kw_only=True, eq=False)
 class Frame:
-    """Picture ``number`` of a face, counted from its first; ``(height, width, 3)`` RGB."""
+    """Picture ``number`` of a face, counted from its first; ``(height, width, 3)`` RGB.
+
+    ``ready`` is how many of the next ones have been drawn with it, and take no time.
+    """
 
     number: int
     picture: Picture
+    ready: int = 0
 
 
 class Face(Protocol):

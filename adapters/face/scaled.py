@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from maestra.ports.face import Face, Frame
 
 if TYPE_CHECKING:
@@ -40,4 +42,5 @@ class Scaled:
         for frame in self._face.frames():
             how = cv2.INTER_AREA if self.width < frame.picture.shape[1] else cv2.INTER_CUBIC
             scaled = cv2.resize(frame.picture, size, interpolation=how)
-            yield Frame(number=frame.number, picture=np.ascontiguousarray(scaled, dtype=np.uint8))
+            picture = np.ascontiguousarray(scaled, dtype=np.uint8)
+            yield evolve(frame, picture=picture)

@@ -148,7 +148,7 @@ class StreamingFace(ABC):
             ) from error
         self._fit((self._clock() - begun) * self.frame_rate / len(moments))
         drawn = [
-            Frame(number=moment.number, picture=picture)
+            Frame(number=moment.number, picture=picture, ready=moments[-1].number - moment.number)
             for moment, picture in zip(moments, pictures, strict=True)
         ]
         with self._lock:
