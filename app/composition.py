@@ -11,13 +11,13 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from maestra.core.endpointing import EndpointingPolicy, EndpointingSettings
 from maestra.core.persona import Persona
 from maestra.core.stream_url import BadStreamUrl, StreamUrl
 from maestra.core.wake import WakePhraseMatcher
-from maestra.ports.brain import Brain
+from maestra.ports.brain import Brain, Hears
 from maestra.ports.errors import ModelMissing, StreamRefused, VoiceError
 from maestra.ports.face import Face
 from maestra.ports.senses import (
@@ -41,6 +41,7 @@ __all__ = [
     "check",
     "faces",
     "floor",
+    "forethought",
     "hearing",
     "ingest",
     "key",
@@ -267,6 +268,19 @@ def brains(config: Config) -> Sequence[tuple[str, Brain]]:
     """The brains in their order of turn. One object each for the session: a brain may remember what
     it said."""
     return [(name, _brain(name, config)) for name in config.brain.order]
+
+
+def forethought(config: Config, first: tuple[str, Brain]) -> Literal["voice", "words", "turn"]:
+    """How early the brain that is asked first may be asked for what may not be wanted."""
+    name, brain = first
+    match config.brain.forethought:
+        case "voice" | "words" | "turn" as chosen:
+            return chosen
+        case _ if isinstance(brain, Hears):
+            return "turn"
+        case _:
+            backend = backends.CATALOGUE.get(("brain", name))
+            return backend.forethought if backend is not None else "turn"
 
 
 def _brain(name: str, config: Config) -> Brain:

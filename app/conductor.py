@@ -11,7 +11,7 @@ prepares an answer while the question is still being asked, and knows what has b
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
 from attrs import define, evolve, field
@@ -57,6 +57,7 @@ from maestra.core.performance.notes import Beat, MusicEvent, PerformedNote
 from maestra.core.wake import WakeMatch, WakePhraseMatcher
 from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
 
+from .answering import Attempt, Clause
 from .config import Config
 from .messages import (
     APOLOGY,
@@ -68,6 +69,7 @@ from .messages import (
     Resume,
     Say,
     Silent,
+    Spoken,
     Start,
     Started,
 )
@@ -113,9 +115,10 @@ class ReplyInMaking:
     asked_at: MediaTime
     notes: int = 0
     epoch: int = 0
-    clauses: list[str] = field(factory=list)
+    written: list[Clause] = field(factory=list)
+    attempts: tuple[Attempt, ...] = ()
+    spoken: list[Spoken] = field(factory=list)
     summary: log.Summary | None = None
-    brain: str = ""
     brain_duration: float | None = None
     voice_duration: float | None = None
     ended: bool = False
@@ -130,7 +133,7 @@ class ReplyInMaking:
 
     @property
     def text(self) -> str:
-        return " ".join(self.clauses)
+        return " ".join(clause.text for clause in self.written)
 
     @property
     def heard(self) -> str:
@@ -529,24 +532,73 @@ class Conductor:
         if reply.summary is not None:
             self._stage.log(evolve(reply.summary, t=self._t, epoch=reply.epoch))
 
-    def clause(self, reply: ReplyInMaking, text: str) -> None:
+    def clause(self, reply: ReplyInMaking, clause: Clause) -> None:
         """A brain wrote the next clause of ``reply``."""
-        position = len(reply.text) + 1 if reply.clauses else 0
-        reply.clauses.append(text)
+        position = len(reply.text) + 1 if reply.written else 0
+        reply.written.append(clause)
         if reply.epoch:
-            self._stage.log(
-                log.ReplyText(t=self._t, epoch=reply.epoch, text=text, brain=reply.brain)
-            )
+            self._log_clause(reply, clause)
         # Of what is only prepared, the first clause is spoken in advance and the rest when it is
         # asked for.
         if reply.epoch or position == 0:
-            self._stage.to_speaker(Say(epoch=reply.number, clause=text, position=position))
+            self._say(reply, clause, position)
 
-    def written(self, reply: ReplyInMaking) -> None:
-        """``reply`` has no more clauses."""
+    def _log_clause(self, reply: ReplyInMaking, clause: Clause) -> None:
+        self._stage.log(
+            log.ReplyText(t=self._t, epoch=reply.epoch, text=clause.text, brain=clause.brain)
+        )
+
+    def _say(self, reply: ReplyInMaking, clause: Clause, position: int) -> None:
+        self._stage.to_speaker(
+            Say(
+                epoch=reply.number,
+                clause=clause.text,
+                position=position,
+                sound=clause.sound,
+                sample_rate_hz=clause.sample_rate_hz,
+            )
+        )
+
+    def written(self, reply: ReplyInMaking, attempts: Sequence[Attempt] = ()) -> None:
+        """``reply`` has no more clauses; ``attempts`` say how fast its brains were."""
         reply.ended = True
+        reply.attempts = tuple(attempts)
         if reply.epoch:
+            self._log_attempts(reply)
             self._stage.to_speaker(EndOfReply(epoch=reply.number))
+
+    def _log_attempts(self, reply: ReplyInMaking) -> None:
+        for attempt in reply.attempts:
+            self._stage.log(
+                log.Answered(
+                    t=self._t,
+                    epoch=reply.epoch,
+                    brain=attempt.brain,
+                    ttft=attempt.ttft,
+                    duration=attempt.duration,
+                    clauses=attempt.clauses,
+                )
+            )
+
+    def spoken(self, message: Spoken) -> None:
+        """A voice has spoken a clause: once it is asked for, the log says how fast."""
+        for reply in (self.reply, self._speculation):
+            if reply is not None and reply.number == message.epoch and message.duration > 0:
+                reply.spoken.append(message)
+                if reply.epoch:
+                    self._log_spoken(reply, message)
+
+    def _log_spoken(self, reply: ReplyInMaking, message: Spoken) -> None:
+        self._stage.log(
+            log.Spoken(
+                t=self._t,
+                epoch=reply.epoch,
+                voice=message.voice,
+                ttfb=message.ttfb,
+                rtf=message.took / message.duration,
+                duration=message.duration,
+            )
+        )
 
     def lost(self, number: int) -> None:
         """No brain could write reply ``number``, or no voice speak it."""
@@ -825,14 +877,15 @@ class Conductor:
         """What was prepared is asked for."""
         self._log_summary(reply)
         position = 0
-        for text in reply.clauses:
-            self._stage.log(
-                log.ReplyText(t=self._t, epoch=reply.epoch, text=text, brain=reply.brain)
-            )
+        for clause in reply.written:
+            self._log_clause(reply, clause)
             if position:
-                self._stage.to_speaker(Say(epoch=reply.number, clause=text, position=position))
-            position += len(text) + 1
+                self._say(reply, clause, position)
+            position += len(clause.text) + 1
+        for message in reply.spoken:
+            self._log_spoken(reply, message)
         if reply.ended:
+            self._log_attempts(reply)
             self._stage.to_speaker(EndOfReply(epoch=reply.number))
         self._release()
 
@@ -841,10 +894,9 @@ class Conductor:
             self._log_stop(self.reply, "failed", self.now)
         reply = self._new_reply(QuestionKind.FOLLOW_UP, "", ())
         reply.epoch = epoch
-        reply.brain = "apology"
         reply.turn_at = reply.question_end = reply.words_at = self.now
         self.reply = reply
-        self.clause(reply, APOLOGY)
+        self.clause(reply, Clause(text=APOLOGY, brain="apology"))
         self.written(reply)
         self._play(reply)
 

@@ -2,7 +2,8 @@
 
 One context manager owns it. Entering starts the workers and waits until their models are loaded;
 leaving leaves no thread, no process, no socket and no temporary file. Between the two the session
-carries messages between the workers and the conductor, asks the brains, and keeps the event log.
+carries messages between the workers and the conductor, has the brains asked, and keeps the event
+log.
 
 Time. On a stream the session's media time is the wall clock's, counted from one anchor that all
 workers share. On a virtual clock (``pace="fast"``) it is the media's own: the workers listen as
@@ -17,33 +18,34 @@ import itertools
 import time
 import wave
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 import anyio
-import anyio.lowlevel
 import anyio.to_thread
 from anyio.abc import TaskGroup
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from maestra.core import log
+from maestra.core.conversation.commands import QuestionKind
 from maestra.core.conversation.conversation import ConversationState
-from maestra.core.figures import unmeasured_figures
+from maestra.core.conversation.history import Turn
 from maestra.core.hearing import FloorChanged, FloorLabel
 from maestra.core.log import Summary
 from maestra.core.media_time import SESSION_START, MediaTime, from_samples, from_seconds, to_seconds
-from maestra.core.performance.observations import Figure, Observation, observe
+from maestra.core.performance.observations import Observation, observe
 from maestra.core.performance.summary import PerformanceSummary
 from maestra.core.persona import Persona
 from maestra.core.stream_url import StreamUrl
 from maestra.ports.audio import EAR_RATE_HZ, FRAME_RATE, AudioChunk
-from maestra.ports.brain import Brain, BrainRequest, Remembers
-from maestra.ports.errors import BrainError, MaestraError, ModelMissing, PortError
+from maestra.ports.brain import BrainRequest
+from maestra.ports.errors import BrainError, MaestraError, ModelMissing
 
 from . import composition, dependencies
+from .answering import Answering, Clause
 from .conductor import Conductor, ReplyInMaking, slot_time
 from .config import Config, change
 from .event_log import EventLog, Subscription
@@ -53,6 +55,7 @@ from .messages import (
     Begin,
     Configure,
     EndOfStream,
+    FaceDegraded,
     Failed,
     Feed,
     Heard,
@@ -65,10 +68,12 @@ from .messages import (
     ReplyLost,
     Silent,
     SliceStatistics,
+    Spoken,
     Started,
     Switched,
 )
 from .paths import refuse_overwriting
+from .recent import RecentSound
 from .workers import Worker, pipe
 from .workers.hearing import HearingSettings
 from .workers.ingest import IngestSettings
@@ -96,11 +101,11 @@ _LOOK_AHEAD = from_seconds(20.0)
 _NOMINAL_REPLY_DELAY = from_seconds(0.3)
 """On a virtual clock, what an answer takes from the end of the turn to its first sound."""
 
-_REFUSED_CLAUSES = 5
-"""How many clauses of a brain may be empty or unmeasured before the next brain is asked."""
+_PREPARE_EVERY = 3.0
+"""Seconds between telling the brains what they may be asked about, while somebody plays."""
 
-_MOST_CLAUSES = 8
-"""A teacher's answer is two or three sentences; what goes on beyond this is cut."""
+_STOOD_STILL = 0.5
+"""Seconds: if the session's event loop stands still for longer, an adapter blocks it."""
 
 _EARS_HELD = 5 * 50
 """Chunks (5 s) that may wait for the floor detector's word before the music analysis gets them."""
@@ -194,9 +199,19 @@ class Session:
         self._pace: Pace = pace
         self._log = event_log
         self._end_on_close = end_on_close
-        self._brains = composition.brains(config)
+        brains = composition.brains(config)
+        self._answering = Answering(
+            brains,
+            timeout=config.brain.timeout,
+            max_words=config.brain.max_words,
+            record=self.log,
+            t=lambda: self._t,
+        )
+        seconds = self._answering.hears_seconds
+        self._student = RecentSound(seconds) if seconds else None
+        self._take_ended = anyio.Event()
         self._conductor = Conductor(
-            config, self, forethought="voice" if config.brain.backend[0] == "coach" else "words"
+            config, self, forethought=composition.forethought(config, brains[0])
         )
         self._workers: dict[str, Worker] = {}
         self._settings: dict[str, object] = {}
@@ -292,9 +307,9 @@ class Session:
 
     def log(self, record: log.Record) -> None:
         if isinstance(record, log.ReplyStopped):
-            for _, brain in self._brains:
-                if isinstance(brain, Remembers):
-                    brain.heard(record.heard_text)
+            self._answering.heard(record.heard_text)
+        elif isinstance(record, log.TakeEnded):
+            self._take_ended.set()
         self._log.append(record)
 
     def to_speaker(self, message: object) -> None:
@@ -314,6 +329,8 @@ class Session:
             scope.cancel()
 
     def reset_done(self, turns: int, performance: bool) -> None:
+        if self._student is not None:
+            self._student.clear()
         self._reset = ResetReport(turns=turns, performance=performance)
 
     def close(self) -> None:
@@ -332,44 +349,57 @@ class Session:
     async def _ask_brains(self, reply: ReplyInMaking) -> None:
         """Have the first brain that can write ``reply``."""
         begun = time.monotonic()
+        request, duration = self._request(reply.number, reply.kind, reply.question, reply.history)
+        self._conductor.summarised(reply, self._summary_record(request, duration))
+        if self._student is not None:
+            request = evolve(request, student=await self._student.sound())
+
+        def put(clause: Clause) -> None:
+            self._set_now()
+            if reply.brain_duration is None:
+                reply.brain_duration = time.monotonic() - begun
+            self._conductor.clause(reply, clause)
+
+        try:
+            attempts = await self._answering.answer(request, put)
+        except BrainError:  # each brain's own is in the log
+            self._set_now()
+            self._conductor.lost(reply.number)
+        else:
+            self._set_now()
+            self._conductor.written(reply, attempts)
+
+    def _request(
+        self, number: int, kind: QuestionKind, question: str, history: tuple[Turn, ...]
+    ) -> tuple[BrainRequest, float]:
+        """What a brain is asked, and how long it took to sum the performance up (s)."""
+        begun = time.monotonic()
         summary, observations = self._summed_up()
-        duration = time.monotonic() - begun
-        self._conductor.summarised(reply, self._summary_record(summary, observations, duration))
         request = BrainRequest(
-            epoch=reply.number,
-            kind=reply.kind,
-            question=reply.question,
+            epoch=number,
+            kind=kind,
+            question=question,
             summary=summary,
             observations=observations,
-            history=reply.history,
+            history=history,
             persona=self._persona,
         )
-        figures = tuple(summary.figures())
-        before = ""
-        for name, brain in self._brains:
-            if before:
-                self.log(log.AdapterSwitched(t=self._t, port="brain", before=before, after=name))
-            try:
-                if not await self._write(reply, name, brain, request, figures, begun):
-                    raise BrainError("said nothing that could be spoken")
-            except PortError as error:
-                self.log(
-                    log.AdapterFailed(
-                        t=self._t,
-                        port="brain",
-                        adapter=name,
-                        error=type(error).__name__,
-                        text=str(error),
-                    )
-                )
-            if reply.clauses:
-                break  # another brain would begin again what was spoken of half an answer
-            before = name
-        self._set_now()
-        if reply.clauses:
-            self._conductor.written(reply)
-        else:
-            self._conductor.lost(reply.number)
+        return request, time.monotonic() - begun
+
+    async def _prepare_brains(self) -> None:
+        """Tell the brains what they may be asked about: when a take has ended, and now and then
+        while the student plays."""
+        told = -1
+        while True:
+            with anyio.move_on_after(_PREPARE_EVERY):
+                await self._take_ended.wait()
+            self._take_ended = anyio.Event()
+            notes = self._conductor.accumulator.note_count
+            state = self._conductor.conversation.state
+            if notes != told and state is ConversationState.PASSIVE_LISTENING:
+                told = notes
+                request, _ = self._request(0, QuestionKind.WAKE, "", ())
+                self._answering.prepare(request)
 
     def _summed_up(self) -> tuple[PerformanceSummary, tuple[Observation, ...]]:
         """What is known of the performance; nothing, if it cannot be summed up."""
@@ -381,67 +411,8 @@ class Session:
             self.log(log.Warned(t=self._t, source="performance", text=text))
             return PerformanceSummary(), ()
 
-    async def _write(
-        self,
-        reply: ReplyInMaking,
-        name: str,
-        brain: Brain,
-        request: BrainRequest,
-        figures: tuple[Figure, ...],
-        begun: float,
-    ) -> bool:
-        """Pass the clauses of ``brain`` on, each once its figures are found to be measured.
-
-        :returns: whether any was.
-        :raises BrainError: it failed, took too long, or goes on about what was not measured.
-        """
-        timeout = self.config.brain.timeout
-        clauses: AsyncIterator[str] | None = None
-        deadline = anyio.current_time() + timeout
-        refused = 0
-        try:
-            while True:
-                try:
-                    clauses = clauses or brain.reply(request)
-                    with anyio.fail_after(max(0.0, deadline - anyio.current_time())):
-                        clause = (await anext(clauses)).strip()
-                except StopAsyncIteration:
-                    return bool(reply.clauses)
-                except TimeoutError as error:
-                    raise BrainError(f"no clause for {timeout:g} s") from error
-                except PortError:
-                    raise
-                except Exception as error:  # a brain of somebody else's may raise anything
-                    raise BrainError(f"{type(error).__name__}: {error}") from error
-                wrong = unmeasured_figures(clause, figures)
-                if not clause or wrong:
-                    refused += 1
-                    self._refuse(name, clause, wrong)
-                    if refused > _REFUSED_CLAUSES:
-                        raise BrainError("says nothing that can be spoken")
-                    await anyio.lowlevel.checkpoint()
-                    continue
-                self._set_now()
-                if reply.brain_duration is None:
-                    reply.brain_duration = time.monotonic() - begun
-                reply.brain = name
-                self._conductor.clause(reply, clause)
-                deadline = anyio.current_time() + timeout
-                if len(reply.clauses) >= _MOST_CLAUSES:
-                    return True
-        finally:
-            if isinstance(clauses, AsyncGenerator):
-                with anyio.CancelScope(shield=True), anyio.move_on_after(0.1):
-                    await clauses.aclose()
-
-    def _refuse(self, name: str, clause: str, wrong: tuple[str, ...]) -> None:
-        if wrong:
-            text = f"{name} stated what was not measured ({', '.join(wrong)}): {clause}"
-            self.log(log.Warned(t=self._t, source="figures", text=text))
-
-    def _summary_record(
-        self, summary: PerformanceSummary, observations: tuple[Observation, ...], duration: float
-    ) -> Summary:
+    def _summary_record(self, request: BrainRequest, duration: float) -> Summary:
+        summary, observations = request.summary, request.observations
         return log.Summary(
             t=self._t,
             epoch=0,
@@ -571,6 +542,8 @@ class Session:
             self._tasks = tasks
             for name in self._workers:
                 tasks.start_soon(self._listen, name)
+            tasks.start_soon(self._answering.live)
+            tasks.start_soon(self._prepare_brains)
             tasks.start_soon(self._drive_fast if self._fast else self._drive_in_real_time)
             await self._done.wait()
             tasks.cancel_scope.cancel()
@@ -669,6 +642,8 @@ class Session:
                     self._primed[message.epoch] = message.voice_duration
                 else:
                     conductor.primed(message.epoch, message.voice_duration)
+            case Spoken():
+                conductor.spoken(message)
             case ReplyLost():
                 conductor.lost(message.epoch)
             case Started():
@@ -705,6 +680,8 @@ class Session:
                 )
                 if message.fatal:
                     self._fail(message.text, stream=message.worker in ("ingest", "publish"))
+            case FaceDegraded(face=face, level=level, cause=cause):
+                self.log(log.FaceDegraded(t=self._t, face=face, level=level, cause=cause))
             case Switched():
                 self.log(
                     log.AdapterSwitched(
@@ -736,6 +713,8 @@ class Session:
             text = "the hearing is too far behind; sound is lost until it has caught up"
             self.log(log.Warned(t=self._t, source="hearing", text=text))
         self._ears_behind = not taken
+        if self._student is not None:
+            self._student.push(chunk)
         self._held.append(chunk)
         if len(self._held) > _EARS_HELD:
             self._release_music()
@@ -824,8 +803,13 @@ class Session:
             if deadline is not None:
                 until = to_seconds(MediaTime(deadline - self._media_now()))
                 patience = min(patience, max(0.001, until))
+            asleep = time.monotonic()
             with anyio.move_on_after(patience):
                 await self._news()
+            if (stood := time.monotonic() - asleep - patience) > _STOOD_STILL:
+                text = f"the session stood still for {stood:.1f} s: an adapter blocks it, or others"
+                text += " leave it no processor"
+                self.log(log.Warned(t=self._t, source="session", text=text))
 
     async def _drive_fast(self) -> None:
         """Go from report to report in the order of media time."""
@@ -966,6 +950,7 @@ async def open_session(
     :raises MaestraError: it cannot begin; the text says why.
     """
     config = config or Config()
+    composition.check(config)
     source = composition.stream_url(ingest)
     target = composition.stream_url(publish) if publish else None
     if pace == "fast" and not source.is_file:

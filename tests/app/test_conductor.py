@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeVar
 
+import numpy as np
 import pytest
 from attrs import define, field
 
+from maestra.app.answering import Attempt, Clause
 from maestra.app.conductor import Conductor, ReplyInMaking
 from maestra.app.config import Config
 from maestra.app.messages import (
@@ -19,6 +21,7 @@ from maestra.app.messages import (
     Resume,
     Say,
     Silent,
+    Spoken,
     Start,
     Started,
 )
@@ -140,7 +143,7 @@ class Lesson:
         """The brain writes, and the voice speaks, the newest reply."""
         reply = self.making[-1]
         for clause in clauses:
-            self.conductor.clause(reply, clause)
+            self.conductor.clause(reply, Clause(text=clause, brain="scripted"))
         self.conductor.written(reply)
         self.conductor.primed(reply.number, 0.1)
         return reply
@@ -486,3 +489,36 @@ def test_the_end_closes(lesson: Lesson) -> None:
     assert lesson.closed
     assert lesson.is_in(ConversationState.ENDED)
     assert "reset" == lesson.of(log.ReplyStopped)[0].cause
+
+
+def test_a_clause_that_came_with_its_sound_is_passed_on_with_it(lesson: Lesson) -> None:
+    sound = np.ones(24, np.float32)
+    lesson.says(1.0, 2.0, "Teacher, comment.")
+    reply = lesson.making[-1]
+
+    lesson.conductor.clause(
+        reply, Clause(text="Lovely tone.", brain="live", sound=sound, sample_rate_hz=24_000)
+    )
+
+    (say,) = [message for message in lesson.speaker if isinstance(message, Say)]
+    assert say.sound is sound
+    assert 24_000 == say.sample_rate_hz
+    assert "live" == lesson.of(log.ReplyText)[-1].brain
+
+
+def test_the_figures_of_what_was_prepared_are_logged_once_it_is_asked_for(lesson: Lesson) -> None:
+    lesson.conductor.accumulator.add(PerformedNote(onset=0.1, duration=0.2, midi=60))
+    lesson.speech(1.0)
+    reply = lesson.making[-1]
+    lesson.conductor.clause(reply, Clause(text="Lovely tone.", brain="one"))
+    lesson.conductor.spoken(
+        Spoken(epoch=reply.number, voice="piper", ttfb=0.1, took=0.4, duration=2.0)
+    )
+    lesson.conductor.written(reply, [Attempt(brain="one", ttft=0.2, duration=0.3, clauses=1)])
+    assert not lesson.of(log.Answered) and not lesson.of(log.Spoken)
+
+    lesson.utterance(2.0, "Teacher, comment.")
+
+    (answered,), (spoken,) = lesson.of(log.Answered), lesson.of(log.Spoken)
+    assert ("one", 0.2, 1) == (answered.brain, answered.ttft, answered.epoch)
+    assert ("piper", 0.2) == (spoken.voice, spoken.rtf)
