@@ -88,8 +88,8 @@ class KokoroSettings:
     voices: str | None = field(
         default=None,
         metadata={
-            "doc": "An .npz of voices by name, or a folder of .bin files; absent, the five that come"
-            " with the package."
+            "doc": "An .npz of voices by name, or a folder of .bin files; absent, the five of the"
+            " package."
         },
     )
     device: Literal["cpu", "cuda"] = field(

@@ -1,0 +1,163 @@
+"""OpenAI's voice, by its own SDK, against a server that speaks its protocol."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("openai")
+
+from servers.openai_speech import KEY, Answer, SpeechServer, speech_server, tone
+
+from maestra.adapters.voice.openai_speech import OpenAISpeech, OpenAISpeechSettings
+from maestra.ports.errors import VoiceError
+
+pytestmark = pytest.mark.anyio
+
+CLAUSE = "You held the tempo."
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[SpeechServer]:
+    async with speech_server() as running:
+        yield running
+
+
+@asynccontextmanager
+async def living(
+    base_url: str,
+    *,
+    key: str = KEY,
+    pace: float = 1.0,
+    patience: float = 5.0,
+    model: str = "gpt-4o-mini-tts",
+) -> AsyncIterator[OpenAISpeech]:
+    settings = OpenAISpeechSettings(base_url=base_url, timeout=patience, model=model)
+    voice = OpenAISpeech(settings, voice="coral", key=key, pace=pace)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(voice.live)
+        await anyio.lowlevel.checkpoint()
+        try:
+            yield voice
+        finally:
+            tasks.cancel_scope.cancel()
+
+
+async def spoken(server: SpeechServer, **settings: Any) -> NDArray[np.float32]:
+    try:
+        async with living(server.base_url, **settings) as voice:
+            return np.concatenate([sound async for sound in voice.synthesise(CLAUSE)])
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
+
+
+@pytest.mark.parametrize("piece", [4096, 1001, 97])
+async def test_every_sample_arrives_however_it_is_cut(server: SpeechServer, piece: int) -> None:
+    server.answers.append(Answer(piece=piece))
+    sound = await spoken(server)
+
+    assert np.array_equal(sound, np.frombuffer(tone(CLAUSE), "<i2") / np.float32(32768))
+
+
+async def test_what_is_asked_for(server: SpeechServer) -> None:
+    await spoken(server, pace=1.1)
+
+    (asked,) = server.asked
+    assert "warm" in str(asked.pop("instructions"))
+    assert {
+        "model": "gpt-4o-mini-tts",
+        "voice": "coral",
+        "input": CLAUSE,
+        "response_format": "pcm",
+        "speed": 1.1,
+    } == asked
+
+
+async def test_the_older_models_get_no_instructions(server: SpeechServer) -> None:
+    await spoken(server, model="tts-1-hd")
+
+    assert {"model", "voice", "input", "response_format"} == set(server.asked[0])
+
+
+async def test_closing_it_closes_the_request(server: SpeechServer) -> None:
+    server.answers.append(Answer(piece=960))
+    async with living(server.base_url) as voice:
+        sounds = voice.synthesise("a" * 3000)
+        await anext(sounds)
+        begun = anyio.current_time()
+        await sounds.aclose()  # type: ignore[attr-defined]
+        assert anyio.current_time() - begun < 0.05
+        with anyio.fail_after(2):
+            await server.gone.wait()
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (Answer(status=404, code="model_not_found"), "no model 'gpt-4o-mini-tts'"),
+        (Answer(status=400, code="invalid_value"), "with the voice 'coral'"),
+        (Answer(status=429, code="insufficient_quota"), "quota is used up"),
+        (Answer(status=429, headers={"retry-after": "20"}), "asked too often"),
+        (Answer(content_type="application/json", body=b"{}"), "application/json instead"),
+        (Answer(body=b""), "made no sound"),
+        (Answer(drop_after=4096), "broke"),
+    ],
+)
+async def test_a_failure_says_what_to_do(server: SpeechServer, answer: Answer, says: str) -> None:
+    server.answers.append(answer)
+
+    with pytest.raises(VoiceError, match=says):
+        await spoken(server)
+    assert 1 == len(server.asked)
+
+
+async def test_a_wrong_key_is_told_by_its_variable(server: SpeechServer) -> None:
+    with pytest.raises(VoiceError, match="OPENAI_API_KEY") as raised:
+        await spoken(server, key="sk-very-secret")
+    assert "sk-very-secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(status=500),
+        Answer(status=503),
+        Answer(status=429, headers={"retry-after": "0.1"}),
+    ],
+)
+async def test_a_short_trouble_is_got_over(server: SpeechServer, answer: Answer) -> None:
+    server.answers.append(answer)
+
+    assert len(await spoken(server))
+    assert 2 == len(server.asked)
+
+
+async def test_a_longer_trouble_is_not(server: SpeechServer) -> None:
+    server.answers.extend([Answer(status=500)] * 2)
+
+    with pytest.raises(VoiceError, match="HTTP 500"):
+        await spoken(server)
+
+
+async def test_a_server_that_says_nothing(server: SpeechServer) -> None:
+    server.answers.append(Answer(silent=True))
+
+    with pytest.raises(VoiceError, match=r"nothing for 0\.2 s"):
+        await spoken(server, patience=0.2)
+
+
+async def test_a_server_that_is_not_there() -> None:
+    with pytest.raises(VoiceError, match="broke"):
+        await spoken(SpeechServer(base_url="http://127.0.0.1:9/v1"))
