@@ -31,6 +31,7 @@ __all__ = [
     "Configure",
     "EndOfReply",
     "EndOfStream",
+    "FaceDegraded",
     "Failed",
     "Feed",
     "Flush",
@@ -229,6 +230,17 @@ class Spoken:
     ttfb: float
     took: float
     duration: float
+
+
+@frozen(kw_only=True)
+class FaceDegraded:
+    """``face`` is shown at another ``level`` from now on, because of ``cause``: the level is one of
+    ``full``, ``fewer``, ``held`` and ``still``, or what was done: ``smaller``, ``again``, ``anew``.
+    """
+
+    face: str
+    level: str
+    cause: str
 
 
 # --- speaker → playout --------------------------------------------------------

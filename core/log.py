@@ -33,6 +33,7 @@ __all__ = [
     "Beat",
     "ConfigChanged",
     "ContextReset",
+    "FaceDegraded",
     "Fact",
     "Floor",
     "Latency",
@@ -415,6 +416,23 @@ class AdapterSwitched(Record):
 
 
 @frozen(kw_only=True)
+class FaceDegraded(Record):
+    """A face is shown in another way than before. The voice goes on, whatever the level."""
+
+    type: ClassVar[str] = "face_degraded"
+
+    face: str = field(metadata=_about("the backend"))
+    level: str = field(
+        metadata=_about(
+            "full: every picture is drawn; fewer: every second one; held: what comes, and the last"
+            " one until then; still: an idle picture until then. Or what was done: smaller (fewer"
+            " pictures are drawn at once), again (it is asked again), anew (it is built anew)"
+        )
+    )
+    cause: str = field(metadata=_about("why"))
+
+
+@frozen(kw_only=True)
 class ConfigChanged(Record):
     """Settings changed while the session ran."""
 
@@ -481,6 +499,7 @@ RECORD_TYPES: Mapping[str, type[Record]] = types.MappingProxyType(
             Slice,
             AdapterFailed,
             AdapterSwitched,
+            FaceDegraded,
             ConfigChanged,
             ContextReset,
             Warned,

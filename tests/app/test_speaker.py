@@ -35,7 +35,8 @@ from maestra.app.messages import (
     Start,
     Switched,
 )
-from maestra.app.workers.speaker import Reply, Speaker
+from maestra.app.workers.speaker import Speaker
+from maestra.app.workers.spoken import Reply
 from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
 from maestra.ports.errors import FaceError, VoiceError
 from maestra.ports.face import Face
@@ -92,8 +93,8 @@ async def speaking(
         voice_timeout=0.2,
         face_timeout=0.3,
     )
-    await speaker.load()
     async with anyio.create_task_group() as tasks:
+        await speaker.load(tasks)
         tasks.start_soon(speaker.run)
         await until(lambda: output.slices)
         yield speaker, output

@@ -72,6 +72,7 @@ EXAMPLES: tuple[log.Record, ...] = (
     log.ReplyStopped(t=12.0, epoch=1, cause="speech", heard_text="Well", silence_at=12.04),
     log.AdapterFailed(t=12.0, port="brain", adapter="x", error="BrainError", text="it hung"),
     log.AdapterSwitched(t=12.0, port="brain", before="x", after="coach"),
+    log.FaceDegraded(t=12.0, face="puppet", level="fewer", cause="it is slow"),
     log.ConfigChanged(t=12.0, values={"conversation.window": 5.0}),
     log.ContextReset(t=12.0, turns=1, performance=False),
     log.Warned(t=12.0, source="ingest", text="the input is late"),

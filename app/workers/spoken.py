@@ -1,0 +1,332 @@
+"""What has been spoken of a reply, and the voices that speak it."""
+
+from __future__ import annotations
+
+import bisect
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import anyio
+import numpy as np
+import soxr
+from anyio.abc import TaskGroup
+from attrs import define, field
+
+from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
+from maestra.ports.errors import MaestraError, PortError, VoiceError
+from maestra.ports.lifetime import Lives
+from maestra.ports.voice import AlignedSound, SpokenCharacter, Voice
+
+from ..breaker import Breaker
+from ..messages import APOLOGY, Say, Spoken
+from .line import Choice, Line
+
+if TYPE_CHECKING:
+    from maestra.ports.audio import Samples
+
+__all__ = ["Reply", "Voices", "padded"]
+
+_PATIENCE = 3
+"""How many times longer a voice may take while the clause before is being heard."""
+
+_CHARACTERS_PER_SECOND = 14
+"""How fast speech is, until the lengths of a clause's pieces are known."""
+
+_NEARBY = 8
+"""How many characters a voice may leave out of what it says it speaks."""
+
+
+@define(eq=False)
+class Reply:
+    """What has been spoken of one reply: its sound, and where in its text each piece ends."""
+
+    epoch: int
+    sound: Samples = field(factory=lambda: np.zeros(0, np.float32))
+    to_speak: deque[Say] = field(factory=deque)
+    written: bool = False
+    complete: bool = False
+    begun_at: float = 0.0
+    first_at: float = 0.0
+    primed: bool = False
+    voice: int = 0
+    """The first of the voices that may speak the rest of it: it does not change back half-way."""
+
+    _ends: list[int] = field(factory=list)
+    _positions: list[int] = field(factory=list)
+
+    def append(self, sound: Samples, position: int | None) -> None:
+        """Add 48 kHz ``sound``, at whose end ``position`` characters of the reply are spoken, if
+        that is known."""
+        self.sound = np.concatenate([self.sound, sound])
+        if position is not None:
+            self.mark(len(self.sound), position)
+
+    def mark(self, sample: int, position: int) -> None:
+        """At ``sample``, no earlier than the one marked before, ``position`` characters are
+        spoken."""
+        if self._ends and sample <= self._ends[-1]:
+            self._positions[-1] = max(position, self._positions[-1])
+            return
+        self._ends.append(sample)
+        self._positions.append(max(position, self._positions[-1] if self._positions else 0))
+
+    def settle(self, begun: int, first: int, last: int) -> None:
+        """Characters ``first`` to ``last`` are spoken, from sample ``begun`` on: now that their
+        pieces' lengths are known, share them out."""
+        for index in range(bisect.bisect_right(self._ends, begun), len(self._ends)):
+            share = (self._ends[index] - begun) / (self._ends[-1] - begun)
+            self._positions[index] = first + round(share * (last - first))
+
+    @property
+    def slices(self) -> int:
+        """How many slices can be cut: whole ones, and once all is spoken a last one, padded with
+        silence (or all silence: it also says that the reply is over)."""
+        return len(self.sound) // SLICE_SAMPLES + self.complete
+
+    def cut(self, number: int) -> Samples:
+        """The 40 ms of slice ``number``, padded with silence at the very end."""
+        part = self.sound[number * SLICE_SAMPLES : (number + 1) * SLICE_SAMPLES]
+        return padded(part, SLICE_SAMPLES)
+
+    def knows(self, number: int, look_ahead: int) -> bool:
+        """Whether slice ``number`` and so many samples after it have been spoken."""
+        return self.complete or len(self.sound) >= (number + 1) * SLICE_SAMPLES + look_ahead
+
+    def heard_to(self, number: int) -> int:
+        """How many characters of the reply are spoken when slice ``number`` ends."""
+        sample = (number + 1) * SLICE_SAMPLES
+        index = bisect.bisect_left(self._ends, sample)
+        if index == len(self._ends):
+            return self._positions[-1] if self._positions else 0
+        before_end, before = (
+            (self._ends[index - 1], self._positions[index - 1]) if index else (0, 0)
+        )
+        share = (sample - before_end) / (self._ends[index] - before_end)
+        return before + int(share * (self._positions[index] - before))
+
+
+def padded(part: Samples, length: int) -> Samples:
+    """``part`` with silence after it, ``length`` samples long."""
+    if len(part) >= length:
+        return part
+    whole = np.zeros(length, np.float32)
+    whole[: len(part)] = part
+    return whole
+
+
+@define
+class _Alignment:
+    """Where in a clause the characters are that a voice says it speaks."""
+
+    clause: str
+    spoken: int = 0
+
+    def follow(self, characters: Sequence[SpokenCharacter]) -> Iterator[tuple[float, int]]:
+        """When (s) each of the next ``characters`` ends, and how many of the clause are spoken
+        then. One that is not in the clause counts for nothing."""
+        for each in characters:
+            found = self.clause.find(each.character, self.spoken, self.spoken + _NEARBY)
+            if found >= 0 and each.character:
+                self.spoken = found + len(each.character)
+                yield each.end, self.spoken
+
+
+class Voices:
+    """Speaks clauses with the first voice that can.
+
+    A voice that failed twice in a row is passed over for a while (``breaker``); if that leaves
+    nobody, all are asked. Within a reply the voice does not change back.
+
+    :param voices: names and builders in their configured order.
+    :param report: sends a message to the session.
+    :param timeout: seconds a voice has for each piece of sound.
+    """
+
+    def __init__(
+        self,
+        voices: Sequence[tuple[str, Callable[[], Voice]]],
+        *,
+        report: Callable[[object], None],
+        timeout: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        choices = [Choice(name, build, Breaker()) for name, build in voices]
+        self._line = Line("voice", choices, report, clock)
+        self._report = report
+        self._timeout = timeout
+        self._clock = clock
+        self._tasks: TaskGroup | None = None
+        self._building = anyio.Lock()
+        self._apology = np.zeros(0, np.float32)
+
+    @property
+    def name(self) -> str:
+        """The voice that serves."""
+        return self._line.name
+
+    async def load(self, tasks: TaskGroup) -> None:
+        """Build the first voice that works, and have it prepare the apology.
+
+        :param tasks: what a voice owns for the whole session lives in there.
+        :raises VoiceError: none can be built, or none that can speaks.
+        """
+        self._tasks = tasks
+        reply = Reply(epoch=0)
+        say = Say(epoch=0, clause=APOLOGY, position=0)
+        if not await self.speak(reply, say, told=lambda: None):
+            if isinstance(self._line.last_error, MaestraError):
+                raise self._line.last_error
+            text = "no voice can be built; maestra doctor says what is missing"
+            raise VoiceError(text) from self._line.last_error
+        self._apology = reply.sound
+
+    async def speak(self, reply: Reply, say: Say, *, told: Callable[[], None]) -> bool:
+        """Speak one clause of ``reply``; false if no voice can.
+
+        :param told: called whenever there is more sound.
+        """
+        end = say.position + len(say.clause)
+        known = self._known(say)
+        if known is not None:
+            begun = len(reply.sound)
+            reply.append(known, end)
+            reply.settle(begun, say.position, end)
+            told()
+            return True
+        for index, choice in self._turns(reply.voice):
+            begun = len(reply.sound)
+            try:
+                voice = await self._built(choice)
+                if voice is None:
+                    continue
+                await self._speak_with(choice, voice, reply, say, told)
+            except Exception as error:  # a voice of somebody else's may give anything
+                self._line.failed(choice, error)
+                if len(reply.sound) == begun:
+                    continue
+                # Half a clause was spoken: go on with the next.
+            except BaseException:
+                choice.breaker.abandoned()
+                raise
+            else:
+                choice.breaker.succeeded()
+            reply.voice = index
+            return True
+        return False
+
+    def _known(self, say: Say) -> Samples | None:
+        """Its sound, if the brain has spoken it or it is known by heart."""
+        if say.sound is not None and len(say.sound):
+            sound = np.asarray(say.sound, np.float32)
+            resampled: Samples = soxr.resample(sound, say.sample_rate_hz, PLAYOUT_RATE_HZ)
+            return resampled
+        return self._apology if say.clause == APOLOGY and len(self._apology) else None
+
+    def _turns(self, first: int) -> Iterator[tuple[int, Choice[Voice]]]:
+        """Whom to ask, one after the other. The last one twice: to build it again would take
+        longer, and most likely the machine was busy for a moment."""
+        asked = None
+        choices = [*enumerate(self._line.choices)][first:]
+        for turn in choices:
+            if turn[1].breaker.admits(self._clock()):
+                asked = turn
+                yield turn
+        if asked is None:
+            for turn in choices:
+                asked = turn
+                yield turn
+        if asked is not None and asked[1].built is not None:
+            yield asked
+
+    async def _built(self, choice: Choice[Voice]) -> Voice | None:
+        async with self._building:
+            fresh = choice.built is None
+            voice = await self._line.build(choice)
+            if fresh and isinstance(voice, Lives) and self._tasks is not None:
+                self._tasks.start_soon(self._keep_alive, choice, voice)
+            return voice
+
+    async def _keep_alive(self, choice: Choice[Voice], voice: Lives) -> None:
+        try:
+            await voice.live()
+        except Exception as error:  # it never raises, but it may be somebody else's
+            self._line.failed(choice, error)
+
+    async def _speak_with(
+        self,
+        choice: Choice[Voice],
+        voice: Voice,
+        reply: Reply,
+        say: Say,
+        told: Callable[[], None],
+    ) -> None:
+        asked_at, begun = self._clock(), len(reply.sound)
+        end = say.position + len(say.clause)
+        ttfb, aligned = 0.0, False
+        alignment = _Alignment(say.clause)
+        rate = voice.sample_rate_hz
+        to_playout = soxr.ResampleStream(rate, PLAYOUT_RATE_HZ, 1, "float32")
+        patience = self._timeout * (_PATIENCE if reply.primed else 1)
+        async with aclosing(self._pieces(voice, say.clause, patience)) as pieces:
+            async for sound in pieces:
+                if not ttfb:
+                    ttfb = self._clock() - asked_at
+                samples = sound
+                if isinstance(sound, AlignedSound):
+                    samples = sound.samples
+                    for seconds, spoken in alignment.follow(sound.characters):
+                        aligned = True
+                        reply.mark(begun + round(seconds * PLAYOUT_RATE_HZ), say.position + spoken)
+                resampled = to_playout.resample_chunk(np.ascontiguousarray(samples, np.float32))
+                said = (len(reply.sound) - begun + len(resampled)) / PLAYOUT_RATE_HZ
+                guess = min(end, say.position + int(said * _CHARACTERS_PER_SECOND))
+                self._serve(choice)
+                reply.append(resampled, None if aligned else guess)
+                told()
+        rest = to_playout.resample_chunk(np.zeros(0, np.float32), last=True)
+        reply.append(rest, end)
+        if len(reply.sound) == begun:
+            raise VoiceError(f"made no sound of {say.clause!r}")
+        if not aligned:
+            reply.settle(begun, say.position, end)
+        told()
+        took, duration = self._clock() - asked_at, (len(reply.sound) - begun) / PLAYOUT_RATE_HZ
+        if reply.epoch:
+            self._report(
+                Spoken(
+                    epoch=reply.epoch, voice=choice.name, ttfb=ttfb, took=took, duration=duration
+                )
+            )
+
+    def _serve(self, choice: Choice[Voice]) -> None:
+        if self._line.serving is not choice:
+            self._line.serve(choice)
+
+    async def _pieces(
+        self, voice: Voice, clause: str, patience: float
+    ) -> AsyncGenerator[Samples | AlignedSound]:
+        """What ``voice`` makes of ``clause``; foreign errors and silence become ``VoiceError``."""
+        try:
+            sounds = voice.synthesise(clause)
+        except Exception as error:
+            raise VoiceError(f"{type(error).__name__}: {error}") from error
+        try:
+            while True:
+                try:
+                    with anyio.fail_after(patience):
+                        sound = await anext(sounds)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError as error:
+                    raise VoiceError(f"no sound for {patience:g} s") from error
+                except PortError:
+                    raise
+                except Exception as error:  # a voice of somebody else's may raise anything
+                    raise VoiceError(f"{type(error).__name__}: {error}") from error
+                yield sound
+        finally:
+            if isinstance(sounds, AsyncGenerator):
+                await sounds.aclose()
