@@ -1,0 +1,147 @@
+"""The idle cycle: the portrait in motion, mouth shut, and the latents of each of its pictures.
+
+MuseTalk paints mouths into a video of somebody who sits and listens. Here that video is made of
+the portrait: the puppet's idle movement for some seconds, blinks and glances and breath, and in its
+last second each pose goes over into that before the first, so that it begins again without a jump
+and never runs backwards. The head moves by a few pixels only, so one face box holds for all of it.
+
+Pictures and latents are kept on disk, as plain arrays, under a digest of all that they are made of;
+the pictures are mapped and not read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import numpy as np
+
+from maestra.core.persona import Manner
+from maestra.ports.audio import FRAME_RATE
+from maestra.ports.errors import FaceError
+
+from ..motion import Performer, Pose
+from ..streaming import Moment
+from .blending import cut_out
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from maestra.ports.audio import Picture
+
+    from .blending import Box
+
+__all__ = ["Cycle", "cycle_key", "cycle_poses", "open_cycle"]
+
+_VERSION = "1"
+"""Another one where the same portrait and weights make other pictures or latents."""
+
+_OVER = FRAME_RATE
+_ENCODED_AT_ONCE = 8
+
+
+class Cycle:
+    """``pictures``, ``(n, height, width, 3)`` RGB, and ``latents``, ``(n, 8, 32, 32)``."""
+
+    def __init__(self, pictures: Picture, latents: NDArray[np.float32]) -> None:
+        self.pictures = pictures
+        self.latents = latents
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+
+def cycle_poses(manner: Manner, seed: int, count: int) -> list[Pose]:
+    """``count`` idle poses, after the last of which the first one may follow."""
+    performer = Performer(manner, seed)
+
+    def pose(number: int) -> Pose:
+        silence = np.zeros(1, np.float32)
+        return performer.pose(Moment(number=number, sound=silence, speaking=False))
+
+    before, poses = [pose(number) for number in range(-_OVER, 0)], [*map(pose, range(count))]
+    for step in range(_OVER):
+        share = (step + 1) / (_OVER + 1)
+        share = share * share * (3 - 2 * share)
+        place = count - _OVER + step
+        poses[place] = _between(poses[place], before[step], share)
+    return poses
+
+
+def _between(one: Pose, other: Pose, share: float) -> Pose:
+    a, b = attrs.astuple(one), attrs.astuple(other)
+    names = [attribute.name for attribute in attrs.fields(Pose)]
+    mixed = (x + (y - x) * share for x, y in zip(a, b, strict=True))
+    return Pose(**dict(zip(names, mixed, strict=True)))
+
+
+def cycle_key(*parts: bytes | str) -> str:
+    """The digest of what a cycle is made of."""
+    digest = hashlib.sha256(_VERSION.encode())
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()
+
+
+def open_cycle(
+    folder: Path,
+    poses: Sequence[Pose],
+    *,
+    draw: Callable[[Pose], Picture],
+    encode: Callable[[Picture], NDArray[np.float32]],
+    box: Box,
+) -> Cycle:
+    """The cycle that is kept in ``folder``; made, and kept there, if it is not or is damaged.
+
+    :param draw: the portrait in a pose.
+    :param encode: the latents of face crops.
+    :param box: where the face is.
+    :raises FaceError: it cannot be kept.
+    """
+    kept, known = folder / "pictures.npy", folder / "latents.npy"
+    found = _mapped(kept), _mapped(known)
+    if all(array is not None and len(array) == len(poses) for array in found):
+        pictures, latents = found
+        return Cycle(pictures, np.array(latents))
+    made = np.stack([draw(pose) for pose in poses])
+    crops = np.stack([cut_out(picture, box) for picture in made])
+    latents = np.concatenate(
+        [
+            encode(crops[begin : begin + _ENCODED_AT_ONCE])
+            for begin in range(0, len(crops), _ENCODED_AT_ONCE)
+        ]
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(kept, made)
+        _write(known, latents)
+    except OSError as error:
+        raise FaceError(f"The idle cycle cannot be kept in {folder}: {error.strerror}.") from error
+    pictures = _mapped(kept)
+    return Cycle(made if pictures is None else pictures, latents)
+
+
+def _mapped(path: Path) -> NDArray[np.generic] | None:
+    try:
+        array: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return array
+
+
+def _write(path: Path, array: NDArray[np.generic]) -> None:
+    """Write whole or not at all: another process may be reading."""
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.save(file, array, allow_pickle=False)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

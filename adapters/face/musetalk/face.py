@@ -1,0 +1,187 @@
+"""The face MuseTalk: the idle cycle, and the mouth that is painted into it while it speaks."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from maestra.core.persona import Manner
+from maestra.ports.audio import FRAME_RATE
+from maestra.ports.errors import FaceError
+
+from ..puppet import Mesh, open_portrait
+from ..puppet.portraits import read_picture
+from ..puppet.rig import SIZE, Rig
+from ..streaming import REMEMBERED, Moment, StreamingFace
+from ..weights import load_weights, read_weights
+from .blending import cut_square, face_box, laid_in, mesh_mask, soft_mask, square_around
+from .cycle import cycle_key, cycle_poses, open_cycle
+from .features import Hearing
+from .gate import Gate, Shown
+from .networks import PUBLISHED, Sizes, find_weights, fingerprint, load_networks
+from .painter import Painter, no_room
+from .settings import MuseTalkSettings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from maestra.ports.audio import Picture
+
+    from .blending import Box
+
+__all__ = ["MuseTalk"]
+
+_PRECISIONS: Mapping[str, torch.dtype] = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+
+
+class MuseTalk(StreamingFace):
+    """A face that speaks (``maestra.ports.face.Face``), 512 × 512 pixels.
+
+    The first time that it is built for a portrait, its idle cycle is drawn and encoded, and kept in
+    ``cache`` (absent, the user's cache directory).
+
+    :param portrait: the picture; square where there is a ``mesh``.
+    :param mesh: where its features are; absent, the face is found once (see ``open_portrait``).
+    :param sizes: of the networks, others than the published ones for tests.
+    :raises FaceError: the portrait or the mesh can't be read or don't fit each other, a face must
+        be found and can't be, the device is not there, or a library is missing.
+    :raises ModelMissing: weights are absent or are not those of these networks.
+    """
+
+    def __init__(
+        self,
+        portrait: Path,
+        mesh: Path | None,
+        settings: MuseTalkSettings,
+        *,
+        manner: Manner | None = None,
+        seed: int = 0,
+        cache: Path | None = None,
+        sizes: Sizes = PUBLISHED,
+    ) -> None:
+        device, precision = _device(settings)
+        files = find_weights(Path(settings.weights).expanduser())
+        if cache is None:
+            import platformdirs
+
+            cache = Path(platformdirs.user_cache_dir("maestra"))
+        known = Mesh.load(mesh) if mesh is not None else None
+        if known is None:
+            portrait, known = open_portrait(portrait, cache / "portraits")
+        picture = read_picture(portrait)
+        height, width = picture.shape[:2]
+        if width != height or known.size[0] != known.size[1]:
+            raise FaceError(f"The portrait {portrait.name} and its mesh are not both square.")
+
+        with no_room():
+            networks = load_networks(files, sizes)
+            networks.to(device, precision)
+            self._hearing = Hearing(networks.encoder)
+            self._painter = Painter(networks, compiled=settings.compile)
+        super().__init__(
+            look_back=self._hearing.look_back,
+            look_ahead=self._hearing.look_ahead,
+            most_at_once=settings.batch,
+        )
+        self.width = self.height = SIZE
+        self.warm_up = 300.0 if settings.compile else 10.0 if device.type == "cuda" else 0.0
+
+        placed = known.scaled((SIZE, SIZE))
+        self._box = face_box(placed)
+        self._square = square_around(self._box)
+        manner = manner if manner is not None else Manner()
+        count = round(settings.idle_seconds * FRAME_RATE)
+        rig = Rig(picture, known)
+        key = cycle_key(
+            picture.tobytes(),
+            known.to_json(),
+            repr(manner),
+            f"{seed} {count} {precision} {self._box}",
+            fingerprint(files["vae"]),
+        )
+        with no_room():
+            self._cycle = open_cycle(
+                cache / "musetalk" / key,
+                cycle_poses(manner, seed, count),
+                draw=rig.draw,
+                encode=self._painter.latents,
+                box=self._box,
+            )
+        self._mask = (
+            _parsed_mask(Path(settings.parser).expanduser(), self._cycle.pictures[0], self._box)
+            if settings.parser
+            else mesh_mask(placed, self._box, self._square)
+        )
+        self._gate = Gate(self._hearing.look_back)
+        self._told: OrderedDict[int, torch.Tensor] = OrderedDict()
+
+    def draw(self, moments: Sequence[Moment]) -> Sequence[Picture]:
+        """See ``StreamingFace``."""
+        places = [moment.number % len(self._cycle) for moment in moments]
+        shown = [self._gate.step(moment) for moment in moments]
+        pictures = [np.array(self._cycle.pictures[place]) for place in places]
+        seen = [index for index, state in enumerate(shown) if state.share > 0]
+        if not seen:
+            return pictures
+        with no_room(), torch.inference_mode():
+            self._hear([moments[index] for index in seen], [shown[index] for index in seen])
+            painted = self._painter.paint(
+                self._cycle.latents[[places[index] for index in seen]],
+                torch.stack([self._told[moments[index].number] for index in seen]),
+            )
+        for face, index in zip(painted, seen, strict=True):
+            mask = np.round(self._mask * np.float32(shown[index].share)).astype(np.uint8)
+            pictures[index] = laid_in(pictures[index], face, self._box, self._square, mask)
+        return pictures
+
+    def _hear(self, moments: Sequence[Moment], shown: Sequence[Shown]) -> None:
+        """Find out what each of ``moments`` is told. While the mouth shuts after the last word,
+        that stays what it was."""
+        while self._told and next(reversed(self._told)) >= moments[0].number:
+            self._told.popitem()
+        if not self._told or any(moment.speaking for moment in moments):
+            prompts = self._hearing.prompts(
+                torch.from_numpy(np.stack([moment.sound for moment in moments])),
+                [max(state.spoken, 0) for state in shown],
+            )
+        for index, moment in enumerate(moments):
+            held = not moment.speaking and self._told
+            told = self._told[next(reversed(self._told))] if held else prompts[index]
+            self._told[moment.number] = told
+            while len(self._told) > REMEMBERED:
+                self._told.popitem(last=False)
+
+
+def _device(settings: MuseTalkSettings) -> tuple[torch.device, torch.dtype]:
+    name = settings.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise FaceError(f"musetalk: there is no device called {name!r}.") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise FaceError(f"musetalk: there is no GPU {name}; set its device to cpu.")
+    if settings.precision == "auto":
+        return device, torch.float16 if device.type == "cuda" else torch.float32
+    return device, _PRECISIONS[settings.precision]
+
+
+def _parsed_mask(weights: Path, picture: Picture, box: Box) -> NDArray[np.uint8]:
+    """A face parser's mask of the cycle's first picture: the others differ by a few pixels."""
+    from .parsing import FaceParser, parse
+
+    parser = FaceParser()
+    load_weights(parser, read_weights(weights), name="MuseTalk's face parser")
+    square = square_around(box)
+    inside = parse(parser, cut_square(picture, square))
+    return soft_mask(inside, box, square)
