@@ -86,6 +86,7 @@ def persona(name: str) -> Persona:
 # --- what a backend is told ---------------------------------------------------
 
 _SETTINGS: Mapping[tuple[str, str], str] = {
+    ("brain", "openai"): "maestra.adapters.brain.openai:OpenAISettings",
     ("voice", "kokoro"): "maestra.adapters.voice.kokoro:KokoroSettings",
 }
 """Where the class of a backend's settings is, ``module:Class``, by port and name. Such a module
@@ -288,6 +289,10 @@ def _brain(name: str, config: Config) -> Brain:
         from maestra.adapters.brain.coach import Coach
 
         return Coach()
+    if name == "openai":
+        from maestra.adapters.brain.openai import OpenAIBrain
+
+        return OpenAIBrain(settings(config, "brain", name), key=key(config, "brain", name))
     built: Brain = _third_party("brain", name, config.brain)
     return built
 
