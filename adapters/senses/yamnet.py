@@ -5,6 +5,10 @@ evidence on each (log-odds from `floor_features`, by logistic regression on mixt
 speech, singing, playing and household noise) is summed up over time, so that strong evidence
 decides in a tenth of a second and weak evidence in half. The sums are bounded, which bounds how
 long a decision outlives its evidence.
+
+Whoever sings without training sounds, for half a second, like somebody who speaks. Over seconds the
+two are far apart: pitch that stands still in every syllable, and slow change. So a voice is also
+followed for longer, and where it has been singing, speech needs more evidence and singing less.
 """
 
 from __future__ import annotations
@@ -64,10 +68,30 @@ _SINGING = _Question(
     -5.425, up=1.5, down=1.5, fade=0.0, lowest=-6.0, highest=6.0,
 )  # fmt: skip
 
+_SUNG = (7.0, 0.25, -4.75, 2.8)
+"""Log-odds that a voice sings: weights of the share of steady pitch in the last second, of how far
+YAMNet puts singing above speech, and of how fast the spectrum changes; and the bias."""
+
+_SUNG_BLOCKS = 30
+"""Blocks of voice by which this is averaged, and ..."""
+
+_MOST_SUNG = 2.0
+"""... what one block can say at most."""
+
+_SUNG_FROM = 0.3
+"""A mean above this says that the voice sings, a whole unit above it that it surely does. That of
+135 clips of speech exceeds it in one."""
+
+_AGAINST_SPEECH, _FOR_SINGING = 1.5, 2.5
+"""What sure singing is worth in log-odds."""
+
 _LEVEL, _AGE = FEATURE_NAMES.index("level"), FEATURE_NAMES.index("age")
 _VOICE = FEATURE_NAMES.index("voice_now")
 _LONG_SPEECH = FEATURE_NAMES.index("long_speech")
 _LONG_SINGING = FEATURE_NAMES.index("long_singing")
+_STEADY = FEATURE_NAMES.index("pitch_steadiness_long")
+_FLUX = FEATURE_NAMES.index("flux")
+_LONG_VOICE = FEATURE_NAMES.index("voice_long")
 _LONG_MUSIC = FEATURE_NAMES.index("long_music")
 
 _LEAST = np.array([*[-10.0] * 8, *[-4.0] * 3, *[0.0] * 4])
@@ -123,6 +147,31 @@ class _Evidence:
         return self.yes
 
 
+class _Sung:
+    """How surely a voice has been singing of late."""
+
+    def __init__(self) -> None:
+        self._mean = 0.0
+
+    def hear(self, features: NDArray[np.float32]) -> float:
+        """Take in a block that sounds: 0 to 1. Only a voice counts, an instrument changes nothing.
+
+        The mean is never below 0: who has talked for long is heard to sing as soon as anybody.
+        """
+        if features[_LONG_VOICE] > _VOICE_LIKELY:
+            above = float(np.clip(features[_LONG_SINGING] - features[_LONG_SPEECH], -20, 5))
+            steady, sung, change, bias = _SUNG
+            log_odds = steady * float(features[_STEADY]) + sung * above + bias
+            log_odds += change * min(float(features[_FLUX]), 0.7)
+            step = min(max(log_odds, -_MOST_SUNG), _MOST_SUNG) - self._mean
+            self._mean = max(0.0, self._mean + step / _SUNG_BLOCKS)
+        return self.now
+
+    @property
+    def now(self) -> float:
+        return min(max(self._mean - _SUNG_FROM, 0.0), 1.0)
+
+
 class FloorJudge:
     """From features to labels, block by block."""
 
@@ -130,6 +179,7 @@ class FloorJudge:
         self._speech = _Evidence.on(_SPEECH)
         self._music = _Evidence.on(_MUSIC)
         self._singing = _Evidence.on(_SINGING)
+        self._sung = _Sung()
         self._room = -7.0
         self.quiet_blocks = 1000
         """How many blocks it has been quiet."""
@@ -144,7 +194,9 @@ class FloorJudge:
         voice = float(features[_VOICE])
         clear = float(features[_LONG_SPEECH] - max(features[_LONG_MUSIC], features[_LONG_SINGING]))
         spoken = clear > _CLEAR and voice > _VOICE_POSSIBLE
-        speech = self._speech.weigh(features, quiet=quiet, bonus=_NO_DOUBT if spoken else 0.0)
+        sung = self._sung.now if quiet else self._sung.hear(features)
+        bonus = (_NO_DOUBT if spoken else 0.0) - _AGAINST_SPEECH * sung
+        speech = self._speech.weigh(features, quiet=quiet, bonus=bonus)
         against = 0.0
         if clear > _CLEAR:
             against = _NO_DOUBT
@@ -152,8 +204,9 @@ class FloorJudge:
             against = (_VOICE_FIRST - speech) * (
                 voice > _VOICE_LIKELY
             ) + _MUSIC_UNDER_SPEECH * speech
-        music = self._music.weigh(features, quiet=quiet, bonus=-against)
-        singing = self._singing.weigh(features, quiet=quiet or speech or not music)
+        bonus = _FOR_SINGING * sung
+        music = self._music.weigh(features, quiet=quiet, bonus=bonus - against * (1 - sung))
+        singing = self._singing.weigh(features, quiet=quiet or speech or not music, bonus=bonus)
         if speech:
             return FloorLabel.BOTH if music else FloorLabel.SPEECH
         if music:

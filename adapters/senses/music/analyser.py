@@ -127,9 +127,9 @@ class _Floor:
     def of(cls, labels: Sequence[tuple[int, FloorLabel]]) -> _Floor:
         """:param labels: samples, and their label; a frame has that of its first sample."""
         counts = [count for count, _ in labels]
-        music = np.repeat(np.float32([label.is_music for _, label in labels]), counts)
-        talk = np.repeat(np.float32([label in _UNHEARD for _, label in labels]), counts)
-        return cls(music=music[::HOP], talk=talk[::HOP])
+        kinds = [(label.is_music, label in _UNHEARD) for _, label in labels]
+        each = np.repeat(np.array(kinds, dtype=np.float32), counts, axis=0)[::HOP]
+        return cls(music=each[:, 0], talk=each[:, 1])
 
     @property
     def is_music(self) -> bool:

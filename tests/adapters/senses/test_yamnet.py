@@ -11,8 +11,8 @@ import pytest
 from fakes import sounds
 from numpy.typing import NDArray
 
-from maestra.adapters.senses.floor_features import log_mel
-from maestra.adapters.senses.yamnet import YamnetFloor
+from maestra.adapters.senses.floor_features import FEATURE_NAMES, log_mel
+from maestra.adapters.senses.yamnet import FloorJudge, YamnetFloor
 from maestra.app import models
 from maestra.core.hearing import FloorChanged, FloorLabel
 from maestra.core.media_time import to_seconds
@@ -110,3 +110,46 @@ def test_bad_models_and_rates_are_refused(tmp_path: Path) -> None:
     floor = YamnetFloor(models.locate("yamnet"), vad_model=silero)
     with pytest.raises(SensesError, match="44100"):
         floor.push(AudioChunk(start=0, rate_hz=44_100, samples=sounds.silence(0.1)))
+
+
+def _features(**values: float) -> NDArray[np.float32]:
+    """A block that YAMNet finds like nothing, where nothing else is said."""
+    usual = dict.fromkeys(FEATURE_NAMES, -10.0) | {"flux": 0.4, "age": 1.0, "level": -3.0}
+    return np.array([(usual | values)[name] for name in FEATURE_NAMES], np.float32)
+
+
+_TALK = _features(
+    short_speech=5.0, short_singing=-14.0, long_speech=5.5, long_singing=-14.0,
+    voice_now=2.5, voice_long=2.5, voice_peak=4.0,
+    harmonicity=0.7, pitch_steadiness=0.1, pitch_steadiness_long=0.1, flux=0.47,
+)  # fmt: skip
+_SINGS = _features(
+    short_speech=4.0, short_singing=-10.0, short_music=-9.0, long_speech=3.5, long_singing=-9.0,
+    long_music=-8.0, voice_now=2.0, voice_long=2.0, voice_peak=4.0,
+    harmonicity=0.96, pitch_steadiness=0.7, pitch_steadiness_long=0.65, flux=0.27,
+)  # fmt: skip
+"""An untrained singer, where YAMNet takes her for a speaker."""
+
+
+def test_who_sings_without_training_is_heard_to_sing_after_a_while() -> None:
+    judge = FloorJudge()
+    heard = [judge.label(_SINGS) for _ in range(100)]
+    assert not heard[5].is_music
+    assert all(label.is_music for label in heard[30:])
+
+
+def test_who_sang_and_then_talks_is_heard_to_talk_at_once() -> None:
+    judge = FloorJudge()
+    for _ in range(200):
+        judge.label(_SINGS)
+    heard = [judge.label(_TALK) for _ in range(40)]
+    assert heard[4].is_speech
+    assert not any(label.is_music for label in heard[20:])
+
+
+def test_who_only_talks_is_never_heard_to_sing() -> None:
+    """Now and then a vowel is held: ever so briefly, that is like singing."""
+    judge = FloorJudge()
+    drawn = np.random.default_rng(5).random(2000) < 0.1
+    heard = [judge.label(_SINGS if held else _TALK) for held in drawn]
+    assert not any(label.is_music for label in heard)
