@@ -46,6 +46,7 @@ __all__ = [
     "ingest",
     "key",
     "music",
+    "needs_key",
     "options",
     "persona",
     "publish",
@@ -123,18 +124,24 @@ def settings(config: Config, port: str, name: str) -> Any:
     return None
 
 
-def key(config: Config, port: str, name: str) -> str:
-    """The secret of a backend, from the environment; empty if it needs none.
+def needs_key(config: Config, port: str, name: str) -> bool:
+    """Whether a backend, as it is configured, cannot do without a secret."""
+    backend = backends.CATALOGUE.get((port, name))
+    if backend is None or not backend.key:
+        return False
+    return not (backend.key_unless and options(config, port, name).get(backend.key_unless))
 
-    :raises ConfigError: it is not set. The text has the variable's name.
+
+def key(config: Config, port: str, name: str) -> str:
+    """The secret of a backend, from the environment; empty if there is none and it needs none.
+
+    :raises ConfigError: it is needed, and not set. The text has the variable's name.
     """
     backend = backends.CATALOGUE.get((port, name))
     if backend is None or not backend.key:
         return ""
     found = os.environ.get(backend.key, "").strip()
-    if not found and not (
-        backend.key_unless and options(config, port, name).get(backend.key_unless)
-    ):
+    if not found and needs_key(config, port, name):
         raise ConfigError(
             f"the {port} backend {name} needs its key in the environment variable {backend.key},"
             " which is not set"
@@ -347,9 +354,13 @@ def _kokoro(config: Config, who: Persona) -> Voice:
 
 
 def faces(config: Config, who: Persona) -> Sequence[tuple[str, Callable[[], Face]]]:
-    """The faces in their order of turn; at their end the portrait, still."""
+    """The faces in their order of turn; at their end the puppet, which needs next to nothing, and
+    the portrait, still."""
     return [
-        *((name, partial(_face, name, config, who)) for name in config.face.backend),
+        *(
+            (name, partial(_face, name, config, who))
+            for name in dict.fromkeys((*config.face.backend, "puppet"))
+        ),
         ("still", partial(_still, config, who)),
     ]
 

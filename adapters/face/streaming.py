@@ -172,7 +172,8 @@ class StreamingFace(ABC):
             self._said.append(self._silence)
         else:
             count = min(self._at_once, drawable)
-            sound = np.concatenate([self._before(), self._speech])
+            within = self._speech[: count * self._length + self._ahead]
+            sound = np.concatenate([self._before(), within])
             moments = [self._moment(sound, index) for index in range(count)]
             self._say(count)
         self._number += len(moments)

@@ -43,6 +43,7 @@ class _Led:
     """A face and where in its pictures and in the reply it is."""
 
     face: Face
+    slot: int = -1
     due: int = -1
     ready: int = 0
     anchor: tuple[Reply, int] | None = None
@@ -57,17 +58,21 @@ class _Led:
     def lead(self, slot: int, reply: Reply | None, index: int) -> None:
         """Have it draw the picture of ``slot`` next, of slice ``index`` of ``reply``, or idle."""
         number, face = self.number(slot), self.face
+        first = slot - index  # the slot of the reply's first slice
+        anchor = (reply, first) if reply is not None else None
+        if anchor is None and self.anchor is not None:
+            first = self.anchor[1]
         # The sample of the reply that this picture begins with; below 0 where it begins earlier.
-        begin = number * PLAYOUT_RATE_HZ // face.frame_rate - (slot - index) * SLICE_SAMPLES
-        anchor = (reply, slot - index) if reply is not None else None
-        within_reach = 0 <= number - self.due <= max(self.ready, face.frame_rate // FRAME_RATE - 1)
-        drawn_out = anchor is None and self.anchor is not None and self.pushed <= begin
-        if not within_reach or (anchor != self.anchor and not drawn_out):
+        begin = number * PLAYOUT_RATE_HZ // face.frame_rate - first * SLICE_SAMPLES
+        passed_over = -(-face.frame_rate // FRAME_RATE) - 1
+        within_reach = 0 <= number - self.due <= max(self.ready, passed_over)
+        goes_on = anchor == self.anchor or (anchor is None and self.pushed <= begin)
+        if not within_reach or not goes_on:
             face.clear(number)
             self.due, self.ready, self.pushed = number, 0, begin
+        self.slot = slot
         self.anchor = anchor
         if reply is None:
-            self.pushed = begin
             return
         end = reply.slices * SLICE_SAMPLES if reply.complete else len(reply.sound)
         to = min(end, begin + _KNOWN_AHEAD + round(face.look_ahead * PLAYOUT_RATE_HZ))
@@ -87,7 +92,7 @@ class _Led:
             try:
                 frame = next(self._frames)
             except BaseException:
-                self._frames, self.due, self.anchor = None, -1, None
+                self._frames, self.slot, self.due, self.anchor = None, -1, -1, None
                 raise
             self.due, self.ready, self.warm = frame.number + 1, frame.ready, True
             if frame.number >= number:
@@ -216,7 +221,8 @@ class Pictures:
             return False
         if self._degrading.level is Level.FEWER and slot % 2 and not self._virtual:
             return False
-        return led.number(slot) != led.due - 1  # a slower face has drawn this one
+        # A face with fewer pictures than there are slots may have drawn this one.
+        return slot <= led.slot or led.number(slot) >= led.due
 
     async def _draw(self, led: _Led, slot: int) -> None:
         speech, begun = self._drawing_speech, self._clock()
