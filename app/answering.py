@@ -36,8 +36,8 @@ from maestra.ports.brain import (
     Revises,
     SpokenClause,
 )
-from maestra.ports.errors import BrainError, PortError
-from maestra.ports.lifetime import Lives
+from maestra.ports.errors import BackendRefused, BrainError, PortError
+from maestra.ports.lifetime import Checks, Lives
 
 from .breaker import Breaker
 
@@ -64,6 +64,9 @@ voice's time the next word is heard within two seconds."""
 
 _REVISING = 1.0
 """Seconds for saying a clause again."""
+
+_CHECKING = 5.0
+"""Seconds in which a key and a model must be accepted."""
 
 _CLOSING = 0.045
 """Seconds a brain has to let go of an answer that is not wanted any more."""
@@ -190,6 +193,25 @@ class Answering:
             act()
         except Exception as error:  # a brain of somebody else's may raise anything
             self._failed(name, error)
+
+    async def check(self) -> None:
+        """Ask those whose key and model others have to accept whether they are.
+
+        :raises BackendRefused: one is not.
+        """
+        async with anyio.create_task_group() as tasks:
+            for name, brain in self._brains:
+                if isinstance(brain, Checks):
+                    tasks.start_soon(self._check, name, brain)
+
+    async def _check(self, name: str, brain: Checks) -> None:
+        try:
+            with anyio.fail_after(_CHECKING):
+                await brain.check()
+        except BackendRefused:
+            raise
+        except Exception as error:  # it may be there when it is asked
+            self._warn("brain", f"{name} cannot be reached: {str(error) or type(error).__name__}")
 
     async def live(self) -> None:
         """Run what some brains own for the whole session, until cancelled."""

@@ -39,7 +39,7 @@ class Backend:
 
     ``key`` is the environment variable with its secret, which is not asked for where the option
     ``key_unless`` is set. ``forethought`` is how early a brain may be asked for what may not be
-    wanted.
+    wanted. ``gpu_gb`` is about how many gigabytes of a GPU it fills, if it runs on one.
     """
 
     port: str
@@ -52,6 +52,7 @@ class Backend:
     figures: str = ""
     key: str = ""
     key_unless: str = ""
+    gpu_gb: float = 0.0
     forethought: Literal["voice", "words", "turn"] = "turn"
 
     @property

@@ -87,8 +87,11 @@ def persona(name: str) -> Persona:
 # --- what a backend is told ---------------------------------------------------
 
 _SETTINGS: Mapping[tuple[str, str], str] = {
+    ("brain", "gemini-live"): "maestra.adapters.brain.gemini.settings:GeminiLiveSettings",
     ("brain", "openai"): "maestra.adapters.brain.openai:OpenAISettings",
     ("voice", "kokoro"): "maestra.adapters.voice.kokoro:KokoroSettings",
+    ("voice", "openai"): "maestra.adapters.voice.openai_speech:OpenAISpeechSettings",
+    ("voice", "elevenlabs"): "maestra.adapters.voice.elevenlabs:ElevenLabsSettings",
 }
 """Where the class of a backend's settings is, ``module:Class``, by port and name. Such a module
 imports nothing heavy."""
@@ -272,10 +275,10 @@ def music(config: Config) -> MusicAnalyser:
 # --- brain, voice, face -------------------------------------------------------
 
 
-def brains(config: Config) -> Sequence[tuple[str, Brain]]:
+def brains(config: Config, who: Persona | None = None) -> Sequence[tuple[str, Brain]]:
     """The brains in their order of turn. One object each for the session: a brain may remember what
-    it said."""
-    return [(name, _brain(name, config)) for name in config.brain.order]
+    it said. ``who`` they are, absent, is what the configuration says."""
+    return [(name, _brain(name, config, who)) for name in config.brain.order]
 
 
 def forethought(config: Config, first: tuple[str, Brain]) -> Literal["voice", "words", "turn"]:
@@ -291,7 +294,7 @@ def forethought(config: Config, first: tuple[str, Brain]) -> Literal["voice", "w
             return backend.forethought if backend is not None else "turn"
 
 
-def _brain(name: str, config: Config) -> Brain:
+def _brain(name: str, config: Config, who: Persona | None) -> Brain:
     if name == "coach":
         from maestra.adapters.brain.coach import Coach
 
@@ -300,6 +303,14 @@ def _brain(name: str, config: Config) -> Brain:
         from maestra.adapters.brain.openai import OpenAIBrain
 
         return OpenAIBrain(settings(config, "brain", name), key=key(config, "brain", name))
+    if name == "gemini-live":
+        from maestra.adapters.brain.gemini.brain import GeminiLive
+
+        return GeminiLive(
+            settings(config, "brain", name),
+            key=key(config, "brain", name),
+            persona=who or persona(config.persona),
+        )
     built: Brain = _third_party("brain", name, config.brain)
     return built
 
@@ -334,6 +345,26 @@ def _voice(name: str, config: Config, who: Persona) -> Voice:
         )
     if name == "kokoro":
         return _kokoro(config, who)
+    if name == "openai":
+        from maestra.adapters.voice.openai_speech import OpenAISpeech, OpenAISpeechSettings
+
+        speech: OpenAISpeechSettings = settings(config, "voice", name)
+        return OpenAISpeech(
+            speech,
+            voice=speech.voice or who.voices.get(name, "coral"),
+            key=key(config, "voice", name),
+            pace=who.manner.speech_rate,
+        )
+    if name == "elevenlabs":
+        from maestra.adapters.voice.elevenlabs import ElevenLabs, ElevenLabsSettings
+
+        turbo: ElevenLabsSettings = settings(config, "voice", name)
+        return ElevenLabs(
+            turbo,
+            voice=turbo.voice or who.voices.get(name, "21m00Tcm4TlvDq8ikWAM"),
+            key=key(config, "voice", name),
+            pace=who.manner.speech_rate,
+        )
     built: Voice = _third_party("voice", name, config.voice, who)
     return built
 

@@ -34,13 +34,17 @@ __all__ = [
     "Effective",
     "FaceConfig",
     "Option",
+    "Preset",
     "SensesConfig",
     "StreamConfig",
     "VoiceConfig",
     "backend_settings",
     "change",
+    "kind_in_words",
     "load",
+    "not_none",
     "options",
+    "presets",
     "variable",
 ]
 
@@ -295,7 +299,7 @@ class FaceConfig(Section):
         validator=_check,
         metadata=_about(
             "Draws the pictures: a name, or several in their order. After the last one"
-            " comes a still picture.",
+            " come the puppet and a still picture.",
             minimum=1,
             port="face",
         ),
@@ -571,6 +575,8 @@ def load(
     """The configuration of ``path`` (none: no file), ``environ`` (none: this process's) and
     ``assignments``, each ``section.key=value``.
 
+    :param path: a file, or the name of a preset.
+
     :raises ConfigError: a file cannot be read, a key is unknown, or a value is not allowed.
     """
     known = {option.key: option for option in options()}
@@ -578,6 +584,9 @@ def load(
     origins = dict.fromkeys(known, DEFAULT)
 
     if path is not None:
+        preset = presets().get(str(path))
+        if preset is not None and not path.exists():
+            path = preset.path
         for key, value, line in _from_file(path, known):
             values[key] = value
             origins[key] = f"{path}:{line}" if line else str(path)
@@ -777,6 +786,26 @@ def _check_backends(config: Config, known: Mapping[str, Option]) -> None:
                 raise ConfigError(f"{option.key}: no backend is called {name!r}; {hint}")
 
 
+# --- presets ------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Preset:
+    """A configuration file that comes with Maestra. ``about`` is its first line."""
+
+    path: Path
+    about: str
+
+
+def presets() -> Mapping[str, Preset]:
+    """The presets by their names."""
+    found = {}
+    for path in sorted(Path(__file__).with_name("presets").glob("*.toml")):
+        first = path.read_text(encoding="utf-8").partition("\n")[0]
+        found[path.stem] = Preset(path=path, about=first.removeprefix("#").strip())
+    return found
+
+
 # --- a backend's own settings -------------------------------------------------
 
 _Settings = TypeVar("_Settings")
@@ -823,7 +852,7 @@ def _fitting(attribute: Attribute[Any], value: object, key: str) -> object:
 
     :raises ConfigError: it does not fit.
     """
-    kind = _not_none(attribute.type)
+    kind = not_none(attribute.type)
     about = attribute.metadata
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
@@ -851,7 +880,13 @@ def _fitting(attribute: Attribute[Any], value: object, key: str) -> object:
     return value
 
 
-def _not_none(kind: Any) -> Any:
+def kind_in_words(kind: Any) -> str:
+    """What a value of type ``kind`` is called in a table of options."""
+    words = _IN_WORDS.get(kind, "a string")
+    return words if kind is bool else words.split(" ", 1)[-1]
+
+
+def not_none(kind: Any) -> Any:
     """``kind`` without its ``| None``."""
     if get_origin(kind) in (Union, types.UnionType):
         inner = [one for one in get_args(kind) if one is not type(None)]

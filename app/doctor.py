@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import platform
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from attrs import frozen
 
 from maestra.ports.errors import ModelMissing
 
-from . import models
-from .backends import BUILT_IN, third_party
-from .config import Config
+from . import composition, models
+from .backends import BUILT_IN, CATALOGUE, third_party
+from .config import Config, ConfigError
 from .dependencies import Dependency, dependencies, installed_version, notices, serving
 
 __all__ = [
@@ -66,7 +67,11 @@ class ModelReport:
 
 @frozen(kw_only=True)
 class BackendReport:
-    """A backend: what it needs, whether that is all there, and whether it is in use."""
+    """A backend: what it needs, whether that is all there, and whether it is in use.
+
+    ``key`` is the environment variable with its secret, and ``key_set`` says whether that is set.
+    ``licence``, ``data`` (what leaves the machine) and ``cost`` are empty for what others bring.
+    """
 
     port: str
     name: str
@@ -75,6 +80,11 @@ class BackendReport:
     packages: tuple[str, ...]
     models: tuple[str, ...]
     origin: str
+    licence: str = ""
+    data: str = ""
+    cost: str = ""
+    key: str = ""
+    key_set: bool = False
 
 
 @frozen(kw_only=True)
@@ -163,6 +173,8 @@ def _backends(config: Config, absent: set[str], states: Mapping[str, str]) -> li
     reports = []
     for port, names in BUILT_IN.items():
         for name in names:
+            told = CATALOGUE[port, name]
+            key_set = bool(os.environ.get(told.key, "").strip())
             packages = tuple(d.distribution for d in _needed(port, name))
             wanted = tuple(
                 m.name for m in models.registry().values() if (m.port, m.backend) == (port, name)
@@ -173,10 +185,16 @@ def _backends(config: Config, absent: set[str], states: Mapping[str, str]) -> li
                     name=name,
                     chosen=name in chosen[port],
                     ready=not absent.intersection(packages)
-                    and all(states[model] == "ok" for model in wanted),
+                    and all(states[model] == "ok" for model in wanted)
+                    and (key_set or not composition.needs_key(config, port, name)),
                     packages=packages,
                     models=wanted,
                     origin="maestra",
+                    licence=told.licence,
+                    data=told.data,
+                    cost=told.cost,
+                    key=told.key,
+                    key_set=key_set,
                 )
             )
         for name, point in third_party(port).items():
@@ -206,7 +224,7 @@ def _troubles(
     reports: tuple[BackendReport, ...],
     folder: Path,
 ) -> list[Trouble]:
-    troubles = []
+    troubles = [*_unusable(config)]
     if sys.version_info[:2] > _NEWEST_PYTHON:
         newest = ".".join(map(str, _NEWEST_PYTHON))
         troubles.append(
@@ -234,7 +252,7 @@ def _troubles(
             troubles.append(
                 Trouble(
                     what=f"{report.port}: {report.name} needs {', '.join(sorted(gone))}",
-                    mend=INSTALL,
+                    mend=_installing(gone),
                     serious=True,
                     missing_model=any(found[m].state == "missing" for m in report.models),
                 )
@@ -269,6 +287,29 @@ def _troubles(
             )
         )
     return troubles
+
+
+def _unusable(config: Config) -> Iterator[Trouble]:
+    """Options that no backend knows, and keys that are not set."""
+    for port, names in serving(config).items():
+        for name in names:
+            try:
+                composition.settings(config, port, name)
+            except (ConfigError, ImportError) as error:
+                yield Trouble(
+                    what=str(error), mend="see docs/reference/configuration.md", serious=True
+                )
+            try:
+                composition.key(config, port, name)
+            except ConfigError as error:
+                variable = CATALOGUE[port, name].key
+                yield Trouble(what=str(error), mend=f"export {variable}=...", serious=True)
+
+
+def _installing(distributions: Iterable[str]) -> str:
+    """The command that installs what a backend lacks."""
+    extras = {dependencies()[name].extra for name in distributions} - {"", "local"}
+    return f"pip install 'maestra[local,{','.join(sorted(extras))}]'" if extras else INSTALL
 
 
 def _missing_codecs() -> list[str]:

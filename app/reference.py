@@ -13,17 +13,18 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import attrs
 
 from maestra.core import log
 from maestra.core.conversation.docs import page as conversation_page
 
-from . import models
+from . import composition, models
+from .backends import CATALOGUE
 from .cli.commands import toml_value
 from .cli.parser import EXIT_CODES, grammar
-from .config import Config, Option, options, variable
+from .config import Config, Option, kind_in_words, not_none, options, presets, variable
 from .dependencies import dependencies
 
 __all__ = ["PAGES", "complaints", "main"]
@@ -96,7 +97,12 @@ def configuration_page() -> str:
         "4. the default.\n",
         "`maestra config` prints what is in force and where each value came from. A key that does"
         " not exist is refused. On the command line and in the environment a list is written as in"
-        ' TOML, `["one", "two"]`; any other text is a list of one.\n',
+        ' TOML, `["one", "two"]`; backends also with commas between them, `openai,coach`; any other'
+        " text is a list of one.\n",
+        "What a single backend can be told stands in a table of its own, `[brain.options.openai]`;"
+        " on the command line `--set brain.options.openai.model=gpt-4o`, in the environment"
+        " `MAESTRA_BRAIN__OPTIONS__OPENAI__MODEL`. Keys and other secrets are never options: each"
+        " comes from an environment variable, see [the backends](backends.md).\n",
         "A key marked *live* may change while a session runs, by `session.update_config()`.\n",
     ]
     tables: dict[str, list[Option]] = {}
@@ -111,6 +117,7 @@ def configuration_page() -> str:
         lines += ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
         lines += [_option_row(option) for option in found]
         lines.append("")
+    lines += _settings_tables()
     lines += [
         "## In the environment\n",
         "| key | variable |",
@@ -140,6 +147,92 @@ def _option_row(option: Option) -> str:
 def _number(value: float) -> str:
     """Thousands set apart, no point without need."""
     return f"{value:,.10g}".replace(",", " ") if value < 1e6 else f"{value / 1e6:g} million"
+
+
+def _settings_tables() -> Iterator[str]:
+    """What each backend can be told."""
+    for port, name in CATALOGUE:
+        cls = composition.settings_class(port, name)
+        if cls is None:
+            continue
+        yield f"## [{port.partition('.')[0]}.options.{name}]\n"
+        about = (cls.__doc__ or "").partition("\n\n")[0]
+        yield f"{' '.join(about.split())}\n"
+        yield "| key | type | default | meaning |"
+        yield "| --- | --- | --- | --- |"
+        for attribute in attrs.fields(attrs.resolve_types(cls)):
+            yield _setting_row(attribute)
+        yield ""
+
+
+def _setting_row(attribute: Any) -> str:
+    about = attribute.metadata
+    notes = [about.get("doc", "").rstrip(".")]
+    kind = not_none(attribute.type)
+    if get_origin(kind) is Literal:
+        notes.append(f"One of {', '.join(map(str, get_args(kind)))}")
+        kind = str
+    low, high = about.get("minimum"), about.get("maximum")
+    if low is not None and high is not None:
+        notes.append(f"{_number(low)} to {_number(high)}")
+    default = attribute.default
+    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+        default = default.factory()
+    shown = "none" if default is None else f"`{toml_value(default)}`"
+    if default is attrs.NOTHING:
+        shown = "must be set"
+    words = about.get("unit") or kind_in_words(kind)
+    return f"| `{attribute.name}` | {words} | {shown} | {'. '.join(notes)} |"
+
+
+# --- the backends -------------------------------------------------------------
+
+
+def backends_page() -> str:
+    """Every backend of ours, and what somebody who chooses one has to know."""
+    lines = [
+        _MADE,
+        "# The backends\n",
+        "Each is chosen by its name, one or several in the order they are asked. *Streams*"
+        " says that its first part is there before its last; *cancels* that it stops within 50 ms;"
+        " *figures* which of its figures the [event log](event-log.md) has: in `answered` (TTFT),"
+        " `spoken` (TTFB, RTF), `reply_started` (hearing) and `slice` (fps). Costs are list prices"
+        " as they were in 2025: the vendor's price list counts. Gigabytes of a GPU are of published"
+        " sizes, not measured.\n",
+        "| port | backend | streams | cancels | figures | needs | GPU, GB | licence"
+        " | where the data goes | cost |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for backend in CATALOGUE.values():
+        needs = [
+            d.distribution
+            for d in dependencies().values()
+            if (d.port, d.backend) == (backend.port, backend.name)
+        ]
+        if backend.key:
+            needs.append(f"`{backend.key}`")
+        cells = (
+            backend.port,
+            f"`{backend.name}`",
+            "yes" if backend.streams else "no",
+            "yes" if backend.cancels else "no",
+            backend.figures,
+            ", ".join(needs) or "nothing more",
+            f"{backend.gpu_gb:g}" if backend.gpu_gb else "",
+            backend.licence,
+            "stays on the machine" if backend.stays else backend.data,
+            backend.cost,
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "\n## Presets\n",
+        "`--config` takes the name of one of these instead of a file; `maestra config --presets`"
+        " lists them.\n",
+        "| preset | what |",
+        "| --- | --- |",
+        *(f"| `{name}` | {preset.about} |" for name, preset in presets().items()),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 # --- the event log ------------------------------------------------------------
@@ -223,6 +316,7 @@ def licences_page() -> str:
 # --- writing and checking -----------------------------------------------------
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "reference/backends.md": backends_page,
     "reference/command.md": command_page,
     "reference/configuration.md": configuration_page,
     "reference/conversation.md": conversation_page,

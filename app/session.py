@@ -42,7 +42,13 @@ from maestra.core.persona import Persona
 from maestra.core.stream_url import StreamUrl
 from maestra.ports.audio import EAR_RATE_HZ, FRAME_RATE, AudioChunk
 from maestra.ports.brain import BrainRequest
-from maestra.ports.errors import BrainError, MaestraError, ModelMissing
+from maestra.ports.errors import (
+    BackendRefused,
+    BrainError,
+    MaestraError,
+    ModelMissing,
+    leaves,
+)
 
 from . import composition, dependencies
 from .answering import Answering, Clause
@@ -121,11 +127,20 @@ _STEP = from_seconds(0.2)
 
 
 class SessionFailed(MaestraError):
-    """The session cannot begin, or cannot go on. ``missing_model`` says that a model is absent."""
+    """The session cannot begin, or cannot go on. ``missing_model`` says that a model is absent,
+    ``refused`` that a backend will never work as it is configured."""
 
-    def __init__(self, text: str, *, missing_model: bool = False, stream: bool = False) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        missing_model: bool = False,
+        stream: bool = False,
+        refused: bool = False,
+    ) -> None:
         super().__init__(text)
         self.missing_model = missing_model
+        self.refused = refused
         self.stream = stream
 
 
@@ -199,7 +214,7 @@ class Session:
         self._pace: Pace = pace
         self._log = event_log
         self._end_on_close = end_on_close
-        brains = composition.brains(config)
+        brains = composition.brains(config, persona)
         self._answering = Answering(
             brains,
             timeout=config.brain.timeout,
@@ -233,7 +248,7 @@ class Session:
         self._changed = anyio.Event()
         self._done = anyio.Event()
         self._closing = False
-        self._failure: SessionFailed | None = None
+        self._failure: MaestraError | None = None
         self._stopped = False
         self._reset: ResetReport | None = None
         self._ears_behind = False
@@ -506,6 +521,7 @@ class Session:
                             raise SessionFailed(
                                 message.text,
                                 missing_model=message.kind == ModelMissing.__name__,
+                                refused=message.kind == BackendRefused.__name__,
                                 stream=name in ("ingest", "playout"),
                             )
                         case _:
@@ -515,14 +531,15 @@ class Session:
         try:
             with anyio.fail_after(_LOADING):
                 async with loading:
+                    loading.start_soon(self._answering.check)
                     for name in start:
                         loading.start_soon(await_hello, name)
         except TimeoutError as error:
             missing = ", ".join(sorted(set(start) - set(details)))
             raise SessionFailed(f"not ready after {_LOADING:g} s: {missing}") from error
         except ExceptionGroup as group:
-            failed = [error for error in group.exceptions if isinstance(error, SessionFailed)]
-            raise (failed[0] if failed else group) from None
+            told = [error for error in leaves(group) if isinstance(error, MaestraError)]
+            raise (told[0] if told else group) from None
 
         self._anchor = time.monotonic()
         for name in ("playout", "ingest"):
@@ -980,7 +997,7 @@ async def open_session(
         try:
             try:
                 await session._start(stack)
-            except SessionFailed as error:
+            except MaestraError as error:
                 session._failure = error
                 raise
             async with anyio.create_task_group() as tasks:

@@ -60,6 +60,10 @@ class SpokenClause:
 
 
 class Brain(Protocol):
+    """Runs on the session's event loop, and must not block it: long work belongs in a thread or a
+    process of its own.
+    """
+
     def reply(self, request: BrainRequest) -> AsyncIterator[str | SpokenClause]:
         """Answer, one clause (a sentence, or a part of one that can be spoken) at a time.
 
@@ -95,6 +99,8 @@ class Revises(Protocol):
     ) -> str:
         """Say ``refused`` again without the figures ``unmeasured``, which nobody has measured.
 
+        Called while the iterator of ``reply`` stands at that clause, still open.
+
         :param said: the clauses of this answer that came before it.
         :raises BrainError: it failed, or said nothing.
         """
@@ -107,7 +113,8 @@ class Prepares(Protocol):
 
     def prepare(self, request: BrainRequest) -> None:
         """``request`` (without a question) is what it would be asked for now. Called from time to
-        time while nobody asks; the latest one counts. Must not take long, nor raise.
+        time while nobody asks; the latest one counts. Must not take long, nor raise, nor cost money
+        that its user has not agreed to by an option.
         """
         ...
 

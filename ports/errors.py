@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 __all__ = [
+    "BackendRefused",
     "BrainError",
     "FaceError",
     "FaceOutOfMemory",
@@ -14,6 +17,7 @@ __all__ = [
     "StreamError",
     "StreamRefused",
     "VoiceError",
+    "leaves",
 ]
 
 
@@ -23,6 +27,13 @@ class MaestraError(Exception):
 
 class ModelMissing(MaestraError):
     """A model file is absent or is not the file that was pinned."""
+
+
+class BackendRefused(MaestraError):
+    """A backend will never work as it is configured: its key or its model is not accepted.
+
+    Told before the lesson starts; what happens in it is a ``PortError``.
+    """
 
 
 class PortError(MaestraError):
@@ -66,3 +77,12 @@ class StreamRefused(StreamError):
 
 class StreamClosed(StreamError):
     """The other side finished."""
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """``error``, or the errors in it if it is a group."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
-from maestra.ports.errors import MaestraError, ModelMissing
+from maestra.ports.errors import BackendRefused, MaestraError, ModelMissing, leaves
 
 from ..backends import NoSuchBackend
 from ..config import ConfigError
@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except BaseException as error:
-        ours = [leaf for leaf in _leaves(error) if isinstance(leaf, MaestraError)]
-        if len(ours) != len(list(_leaves(error))):
+        ours = [leaf for leaf in leaves(error) if isinstance(leaf, MaestraError)]
+        if len(ours) != len(list(leaves(error))):
             raise
         print(f"maestra: {ours[0]}", file=sys.stderr)
         return exit_code(ours[0])
@@ -64,18 +64,12 @@ def exit_code(error: MaestraError) -> int:
     match error:
         case ConfigError() | NoSuchBackend() | WouldOverwrite() | commands.UsageError():
             return 2
+        case BackendRefused() | SessionFailed(refused=True):
+            return 2
         case ModelMissing() | SessionFailed(missing_model=True):
             return 4
         case _:
             return 3
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

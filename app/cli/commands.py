@@ -15,7 +15,7 @@ import anyio
 from maestra.core.stream_url import BadStreamUrl, StreamUrl
 from maestra.ports.errors import MaestraError
 
-from ..config import Config, Effective, load
+from ..config import Config, Effective, load, presets
 from ..paths import Place, refuse_overwriting
 
 if TYPE_CHECKING:
@@ -37,13 +37,21 @@ class UsageError(MaestraError):
     """The command line makes no sense."""
 
 
-def _effective(parsed: argparse.Namespace) -> Effective:
-    return load(parsed.config, assignments=parsed.assignments)
+def _effective(parsed: argparse.Namespace, *, keys: bool = False) -> Effective:
+    """What is configured, found to make sense.
+
+    :param keys: the backends' keys are wanted, too.
+    """
+    effective = load(parsed.config, assignments=parsed.assignments)
+    from ..composition import check
+
+    check(effective.config, keys=keys)
+    return effective
 
 
 def lesson(parsed: argparse.Namespace) -> int:
     """``maestra lesson``."""
-    effective = _effective(parsed)
+    effective = _effective(parsed, keys=True)
     ingest = _address(parsed.input)
     _check_lesson_files(parsed, ingest, effective.config)
     if parsed.pace == "fast" and not ingest.is_file:
@@ -98,7 +106,7 @@ def _check_lesson_files(parsed: argparse.Namespace, ingest: StreamUrl, config: C
 
 def demo(parsed: argparse.Namespace) -> int:
     """``maestra demo``."""
-    effective = _effective(parsed)
+    effective = _effective(parsed, keys=True)
     from ..demo import play
 
     return play(effective.config, out=parsed.out)
@@ -139,6 +147,8 @@ def personas(parsed: argparse.Namespace) -> int:
 
 def config(parsed: argparse.Namespace) -> int:
     """``maestra config``."""
+    if parsed.presets:
+        return _list_presets(as_json=parsed.json)
     effective = _effective(parsed)
     values = effective.values()
     if parsed.json:
@@ -155,6 +165,15 @@ def config(parsed: argparse.Namespace) -> int:
             section = name
             print(f"\n[{section}]")
         print(f"{text:<{width}}  # {origin}")
+    return 0
+
+
+def _list_presets(*, as_json: bool) -> int:
+    found = presets()
+    if as_json:
+        _print_json({name: {"path": p.path, "about": p.about} for name, p in found.items()})
+    else:
+        _print_table(("PRESET", "WHAT"), [(name, p.about) for name, p in found.items()])
     return 0
 
 
@@ -177,7 +196,7 @@ def toml_value(value: object) -> str:
 
 def doctor(parsed: argparse.Namespace) -> int:
     """``maestra doctor``."""
-    effective = _effective(parsed)
+    effective = load(parsed.config, assignments=parsed.assignments)
     from ..doctor import examine
 
     report = examine(effective.config)
@@ -224,6 +243,22 @@ def _print_report(report: Report) -> None:
         ],
     )
     print("* in use with this configuration\n")
+    _print_table(
+        ("PORT", "BACKEND", "KEY", "WHERE THE DATA GOES", "COST", "LICENCE"),
+        [
+            (
+                b.port,
+                b.name,
+                f"{b.key} {'is set' if b.key_set else 'is not set'}" if b.key else "none",
+                "nowhere" if b.data == "stays" else b.data,
+                b.cost,
+                b.licence,
+            )
+            for b in report.backends
+            if b.origin == "maestra"
+        ],
+    )
+    print()
     for notice in report.notices:
         print(f"Note: {notice}.")
     print()

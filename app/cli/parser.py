@@ -14,7 +14,7 @@ __all__ = ["EXIT_CODES", "Grammar", "grammar"]
 
 EXIT_CODES: Mapping[int, str] = {
     0: "all went well; also when you ended it yourself",
-    2: "the command or the configuration makes no sense",
+    2: "the command or the configuration makes no sense; a key is missing or not accepted",
     3: "an input or an output failed",
     4: "a model is missing, or is not the one that was pinned",
 }
@@ -131,13 +131,19 @@ def grammar() -> Grammar:
         "config", "Print the effective configuration. Says where each value came from."
     )
     config.add_argument("--json", action="store_true", help="Print JSON.")
+    config.add_argument("--presets", action="store_true", help="List the presets instead.")
     _add_configuration(config)
 
     return Grammar(parser, commands)
 
 
 def _add_configuration(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", metavar="FILE", type=Path, help="A configuration file (TOML).")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="A configuration file (TOML), or the name of a preset.",
+    )
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",

@@ -50,6 +50,8 @@ def test_bad_usage_is_one_sentence(
     [
         (["config", "--set", "brain.timout=3"], 2, "did you mean brain.timeout?"),
         (["config", "--config", "absent.toml"], 2, "absent.toml cannot be read"),
+        (["lesson", "x.wav", "--config", "gemini"], 2, "needs its key in the environment variable"),
+        (["lesson", "x.wav", "--set", "brain.options.coach.mood=kind"], 2, "coach has no options"),
         (["lesson", "concat:a|b"], 2, "cannot begin with concat:"),
         (["lesson", "x.wav", "--publish", "x.pdf"], 2, "x.pdf"),
         (["lesson", "rtmp://h/a", "--pace", "fast"], 2, "a stream cannot be hurried"),
@@ -157,3 +159,25 @@ def test_output_that_nobody_reads_is_no_fault() -> None:
     assert command.stderr.read() == b""
     command.stderr.close()
     assert command.wait(timeout=20) == 0
+
+
+def test_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "--presets"]) == 0
+
+    assert "local-gpu" in capsys.readouterr().out
+
+
+def test_the_doctor_says_what_is_sent_where_and_whether_the_key_is_set(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.delenv("GEMINI_API_KEY", raising=False)
+
+    main(["doctor", "--set", "brain.backend=gemini-live,openai"])
+
+    told = capsys.readouterr().out
+    assert "sk-secret" not in told
+    assert "OPENAI_API_KEY is set" in told
+    assert "GEMINI_API_KEY is not set" in told
+    assert "To mend it: export GEMINI_API_KEY=..." in told
+    assert "to Google, when asked" in told

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import attrs
 import pytest
 
-from maestra.app import backends
+from maestra.app import backends, composition
 from maestra.app.config import (
     BrainConfig,
     Config,
     ConfigError,
     FaceConfig,
     StreamConfig,
+    backend_settings,
     change,
     load,
     options,
+    presets,
     variable,
 )
+from maestra.app.dependencies import serving
 
 
 def _file(folder: Path, text: str) -> Path:
@@ -220,3 +224,207 @@ def test_a_third_partys_backend_that_cannot_be_imported(monkeypatch: pytest.Monk
 
     with pytest.raises(backends.NoSuchBackend, match="cannot be imported: No module named"):
         backends.load_third_party("brain", "oracle")
+
+
+# --- an order of backends, and their options -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "brain.backend=gemini-live,openai,coach",
+        "brain.backend=gemini-live, openai",
+        'brain.backend=["gemini-live", "openai"]',
+    ],
+)
+def test_backends_are_a_name_or_an_order_and_the_coach_comes_last(assignment: str) -> None:
+    brain = load(environ={}, assignments=[assignment]).config.brain
+
+    assert brain.order == ("gemini-live", "openai", "coach")
+
+
+def test_one_line_chooses_a_backend(tmp_path: Path) -> None:
+    for text, order in (
+        ('backend = "openai"', ("openai", "coach")),
+        ('backend = ["coach", "openai"]', ("coach", "openai")),
+    ):
+        assert load(_file(tmp_path, f"[brain]\n{text}"), environ={}).config.brain.order == order
+    assert serving(load(environ={}, assignments=["voice.backend=kokoro,piper"]).config)[
+        "voice"
+    ] == ("kokoro", "piper")
+
+
+def test_an_option_of_a_backend_comes_from_anywhere_and_knows_its_origin(tmp_path: Path) -> None:
+    path = _file(
+        tmp_path,
+        """
+        [brain.options.openai]
+        model = "one"
+        temperature = 0.2
+        [brain.options.gemini-live]
+        model = "live"
+        """,
+    )
+
+    effective = load(
+        path,
+        environ={"MAESTRA_BRAIN__OPTIONS__GEMINI_LIVE__MODEL": "newer"},
+        assignments=["brain.options.openai.model=gpt-4o", "brain.options.openai.retries=3"],
+    )
+
+    assert effective.config.brain.options == {
+        "openai": {"model": "gpt-4o", "temperature": 0.2, "retries": 3},
+        "gemini-live": {"model": "newer"},
+    }
+    assert effective.origins["brain.options.openai.model"] == "--set"
+    assert effective.origins["brain.options.openai.temperature"] == f"{path}:4"
+    assert effective.values()["brain.options.gemini-live.model"] == "newer"
+
+
+@attrs.frozen(kw_only=True)
+class _Settings:
+    """What a backend might be told."""
+
+    model: str = "small"
+    patience: float = attrs.field(default=1.0, metadata={"minimum": 0.1, "maximum": 60})
+    layers: int = 0
+    quick: bool = False
+    words: tuple[str, ...] = ()
+    device: Literal["cpu", "cuda"] = "cpu"
+    style: str | None = None
+    voice: str = attrs.field(default="x", validator=attrs.validators.matches_re("x|y"))
+
+
+def test_a_backends_settings_are_filled_and_typed() -> None:
+    settings = backend_settings(
+        _Settings, {"patience": 2, "words": ["a", "b"], "style": "calm", "device": "cuda"}
+    )
+
+    assert settings == _Settings(patience=2.0, words=("a", "b"), style="calm", device="cuda")
+    assert type(settings.patience) is float
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"modle": "x"}, "t.modle is not an option; did you mean model?"),
+        ({"zzz": 1}, "t.zzz is not an option; there is model, patience"),
+        ({"model": 3}, "t.model must be a string, not 3"),
+        ({"layers": 1.5}, "t.layers must be a whole number, not 1.5"),
+        ({"layers": True}, "t.layers must be a whole number, not True"),
+        ({"quick": 1}, "t.quick must be true or false, not 1"),
+        ({"patience": 0}, "t.patience must be at least 0.1, not 0"),
+        ({"patience": float("nan")}, "t.patience must be at least 0.1, not nan"),
+        ({"patience": 61}, "t.patience must be at most 60, not 61"),
+        ({"words": "a"}, "t.words must be a list of strings, not 'a'"),
+        ({"device": "tpu"}, "t.device must be one of cpu, cuda, not 'tpu'"),
+        ({"voice": "z"}, "t: "),
+    ],
+)
+def test_a_bad_setting_of_a_backend_is_refused(given: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        backend_settings(_Settings, given, where="t")
+
+    assert str(caught.value).startswith(sentence)
+
+
+def test_every_backends_settings_have_defaults_and_say_what_they_mean() -> None:
+    for port, name in backends.CATALOGUE:
+        cls = composition.settings_class(port, name)
+        if cls is None:
+            continue
+        assert backend_settings(cls, {}) == cls()
+        for attribute in attrs.fields(cls):
+            assert attribute.metadata["doc"].endswith("."), (name, attribute.name)
+
+
+# --- before the lesson -----------------------------------------------------------------------------
+
+
+def test_a_key_that_is_missing_is_said_with_the_variables_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    config = load(environ={}, assignments=["brain.backend=openai"]).config
+
+    with pytest.raises(ConfigError, match=r"^the brain backend openai needs .* OPENAI_API_KEY"):
+        composition.check(config)
+    composition.check(config, keys=False)
+
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    composition.check(config)
+    assert composition.key(config, "brain", "openai") == "sk-secret"
+    assert "sk-secret" not in repr(config)
+
+
+def test_a_server_of_ones_own_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    config = load(
+        environ={},
+        assignments=[
+            "brain.backend=openai",
+            "brain.options.openai.base_url=http://localhost:8080/v1",
+        ],
+    ).config
+
+    composition.check(config)
+    assert composition.key(config, "brain", "openai") == ""
+
+
+def test_an_option_that_no_backend_knows_is_said_before_the_lesson() -> None:
+    config = load(environ={}, assignments=["brain.options.coach.mood=kind"]).config
+
+    with pytest.raises(ConfigError, match=r"^brain.options.coach: coach has no options"):
+        composition.check(config)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "forethought"),
+    [
+        ("coach", "voice"),
+        ("llama", "words"),
+        ("openai", "turn"),
+        ("gemini-live", "turn"),
+        ("somebodys", "turn"),
+    ],
+)
+def test_only_what_is_free_is_asked_in_vain(chosen: str, forethought: str) -> None:
+    class Silent:
+        reply = None
+
+    first = (chosen, Silent())
+    assert composition.forethought(Config(), first) == forethought  # type: ignore[arg-type]
+    words = Config(brain=BrainConfig(forethought="words"))
+    assert composition.forethought(words, first) == "words"  # type: ignore[arg-type]
+
+
+# --- presets ---------------------------------------------------------------------------------------
+
+
+def test_the_presets_are_the_four() -> None:
+    assert list(presets()) == ["cloud-chain", "embedded", "gemini", "local-gpu"]
+    assert all(preset.about.endswith(".") for preset in presets().values())
+
+
+@pytest.mark.parametrize("name", presets())
+def test_a_preset_can_be_loaded_by_name_and_everything_in_it_makes_sense(name: str) -> None:
+    config = load(Path(name), environ={}).config
+
+    composition.check(config, keys=False)
+    for port, chosen in serving(config).items():
+        assert all((port, backend) in backends.CATALOGUE for backend in chosen)
+
+
+def test_the_embedded_preset_is_the_default() -> None:
+    assert load(Path("embedded"), environ={}).config == Config()
+
+
+def test_what_the_local_preset_fills_of_a_gpu_is_what_it_says_and_fits() -> None:
+    chosen = serving(load(Path("local-gpu"), environ={}).config)
+    total = sum(backends.CATALOGUE[port, names[0]].gpu_gb for port, names in chosen.items())
+
+    assert total <= 14
+    assert f"{total:.1f}" in presets()["local-gpu"].path.read_text(encoding="utf-8")
+    assert all(
+        backends.CATALOGUE[port, name].stays for port, names in chosen.items() for name in names
+    )
