@@ -24,7 +24,7 @@ from maestra.core.performance.notes import PerformedNote
 from maestra.core.performance.observations import observe
 from maestra.core.persona import Persona
 from maestra.ports.brain import Brain, BrainRequest, SpokenClause
-from maestra.ports.errors import BrainError
+from maestra.ports.errors import BackendRefused, BrainError, leaves
 
 pytestmark = pytest.mark.anyio
 
@@ -521,3 +521,27 @@ async def test_brains_that_live_remember_and_prepare_are_served_and_their_failur
     assert ["OSError", "ValueError", "KeyError"] == [f.error for f in here.of(log.AdapterFailed)]
     await here.ask()
     assert ["Well."] == here.texts
+
+
+async def test_a_key_that_is_refused_is_told_before_the_lesson_and_a_lost_connection_survived() -> (
+    None
+):
+    @define
+    class Checking(Scripted):
+        error: Exception | None = None
+
+        async def check(self) -> None:
+            if self.error is not None:
+                raise self.error
+            await anyio.sleep(HANGS)
+
+    for error in (None, BrainError("no route")):
+        here = desk(Checking(scripts=[()], error=error))
+        await here.answering.check()
+        (warning,) = here.of(log.Warned)
+        assert "one cannot be reached" in warning.text
+
+    here = desk(Checking(scripts=[()], error=BackendRefused("OPENAI_API_KEY is not accepted")))
+    with pytest.raises(ExceptionGroup) as caught:
+        await here.answering.check()
+    assert ["OPENAI_API_KEY is not accepted"] == [str(error) for error in leaves(caught.value)]

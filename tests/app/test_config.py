@@ -226,7 +226,7 @@ def test_a_third_partys_backend_that_cannot_be_imported(monkeypatch: pytest.Monk
         backends.load_third_party("brain", "oracle")
 
 
-# --- an order of backends, and their options -------------------------------------------------------
+# --- an order of backends, and their options ---
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ def test_every_backends_settings_have_defaults_and_say_what_they_mean() -> None:
             assert attribute.metadata["doc"].endswith("."), (name, attribute.name)
 
 
-# --- before the lesson -----------------------------------------------------------------------------
+# --- before the lesson ---
 
 
 def test_a_key_that_is_missing_is_said_with_the_variables_name(
@@ -398,7 +398,7 @@ def test_only_what_is_free_is_asked_in_vain(chosen: str, forethought: str) -> No
     assert composition.forethought(words, first) == "words"  # type: ignore[arg-type]
 
 
-# --- presets ---------------------------------------------------------------------------------------
+# --- presets ---
 
 
 def test_the_presets_are_the_four() -> None:
