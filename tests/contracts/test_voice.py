@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import anyio
+import anyio.lowlevel
 import numpy as np
 import pytest
 from fakes.voice import FakeVoice
@@ -13,6 +17,7 @@ from maestra.app import composition
 from maestra.app.config import Config, VoiceConfig
 from maestra.core.persona import Manner, Persona
 from maestra.ports.errors import ModelMissing
+from maestra.ports.lifetime import Lives
 from maestra.ports.voice import AlignedSound, Voice
 
 pytestmark = pytest.mark.anyio
@@ -32,15 +37,8 @@ def _somebody() -> Persona:
     )
 
 
-def _piper() -> Voice:
-    pytest.importorskip("piper")
-    (_, build), *_ = composition.voices(Config(), _somebody())
-    return build()
-
-
-def _kokoro() -> Voice:
-    pytest.importorskip("piper")
-    config = Config(voice=VoiceConfig(backend="kokoro"))
+def _built(backend: str, **options: object) -> Voice:
+    config = Config(voice=VoiceConfig(backend=backend, options={backend: options}))
     (_, build), *_ = composition.voices(config, _somebody())
     try:
         return build()
@@ -48,14 +46,60 @@ def _kokoro() -> Voice:
         pytest.skip(str(error))
 
 
+@asynccontextmanager
+async def _fake() -> AsyncIterator[Voice]:
+    yield FakeVoice()
+
+
+_local = functools.cache(_built)
+
+
+@asynccontextmanager
+async def _piper() -> AsyncIterator[Voice]:
+    pytest.importorskip("piper")
+    yield _local("piper")
+
+
+@asynccontextmanager
+async def _kokoro() -> AsyncIterator[Voice]:
+    pytest.importorskip("piper")
+    yield _local("kokoro")
+
+
+@asynccontextmanager
+async def _openai() -> AsyncIterator[Voice]:
+    pytest.importorskip("openai")
+    from servers import openai_speech
+
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OPENAI_API_KEY", openai_speech.KEY)
+        async with openai_speech.speech_server() as server:
+            yield _built("openai", base_url=server.base_url)
+
+
+@asynccontextmanager
+async def _elevenlabs() -> AsyncIterator[Voice]:
+    pytest.importorskip("elevenlabs")
+    from servers import elevenlabs
+
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ELEVENLABS_API_KEY", elevenlabs.KEY)
+        async with elevenlabs.voice_server() as server:
+            yield _built("elevenlabs", base_url=server.base_url)
+
+
 @pytest.fixture(
-    scope="module",
-    params=[FakeVoice, _piper, pytest.param(_kokoro, marks=pytest.mark.slow)],
-    ids=["fake", "piper", "kokoro"],
+    params=[_fake, _piper, pytest.param(_kokoro, marks=pytest.mark.slow), _openai, _elevenlabs],
+    ids=["fake", "piper", "kokoro", "openai", "elevenlabs"],
 )
-def voice(request: pytest.FixtureRequest) -> Voice:
-    build: Callable[[], Voice] = request.param
-    return build()
+async def voice(request: pytest.FixtureRequest) -> AsyncIterator[Voice]:
+    """A voice that lives, where it is one that does."""
+    async with request.param() as built, anyio.create_task_group() as tasks:
+        if isinstance(built, Lives):
+            tasks.start_soon(built.live)
+            await anyio.lowlevel.checkpoint()
+        yield built
+        tasks.cancel_scope.cancel()
 
 
 async def spoken(voice: Voice, clause: str) -> list[NDArray[np.float32]]:
@@ -84,6 +128,8 @@ async def test_longer_text_takes_longer(voice: Voice) -> None:
 async def test_a_voice_can_be_cut_off_and_used_again(voice: Voice) -> None:
     sounds = voice.synthesise("One sentence. Another sentence. A third one.")
     await anext(sounds)
+    begun = anyio.current_time()
     await sounds.aclose()  # type: ignore[attr-defined]
+    assert anyio.current_time() - begun < 0.05
 
     assert await spoken(voice, "Good.")

@@ -1,0 +1,325 @@
+"""ElevenLabs by WebSocket: one connection for the session, a context for each clause.
+
+Conventions. A clause opens a context, is sent whole and flushed, so that it is spoken while the
+next is still being written. The context is closed behind it; what was asked for before that still
+arrives, and ``isFinal`` ends it. Sound is PCM of 24 kHz, base64, and each message says which
+characters it speaks and when, counted from the message's own beginning.
+
+The SDK has no client of its own for this endpoint that could be cancelled: its messages and its
+addresses are used, over the WebSocket library that it brings.
+
+Source: the API reference of ElevenLabs, *Multi-context WebSocket*, and its guide: at most five
+contexts at once, and a connection without messages is closed after ``inactivity_timeout``.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import math
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+from attrs import define, field, frozen
+
+from maestra.ports.errors import VoiceError
+from maestra.ports.voice import AlignedSound, SpokenCharacter
+
+if TYPE_CHECKING:
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+    from websockets.asyncio.client import ClientConnection
+
+__all__ = ["ElevenLabs", "ElevenLabsSettings"]
+
+_RATE_HZ: Final = 24_000
+_INACTIVITY: Final = 180
+"""Seconds, the longest that may be asked for."""
+_CONTEXTS: Final = 5
+_SHORTEST_WAIT: Final = 0.25
+_LONGEST_WAIT: Final = 10.0
+
+
+@frozen(kw_only=True)
+class ElevenLabsSettings:
+    """What can be chosen of ElevenLabs' voices."""
+
+    model: str = field(default="eleven_turbo_v2_5", metadata={"doc": "The model's id."})
+    voice: str | None = field(
+        default=None, metadata={"doc": "A voice's id; absent, the persona's."}
+    )
+    stability: float = field(
+        default=0.5,
+        metadata={"doc": "Even rather than lively.", "minimum": 0.0, "maximum": 1.0},
+    )
+    similarity: float = field(
+        default=0.75,
+        metadata={"doc": "How close to the recorded voice.", "minimum": 0.0, "maximum": 1.0},
+    )
+    base_url: str | None = field(
+        default=None,
+        metadata={"doc": "Another address of the service, for residency: https://host."},
+    )
+    connect_timeout: float = field(
+        default=1.5,
+        metadata={
+            "doc": "How long a clause waits for the connection.",
+            "unit": "s",
+            "minimum": 0.1,
+            "maximum": 60.0,
+        },
+    )
+
+
+@define(eq=False)
+class _Context:
+    """A clause that is being spoken."""
+
+    name: str
+    characters: int
+    send: MemoryObjectSendStream[Mapping[str, Any] | VoiceError]
+    receive: MemoryObjectReceiveStream[Mapping[str, Any] | VoiceError]
+
+    def tell(self, message: Mapping[str, Any] | VoiceError) -> None:
+        """Give it what has come; nobody may be waiting for it any more."""
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            self.send.send_nowait(message)
+
+
+class ElevenLabs:
+    """A voice of ElevenLabs. ``live`` holds its connection: run it beside.
+
+    :param voice: a voice's id.
+    :param key: the secret.
+    :param pace: how fast it speaks, 0.7 to 1.2; 1 is the voice's own.
+    :raises VoiceError: the SDK is not installed.
+    """
+
+    sample_rate_hz = _RATE_HZ
+
+    def __init__(
+        self, settings: ElevenLabsSettings, *, voice: str, key: str, pace: float = 1.0
+    ) -> None:
+        try:
+            from elevenlabs.environment import ElevenLabsEnvironment
+            from elevenlabs.url_utils import build_ws_url
+        except ImportError as error:
+            raise VoiceError("ElevenLabs' voice needs its SDK: install maestra[elevenlabs]") from (
+                error
+            )
+        self._url = build_ws_url(
+            settings.base_url or ElevenLabsEnvironment.PRODUCTION.value,
+            ["v1", "text-to-speech", voice, "multi-stream-input"],
+            {
+                "model_id": settings.model,
+                "output_format": f"pcm_{_RATE_HZ}",
+                "inactivity_timeout": _INACTIVITY,
+                "sync_alignment": "true",
+            },
+        )
+        self._settings = settings
+        self._voice = voice
+        self._key = key
+        self._pace = min(max(pace, 0.7), 1.2)
+        self._socket: ClientConnection | None = None
+        self._connected = anyio.Event()
+        self._contexts: dict[str, _Context] = {}
+        self._names = itertools.count(1)
+        self._trouble: VoiceError | None = None
+        self._free = anyio.Semaphore(_CONTEXTS)
+
+    # --- the connection -------------------------------------------------------
+
+    async def live(self) -> None:
+        """Hold the connection, and make it anew when it breaks; see
+        ``maestra.ports.lifetime.Lives``."""
+        from websockets.asyncio.client import connect
+
+        wait = _SHORTEST_WAIT
+        while True:
+            self._trouble = None
+            try:
+                async with connect(
+                    self._url,
+                    additional_headers={"xi-api-key": self._key},
+                    max_size=None,
+                    open_timeout=_LONGEST_WAIT,
+                    # A slow goodbye must not hold up the session's end.
+                    close_timeout=0.5,
+                ) as socket:
+                    self._socket = socket
+                    self._connected.set()
+                    async for message in socket:
+                        wait = _SHORTEST_WAIT
+                        self._receive(json.loads(message))
+                self._trouble = VoiceError("ElevenLabs closed the connection")
+            except Exception as error:
+                self._trouble = self._trouble or self._mapped(error)
+            finally:
+                self._socket = None
+                self._connected = anyio.Event()
+                trouble = self._trouble or VoiceError("the connection to ElevenLabs was given up")
+                for context in list(self._contexts.values()):
+                    context.tell(trouble)
+                    self._end(context.name)
+            await anyio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
+
+    def _receive(self, message: Mapping[str, Any]) -> None:
+        """Give ``message`` to the clause it belongs to; one that was cancelled gets none."""
+        if message.get("error") or (message.get("message") and "audio" not in message):
+            trouble = self._told(message)
+            self._trouble = trouble
+            for context in self._contexts.values():
+                context.tell(trouble)
+        else:
+            name = str(message.get("contextId"))
+            asked = self._contexts.get(name)
+            if asked is not None:
+                asked.tell(message)
+                if message.get("isFinal"):
+                    self._end(name)
+
+    def _end(self, name: str) -> None:
+        if self._contexts.pop(name, None) is not None:
+            self._free.release()
+
+    # --- the voice ------------------------------------------------------------
+
+    async def synthesise(self, clause: str) -> AsyncIterator[AlignedSound]:
+        """Speak ``clause`` as it arrives; see ``maestra.ports.voice.Voice``."""
+        with anyio.move_on_after(self._settings.connect_timeout):
+            await self._connected.wait()
+        if self._socket is None:
+            raise self._trouble or VoiceError(
+                f"no connection to ElevenLabs for {self._settings.connect_timeout:g} s"
+            )
+        await self._free.acquire()
+        send, receive = anyio.create_memory_object_stream[Mapping[str, Any] | VoiceError](math.inf)
+        context = _Context(
+            name=f"clause-{next(self._names)}", characters=len(clause), send=send, receive=receive
+        )
+        self._contexts[context.name] = context
+        try:
+            await self._ask(context, clause)
+            async for sound in _sounds(context):
+                yield sound
+        finally:
+            # The rest of a clause that was cut off still comes, and counts as a context until then.
+            send.close()
+            receive.close()
+
+    async def _ask(self, context: _Context, clause: str) -> None:
+        from elevenlabs.types import (
+            InitializeConnectionMulti,
+            RealtimeVoiceSettings,
+            SendTextMulti,
+        )
+
+        begin = InitializeConnectionMulti(
+            text=" ",
+            context_id=context.name,
+            voice_settings=RealtimeVoiceSettings(
+                stability=self._settings.stability,
+                similarity_boost=self._settings.similarity,
+                speed=self._pace,
+            ),
+        )
+        text = SendTextMulti(text=f"{clause} ", context_id=context.name, flush=True)
+        for message in (begin, text):
+            await self._tell(message.dict(exclude_none=True))
+        # What was flushed is still spoken; ``isFinal`` comes only to a context that is closed.
+        await self._tell({"context_id": context.name, "close_context": True})
+
+    async def _tell(self, message: Mapping[str, Any]) -> None:
+        """Send ``message``; a connection that has just broken is noticed where it is read."""
+        if self._socket is not None:
+            from websockets.exceptions import ConnectionClosed
+
+            with suppress(ConnectionClosed):
+                await self._socket.send(json.dumps(message))
+
+    # --- errors ---------------------------------------------------------------
+
+    def _told(self, message: Mapping[str, Any]) -> VoiceError:
+        """The service's own word, in a sentence that says what to do."""
+        word = f"{message.get('error') or ''} {message.get('message') or ''}".strip()
+        low = word.lower()
+        if "quota" in low:
+            return VoiceError("ElevenLabs says that the quota is used up: see its subscription")
+        if "key" in low or "unauthorized" in low:
+            return self._refused()
+        if "voice" in low:
+            return VoiceError(f"ElevenLabs knows no voice {self._voice!r}")
+        if "model" in low:
+            return VoiceError(
+                f"ElevenLabs knows no model {self._settings.model!r}: set"
+                " voice.options.elevenlabs.model"
+            )
+        return VoiceError(f"ElevenLabs refuses: {word[:200]}")
+
+    @staticmethod
+    def _refused() -> VoiceError:
+        return VoiceError("ElevenLabs refuses the key: check the variable ELEVENLABS_API_KEY")
+
+    def _mapped(self, error: Exception) -> VoiceError:
+        from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+        match error:
+            case InvalidStatus() if error.response.status_code in (401, 403):
+                return self._refused()
+            case InvalidStatus() if error.response.status_code == 429:
+                return VoiceError("ElevenLabs is asked too often: it will be tried later")
+            case InvalidStatus():
+                return VoiceError(f"ElevenLabs failed with HTTP {error.response.status_code}")
+            case ConnectionClosed() if error.rcvd is not None and error.rcvd.reason:
+                return self._told({"message": error.rcvd.reason})
+            case ConnectionClosed():
+                return VoiceError("the connection to ElevenLabs broke")
+            case json.JSONDecodeError():
+                return VoiceError("ElevenLabs sent something that is no message")
+            case _:
+                return VoiceError(f"no connection to ElevenLabs: {type(error).__name__}")
+
+
+async def _sounds(context: _Context) -> AsyncIterator[AlignedSound]:
+    """The sound of ``context`` with its characters, timed from the clause's beginning."""
+    import numpy as np
+
+    samples = spoken = 0
+    async for message in context.receive:
+        if isinstance(message, VoiceError):
+            raise message
+        if message.get("audio"):
+            try:
+                sound = np.frombuffer(base64.b64decode(message["audio"]), "<i2")
+            except ValueError as error:
+                raise VoiceError("ElevenLabs sent something that is no sound") from error
+            # What is spoken beyond the clause is the space that ends it.
+            characters = _characters(message.get("alignment"), samples / _RATE_HZ)
+            characters = characters[: context.characters - spoken]
+            spoken += len(characters)
+            samples += len(sound)
+            yield AlignedSound(samples=sound.astype(np.float32) / 32768.0, characters=characters)
+        if message.get("isFinal"):
+            break
+    if not samples:
+        raise VoiceError("ElevenLabs made no sound of a clause")
+
+
+def _characters(alignment: Mapping[str, Any] | None, begin: float) -> tuple[SpokenCharacter, ...]:
+    """What ``alignment`` says of a message whose sound begins ``begin`` seconds into the clause."""
+    if not alignment or not alignment.get("chars"):
+        return ()
+    starts = alignment.get("charStartTimesMs") or alignment.get("charsStartTimesMs") or ()
+    durations = alignment.get("charDurationsMs") or alignment.get("charsDurationsMs") or ()
+    return tuple(
+        SpokenCharacter(
+            character=character,
+            start=begin + start / 1000,
+            end=begin + (start + duration) / 1000,
+        )
+        for character, start, duration in zip(alignment["chars"], starts, durations, strict=False)
+    )

@@ -1,0 +1,162 @@
+"""ElevenLabs' voice against a server that speaks its protocol."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import parse_qs, urlsplit
+
+import anyio
+import pytest
+
+pytest.importorskip("elevenlabs")
+
+from servers.elevenlabs import KEY, SAMPLES_PER_CHARACTER, Play, VoiceServer, voice_server
+
+from maestra.adapters.voice.elevenlabs import ElevenLabs, ElevenLabsSettings
+from maestra.ports.errors import VoiceError
+from maestra.ports.voice import AlignedSound
+
+pytestmark = pytest.mark.anyio
+
+CLAUSE = "You held the tempo."
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@asynccontextmanager
+async def living(
+    server: VoiceServer, *, key: str = KEY, pace: float = 1.0, patience: float = 1.5
+) -> AsyncIterator[ElevenLabs]:
+    settings = ElevenLabsSettings(base_url=server.base_url, connect_timeout=patience)
+    voice = ElevenLabs(settings, voice="mary", key=key, pace=pace)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(voice.live)
+        try:
+            yield voice
+        finally:
+            tasks.cancel_scope.cancel()
+
+
+async def spoken(voice: ElevenLabs, clause: str = CLAUSE) -> list[AlignedSound]:
+    return [sound async for sound in voice.synthesise(clause)]
+
+
+async def failure(voice: ElevenLabs) -> str:
+    try:
+        await spoken(voice)
+    except VoiceError as error:
+        return str(error)
+    raise AssertionError("it did not fail")
+
+
+async def test_every_character_is_timed_from_the_clauses_beginning() -> None:
+    async with voice_server() as server, living(server) as voice:
+        sounds = await spoken(voice)
+
+    characters = [one for sound in sounds for one in sound.characters]
+    assert CLAUSE == "".join(one.character for one in characters)
+    for number, one in enumerate(characters):
+        assert one.start == pytest.approx(0.06 * number)
+        assert one.end == pytest.approx(0.06 * (number + 1))
+    assert SAMPLES_PER_CHARACTER * (len(CLAUSE) + 1) == sum(len(one.samples) for one in sounds)
+
+
+async def test_what_is_asked_for() -> None:
+    async with voice_server() as server, living(server, pace=2.0) as voice:
+        await spoken(voice)
+        await spoken(voice, "Again.")
+
+    (path,) = server.paths
+    address = urlsplit(path)
+    assert "/v1/text-to-speech/mary/multi-stream-input" == address.path
+    asked = {name: value for name, (value,) in parse_qs(address.query).items()}
+    assert ("eleven_turbo_v2_5", "pcm_24000") == (asked["model_id"], asked["output_format"])
+    begin, text, end, *_ = server.messages
+    assert {"stability": 0.5, "similarity_boost": 0.75, "speed": 1.2} == begin["voice_settings"]
+    assert f"{CLAUSE} " == text["text"]
+    assert text["flush"]
+    assert end["close_context"]
+    assert 2 == len({message["context_id"] for message in server.messages})
+
+
+async def test_the_first_sound_does_not_wait_for_the_last() -> None:
+    async with voice_server(Play(held=True)) as server, living(server) as voice:
+        sounds = voice.synthesise(CLAUSE)
+        with anyio.fail_after(2):
+            await anext(sounds)
+        server.go.set()
+        assert [one async for one in sounds]
+
+
+async def test_one_that_was_cut_off_does_not_speak_into_the_next() -> None:
+    plays = Play(held=True), Play()
+    async with voice_server(*plays) as server, living(server) as voice:
+        first = voice.synthesise("The first one is cut off here.")
+        await anext(first)
+        begun = anyio.current_time()
+        await first.aclose()  # type: ignore[attr-defined]
+        assert anyio.current_time() - begun < 0.05
+
+        server.go.set()
+        sounds = await spoken(voice)
+        assert CLAUSE == "".join(one.character for each in sounds for one in each.characters)
+
+
+async def test_never_more_contexts_than_are_allowed() -> None:
+    async with voice_server(Play(held=True)) as server, living(server) as voice:
+        await voice.synthesise("warm").aclose()  # type: ignore[attr-defined]
+        async with anyio.create_task_group() as tasks:
+            for _ in range(9):
+                tasks.start_soon(spoken, voice)
+            await anyio.wait_all_tasks_blocked()
+            server.go.set()
+
+    assert 9 == len(server.texts)
+    assert server.most_contexts <= 5
+
+
+@pytest.mark.parametrize(
+    ("play", "says"),
+    [
+        (Play(refuse="quota_exceeded: 0 credits left"), "quota is used up"),
+        (Play(refuse="voice_not_found"), "no voice 'mary'"),
+        (Play(refuse="model_not_found"), "no model 'eleven_turbo_v2_5'"),
+        (Play(refuse="something else"), "refuses: refused something else"),
+        (Play(drop_after=1), "broke"),
+        (Play(malformed=True), "no message"),
+        (Play(mute=True), "made no sound"),
+    ],
+)
+async def test_a_failure_says_what_to_do(play: Play, says: str) -> None:
+    async with voice_server(play) as server, living(server) as voice:
+        assert says in await failure(voice)
+
+
+async def test_a_connection_that_broke_is_made_anew() -> None:
+    async with voice_server(Play(drop_after=1), Play()) as server, living(server) as voice:
+        await failure(voice)
+        assert await spoken(voice)
+        assert 2 == len(server.paths)
+
+
+async def test_a_wrong_key_is_told_by_its_variable() -> None:
+    async with voice_server() as server, living(server, key="very-secret", patience=0.2) as voice:
+        told = await failure(voice)
+    assert "ELEVENLABS_API_KEY" in told
+    assert "very-secret" not in told
+
+
+@pytest.mark.parametrize(("status", "says"), [(429, "too often"), (503, "HTTP 503")])
+async def test_a_service_that_does_not_let_one_in(status: int, says: str) -> None:
+    async with voice_server() as server, living(server, patience=0.2) as voice:
+        server.refuse_status = status
+        assert says in await failure(voice)
+
+
+async def test_a_service_that_is_not_there() -> None:
+    async with living(VoiceServer(base_url="http://127.0.0.1:9"), patience=0.2) as voice:
+        assert "no connection to ElevenLabs" in await failure(voice)
