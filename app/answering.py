@@ -307,7 +307,6 @@ class Answering:
         request = evolve(request, said=answer.text, student=request.student if hears else None)
         figures = tuple(request.summary.figures())
         most = _MOST_OF_THE_COACH if name == COACH else _MOST_SENTENCES
-        began_with = len(answer.clauses)
         refused = 0
         deadline = anyio.current_time() + self._timeout if hand_over is None else hand_over
         clauses: AsyncIterator[str | SpokenClause] | None = None
@@ -349,8 +348,9 @@ class Answering:
             if isinstance(clauses, AsyncGenerator):
                 with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSING):
                     await clauses.aclose()
-        if len(answer.clauses) == began_with and not (name == COACH and began_with):
-            raise BrainError("said nothing that could be spoken")
+        if timing.first is None and not (name == COACH and answer.clauses):
+            # What the coach said in its place is no answer yet: somebody has to go on.
+            raise (_Unfit if refused else BrainError)("said nothing that could be spoken")
 
     # --- a clause -------------------------------------------------------------
 

@@ -391,6 +391,17 @@ async def test_without_a_reviser_the_coach_says_what_is_most_like_it_and_never_t
     assert measured(here.texts)
 
 
+async def test_whose_whole_answer_was_replaced_does_not_have_the_last_word() -> None:
+    here = desk(says(LIE))
+
+    await here.ask()
+
+    assert {"coach"} == set(here.brains)
+    assert 2 <= len(here.texts)
+    assert len(set(here.texts)) == len(here.texts)
+    assert [("one", "coach")] == here.switches
+
+
 async def test_who_says_too_much_that_may_not_be_spoken_is_left_but_not_barred() -> None:
     brain = says(*[LIE] * 20)
     here = desk(brain)
