@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from maestra.ports.audio import Picture
 
-    from ..puppet import Mesh
+    from ..portrait import Mesh
 
     Mask = NDArray[np.uint8]
 

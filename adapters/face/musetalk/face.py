@@ -14,8 +14,7 @@ from maestra.core.persona import Manner
 from maestra.ports.audio import FRAME_RATE
 from maestra.ports.errors import FaceError
 
-from ..puppet import Mesh, open_portrait
-from ..puppet.portraits import read_picture
+from ..portrait import Mesh, open_portrait, read_picture
 from ..puppet.rig import SIZE, Rig
 from ..streaming import REMEMBERED, Moment, StreamingFace
 from ..weights import load_weights, read_weights

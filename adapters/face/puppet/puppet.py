@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maestra.core.persona import Manner
-from maestra.ports.errors import FaceError
 
 from ..motion import LOOK_AHEAD, LOOK_BACK, Performer
+from ..portrait import Mesh, prepared
 from ..streaming import Moment, StreamingFace
-from .mesh import Mesh
 
 if TYPE_CHECKING:
     from maestra.ports.audio import Picture
@@ -41,20 +40,9 @@ class Puppet(StreamingFace):
         cache: Path | None = None,
     ) -> None:
         super().__init__(look_back=LOOK_BACK, look_ahead=LOOK_AHEAD)
-        from .portraits import open_portrait, read_picture
         from .rig import SIZE, Rig
 
-        if mesh is None:
-            if cache is None:
-                import platformdirs
-
-                cache = Path(platformdirs.user_cache_dir("maestra")) / "portraits"
-            portrait, mesh = open_portrait(portrait, cache)
-        picture = read_picture(portrait)
-        known = mesh if isinstance(mesh, Mesh) else Mesh.load(mesh)
-        height, width = picture.shape[:2]
-        if width != height or known.size[0] != known.size[1]:
-            raise FaceError(f"The portrait {portrait.name} and its mesh are not both square.")
+        picture, known = prepared(portrait, mesh, cache)
         self.width = self.height = SIZE
         self._performer = Performer(manner if manner is not None else Manner(), seed)
         self._rig = Rig(picture, known)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from maestra.ports.audio import Picture
 
     from ..motion import Pose
-    from .mesh import Contour, Eye, Mesh
+    from ..portrait import Contour, Eye, Mesh
 
     Field = NDArray[np.float32]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from maestra.adapters.face.puppet import Mesh
+from maestra.adapters.face.portrait import Mesh
 from maestra.app import personas
 from maestra.ports.errors import FaceError
 

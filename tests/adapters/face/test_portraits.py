@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from maestra.adapters.face.puppet import Mesh, Puppet, open_portrait
-from maestra.adapters.face.puppet import portraits as module
+from maestra.adapters.face.portrait import Mesh, open_portrait
+from maestra.adapters.face.portrait import finding as module
+from maestra.adapters.face.puppet import Puppet
 from maestra.app import personas
 from maestra.ports.errors import FaceError
 

@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from maestra.adapters.face.motion import Pose
-from maestra.adapters.face.puppet import Mesh, Puppet
+from maestra.adapters.face.portrait import Mesh
+from maestra.adapters.face.puppet import Puppet
 from maestra.adapters.face.puppet.rig import SIZE
 from maestra.app import personas
 from maestra.core.persona import Manner
@@ -133,7 +134,7 @@ def test_it_is_fast_enough_for_one_core() -> None:
 
 
 def test_at_rest_it_is_the_portrait() -> None:
-    from maestra.adapters.face.puppet.portraits import read_picture
+    from maestra.adapters.face.portrait import read_picture
 
     rest = Pose(**{name: 0.0 for name in Pose.__annotations__})
     picture = puppet()._rig.draw(rest)

@@ -1,7 +1,7 @@
 """From any picture with a face in it to a portrait and its mesh, once, and then from a cache.
 
 The face is found by MediaPipe's face mesh (478 landmarks), cut out square with room for hair and
-shoulders, and scaled to the puppet's size. MediaPipe is only needed the first time a picture is
+shoulders, and scaled to one size. MediaPipe is only needed the first time a picture is
 seen: portrait and mesh are kept under the SHA-256 of the picture's bytes.
 """
 
@@ -24,7 +24,7 @@ from .mesh import Contour, Eye, Mesh
 if TYPE_CHECKING:
     from maestra.ports.audio import Picture
 
-__all__ = ["find_mesh", "open_portrait", "read_picture"]
+__all__ = ["find_mesh", "open_portrait", "prepared", "read_picture"]
 
 # Landmark numbers of the MediaPipe face mesh, from the picture's left to its right.
 _OVAL = (
@@ -50,9 +50,23 @@ _FACE_SHARE = 0.46
 
 _LANDMARKS = 478
 
+_SOUGHT_IN = 1280
+"""The longest side of the picture that a face is looked for in; a larger one is reduced for it."""
+
+_OTHER_FACE = 0.6
+"""From this share of the largest face's height on, another face is one too many."""
+
+_PROFILE = 0.45
+"""Seen from the front, the nose is about as far from either eye. The nearer one may be so much
+nearer."""
+
+_GREY = 160
+"""What is behind a transparent picture."""
+
 
 def read_picture(path: Path) -> Picture:
-    """The picture as ``(height, width, 3)`` RGB.
+    """The picture as ``(height, width, 3)`` RGB, upright as its EXIF says, on grey where it is
+    transparent.
 
     :raises FaceError: it can't be read or is not a picture.
     """
@@ -62,11 +76,43 @@ def read_picture(path: Path) -> Picture:
         raw = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise FaceError(f"The portrait {path.name} can't be read.") from error
-    found = cv2.imdecode(raw, cv2.IMREAD_COLOR) if len(raw) else None
-    if found is None:
+    try:
+        found = cv2.imdecode(raw, cv2.IMREAD_COLOR) if len(raw) else None
+        whole = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED) if found is not None else None
+    except cv2.error:  # it claims to be larger than any picture is
+        found = whole = None
+    if found is None or whole is None:
         raise FaceError(f"The portrait {path.name} is not a picture.")
     rgb: Picture = cv2.cvtColor(found, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    if whole.ndim == 3 and whole.shape[2] == 4 and whole.shape[:2] == found.shape[:2]:
+        cover = whole[..., 3:].astype(np.float32) / np.iinfo(whole.dtype).max
+        rgb = np.rint(cover * rgb + (1 - cover) * _GREY).astype(np.uint8)
     return rgb
+
+
+def prepared(
+    portrait: Path, mesh: Path | Mesh | None, cache: Path | None = None
+) -> tuple[Picture, Mesh]:
+    """A square portrait, ``(side, side, 3)`` RGB, and its mesh, which is in the picture's pixels.
+
+    Without a mesh the portrait may be any picture with a face in it: see ``open_portrait``.
+
+    :param cache: where faces that were found are kept; absent, in the user's cache directory.
+    :raises FaceError: the portrait or the mesh can't be read or don't fit each other, or a face
+        must be found and can't be.
+    """
+    if mesh is None:
+        if cache is None:
+            import platformdirs
+
+            cache = Path(platformdirs.user_cache_dir("maestra")) / "portraits"
+        portrait, mesh = open_portrait(portrait, cache)
+    picture = read_picture(portrait)
+    known = mesh if isinstance(mesh, Mesh) else Mesh.load(mesh)
+    height, width = picture.shape[:2]
+    if width != height or known.size[0] != known.size[1]:
+        raise FaceError(f"The portrait {portrait.name} and its mesh are not both square.")
+    return picture, known.scaled((width, height))
 
 
 def open_portrait(path: Path, cache: Path) -> tuple[Path, Mesh]:
@@ -99,7 +145,8 @@ def open_portrait(path: Path, cache: Path) -> tuple[Path, Mesh]:
 def find_mesh(picture: Picture, name: str = "picture") -> Mesh:
     """Find the face in ``picture`` (RGB) with MediaPipe.
 
-    :raises FaceError: there is none, or MediaPipe isn't installed.
+    :raises FaceError: there is none, or more than one, or it is seen from the side, or MediaPipe
+        isn't installed.
     """
     try:
         face_mesh: Any = importlib.import_module("mediapipe.python.solutions.face_mesh")
@@ -110,13 +157,46 @@ def find_mesh(picture: Picture, name: str = "picture") -> Mesh:
         ) from error
     height, width = picture.shape[:2]
     with face_mesh.FaceMesh(
-        static_image_mode=True, max_num_faces=1, refine_landmarks=True, min_detection_confidence=0.4
+        static_image_mode=True, max_num_faces=4, refine_landmarks=True, min_detection_confidence=0.4
     ) as model:
-        found = model.process(np.ascontiguousarray(picture)).multi_face_landmarks
-    if not found or len(found[0].landmark) < _LANDMARKS:
+        found = model.process(_reduced(picture)).multi_face_landmarks
+    faces = [
+        np.array([(p.x * width, p.y * height) for p in face.landmark])
+        for face in found or ()
+        if len(face.landmark) >= _LANDMARKS
+    ]
+    if not faces:
         raise FaceError(f"There is no face to be found in {name}.")
-    points = np.array([(p.x * width, p.y * height) for p in found[0].landmark])
-    return _from_landmarks(points, (width, height))
+    heights = [float(np.ptp(points[list(_OVAL), 1])) for points in faces]
+    if sum(height >= _OTHER_FACE * max(heights) for height in heights) > 1:
+        raise FaceError(
+            f"There is more than one face in {name}: cut it so that one person is left."
+        )
+    mesh = _from_landmarks(faces[int(np.argmax(heights))], (width, height))
+    _check_front(mesh, name)
+    return mesh
+
+
+def _reduced(picture: Picture) -> Picture:
+    """The picture, or if it is huge, a smaller copy of it."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    scale = _SOUGHT_IN / max(height, width)
+    if scale >= 1:
+        return np.ascontiguousarray(picture)
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    smaller: Picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return smaller
+
+
+def _check_front(mesh: Mesh, name: str) -> None:
+    left, right = mesh.left_eye.iris[0], mesh.right_eye.iris[0]
+    to_left, to_right = mesh.nose_tip[0] - left, right - mesh.nose_tip[0]
+    if min(to_left, to_right) < _PROFILE * max(to_left, to_right):
+        raise FaceError(
+            f"The face in {name} is seen from the side: use a picture taken from the front."
+        )
 
 
 def _from_landmarks(points: Any, size: tuple[int, int]) -> Mesh:
