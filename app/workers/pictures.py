@@ -200,7 +200,7 @@ class Pictures:
         if self._virtual:
             patience = 2 * (self._timeout + (led.face.warm_up if led is not None else 0))
         with anyio.move_on_after(patience):
-            while self._drawing and self._fresh is None:
+            while self._drawing:
                 await self._drawn.wait()
         if not self.wanted:
             return None
