@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from attrs import define, field
 from fakes.face import FakeFace
-from fakes.voice import SECONDS_PER_CHARACTER, FakeVoice
+from fakes.voice import SECONDS_PER_CHARACTER, AligningVoice, FakeVoice, LivingVoice
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -32,11 +32,12 @@ from maestra.app.messages import (
     Say,
     Slice,
     SlotTaken,
+    Spoken,
     Start,
     Switched,
 )
 from maestra.app.workers.speaker import Speaker
-from maestra.app.workers.spoken import Reply
+from maestra.app.workers.spoken import Reply, Voices
 from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
 from maestra.ports.errors import FaceError, VoiceError
 from maestra.ports.face import Face
@@ -323,6 +324,142 @@ async def test_the_voice_goes_on_without_a_face() -> None:
 
         assert all(one.picture is None and one.sound for one in output.speech)
         assert output.of(Failed)
+
+
+async def test_what_the_brain_has_spoken_itself_needs_no_voice() -> None:
+    voice = FakeVoice()
+    async with speaking(voice) as (speaker, output):
+        voice.error = VoiceError("gone")
+        sound = np.full(16_000, 0.5, np.float32)
+        clause = "A second of sound."
+        speaker.handle(Say(epoch=1, clause=clause, position=0, sound=sound, sample_rate_hz=16_000))
+        speaker.handle(EndOfReply(epoch=1))
+        await until(lambda: output.of(Primed))
+        speaker.handle(Start(epoch=1))
+        await until(lambda: output.speech and output.speech[-1].last)
+
+    samples = np.frombuffer(b"".join(one.sound or b"" for one in output.speech), np.int16)
+    assert abs(np.count_nonzero(samples) - PLAYOUT_RATE_HZ) <= 48
+    assert len(clause) == output.speech[-1].heard_to
+    assert not output.of(Spoken) and not output.of(Failed)
+
+
+async def test_what_was_heard_is_exact_where_the_voice_knows_its_characters() -> None:
+    async with speaking(AligningVoice()) as (speaker, output):
+        say(speaker, 1, "Ab cde", "fg")
+        await until(lambda: output.of(Primed))
+        speaker.handle(Start(epoch=1))
+        await until(lambda: output.speech and output.speech[-1].last)
+
+    spoken = "Abcdefg"
+    for number, one in enumerate(output.speech[:-1]):
+        whole = int((number + 1) * 0.04 / SECONDS_PER_CHARACTER + 1e-6)
+        heard = "Ab cde fg"[: one.heard_to].replace(" ", "")
+        assert heard == spoken[: len(heard)] and len(heard) in (whole, whole + 1)
+    assert len("Ab cde fg") == output.speech[-1].heard_to
+
+
+async def test_a_voice_lives_as_long_as_the_speaker() -> None:
+    voice = LivingVoice()
+    async with speaking(voice) as (speaker, output):
+        say(speaker, 1, "Good.")
+        await until(lambda: output.of(Primed))
+        assert not voice.ended
+
+    assert voice.ended
+
+
+async def test_a_reply_that_is_cancelled_cuts_its_voice_off() -> None:
+    voice = FakeVoice()
+    async with speaking(voice) as (speaker, _):
+        voice.hangs = True
+        say(speaker, 1, "One.")
+        await until(lambda: voice.hanging)
+        begun = anyio.current_time()
+        speaker.handle(Cancel(epoch=1))
+        await until(lambda: voice.cut_off)
+
+        assert anyio.current_time() - begun < 0.05
+        assert not voice.spoke[1:]
+
+
+async def test_what_a_clause_cost_is_told() -> None:
+    async with speaking(FakeVoice(delay=0.02)) as (speaker, output):
+        say(speaker, 1, "Good.")
+        await until(lambda: output.of(Spoken))
+
+    (spoken,) = output.of(Spoken)
+    assert isinstance(spoken, Spoken)
+    assert (1, "voice 0") == (spoken.epoch, spoken.voice)
+    assert 0.02 <= spoken.ttfb <= spoken.took < 1
+    assert abs(spoken.duration - len("Good.") * SECONDS_PER_CHARACTER) < 0.001
+
+
+class Halting(FakeVoice):
+    """After 80 ms of sound it waits to be let ``on``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on, self.halted = anyio.Event(), anyio.Event()
+
+    async def synthesise(self, clause: str) -> AsyncIterator[NDArray[np.float32]]:
+        async for sound in super().synthesise(clause):
+            yield sound[:1920]
+            if clause != APOLOGY:
+                self.halted.set()
+                await self.on.wait()
+            yield sound[1920:]
+
+
+async def test_a_reply_begins_when_the_look_ahead_of_its_first_picture_is_known() -> None:
+    voice, face = Halting(), FakeFace(look_ahead=0.4)
+    async with speaking(voice, faces=(face,)) as (speaker, output):
+        say(speaker, 1, "A sentence.")
+        await voice.halted.wait()
+        assert not output.of(Primed)
+        voice.on.set()
+        await until(lambda: output.of(Primed))
+        speaker.handle(Start(epoch=1))
+        await until(lambda: output.speech and output.speech[-1].last)
+
+    first = next(moment for moment in face.asked if moment.speaking)
+    assert first.sound[round(0.2 * PLAYOUT_RATE_HZ) :].all(), "all of it, as far as it looks"
+
+
+async def test_a_voice_that_failed_is_passed_over_and_tried_again_later() -> None:
+    now = 0.0
+    first, second = FakeVoice(), FakeVoice()
+    reports: list[object] = []
+    voices = Voices(
+        [("first", lambda: first), ("second", lambda: second)],
+        report=reports.append,
+        timeout=1.0,
+        clock=lambda: now,
+    )
+
+    async def who_speaks(epoch: int, *clauses: str) -> list[str]:
+        before = len(first.spoke), len(second.spoke)
+        reply = Reply(epoch=epoch)
+        for clause in clauses:
+            assert await voices.speak(
+                reply, Say(epoch=epoch, clause=clause, position=0), told=lambda: None
+            )
+        return [*(["first"] * (len(first.spoke) - before[0])), *second.spoke[before[1] :]]
+
+    async with anyio.create_task_group() as tasks:
+        await voices.load(tasks)
+        first.error = VoiceError("no")
+        assert ["One.", "Two."] == await who_speaks(1, "One.", "Two."), "it does not change back"
+        assert 1 == len([report for report in reports if isinstance(report, Failed)])
+        await who_speaks(2, "Three.")
+        failures = len([report for report in reports if isinstance(report, Failed)])
+        first.error = None
+        assert ["Four."] == await who_speaks(3, "Four."), "twice in a row: it is left alone"
+        assert 2 == failures
+        now = 20.0
+        assert ["first"] == await who_speaks(4, "Five.")
+    switched = [report for report in reports if isinstance(report, Switched)]
+    assert ["second", "first"] == [report.after for report in switched]
 
 
 @given(
