@@ -892,6 +892,7 @@ class Conductor:
     def _apologise(self, epoch: int) -> None:
         if self.reply is not None:
             self._log_stop(self.reply, "failed", self.now)
+            self._discard(self.reply)  # its voice may have failed while its brain still writes
         reply = self._new_reply(QuestionKind.FOLLOW_UP, "", ())
         reply.epoch = epoch
         reply.turn_at = reply.question_end = reply.words_at = self.now

@@ -430,6 +430,7 @@ def test_music_while_thinking_cancels(lesson: Lesson) -> None:
 def test_a_lost_answer_is_apologised_for(lesson: Lesson) -> None:
     lesson.says(1.0, 2.0, "Teacher, comment.")
     lesson.conductor.lost(lesson.making[0].number)
+    assert [lesson.making[0].number] == lesson.unmade, "nobody goes on writing it"
 
     assert lesson.is_in(ConversationState.ACTIVE_LISTENING)
     said = [message for message in lesson.speaker if isinstance(message, Say)]

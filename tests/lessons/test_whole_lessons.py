@@ -25,7 +25,7 @@ from maestra.app.demo import LESSON
 from maestra.app.session import Session, open_session
 from maestra.core import log
 from maestra.core.log import check_log, decode
-from maestra.ports.brain import Brain, BrainRequest
+from maestra.ports.brain import Brain, BrainRequest, SpokenClause
 from maestra.ports.errors import BrainError
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180), pytest.mark.models]
@@ -234,9 +234,9 @@ class Broken:
 async def test_a_brain_that_fails_is_replaced_within_two_seconds(
     how: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    works = composition.brains(Config())
+    works = composition.brains(Config(), composition.persona("teacher_mary_v1"))
     broken: list[tuple[str, Brain]] = [("broken", Broken(how)), *works]
-    monkeypatch.setattr(composition, "brains", lambda config: broken)
+    monkeypatch.setattr(composition, "brains", lambda config, who: broken)
     events = tmp_path / "events.jsonl"
     async with open_session(ingest=str(LESSON), pace="fast", events_path=events) as session:
         await first_answer(session)
@@ -250,6 +250,63 @@ async def test_a_brain_that_fails_is_replaced_within_two_seconds(
     assert "coach" == text.brain
     summary = next(r for r in found if isinstance(r, log.Summary))
     assert switched.wall - summary.wall < 2.0
+
+
+class Breaking:
+    """A brain that says a sentence, with its own voice or ours, and then ``ends``."""
+
+    def __init__(self, ends: str, *, speaks: bool = False) -> None:
+        self.ends, self.speaks = ends, speaks
+
+    async def reply(self, request: BrainRequest) -> AsyncIterator[str | SpokenClause]:
+        text = "I could listen to that tone of yours all day."
+        if self.speaks:
+            time_axis = np.arange(3 * 24_000) / 24_000
+            hum = (0.2 * np.sin(2 * np.pi * 220 * time_axis)).astype(np.float32)
+            yield SpokenClause(text=text, sound=hum, sample_rate_hz=24_000)
+        else:
+            yield text
+        if self.ends == "hangs":
+            await anyio.sleep_forever()
+        raise BrainError("the connection was lost")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("ends", "speaks"), [("raises", False), ("hangs", False), ("hangs", True)])
+async def test_in_mid_answer_the_next_word_is_heard_within_two_seconds(
+    ends: str, speaks: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In real time, measured in what was put out."""
+    works = composition.brains(Config(), composition.persona("teacher_mary_v1"))
+    first: list[tuple[str, Brain]] = [("breaking", Breaking(ends, speaks=speaks)), *works]
+    monkeypatch.setattr(composition, "brains", lambda config, who: first)
+    events, video = tmp_path / "events.jsonl", tmp_path / "teacher.mp4"
+    ingest = str(excerpt(tmp_path / "lesson.wav", 25.0, 48.0))
+    async with open_session(ingest=ingest, publish=str(video), events_path=events) as session:
+        await session.wait()
+
+    found = records(events)
+    answer = [r for r in found if isinstance(r, log.ReplyText)]
+    assert ["breaking", "coach"] == list(dict.fromkeys(r.brain for r in answer))
+    stopped = next(r for r in found if isinstance(r, log.ReplyStopped))
+    assert " ".join(r.text for r in answer) == stopped.heard_text
+    assert {"breaking", "coach"} == {r.brain for r in found if isinstance(r, log.Answered)}
+    gap = longest_pause(video)
+    print(f"the longest pause within the answer: {gap:.2f} s")
+    assert gap < 2.0
+
+
+def longest_pause(video: Path) -> float:
+    """Seconds of silence between the first and the last sound of ``video``, the longest."""
+    with av.open(str(video)) as playable:
+        (stream,) = playable.streams.audio
+        parts = [frame.to_ndarray().mean(axis=0) for frame in playable.decode(stream)]
+        rate = stream.rate
+    sound = np.concatenate(parts)
+    step = rate // 50
+    level = np.abs(sound[: len(sound) // step * step]).reshape(-1, step).max(axis=1)
+    heard = np.flatnonzero(level > 0.01)
+    return float(np.diff(heard).max()) / 50
 
 
 async def first_answer(session: Session) -> None:
