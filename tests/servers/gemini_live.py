@@ -292,6 +292,7 @@ class GeminiServer:
         elif answer.interrupted:
             await self._content(connection, interrupted=True)
             await self._content(connection, turnComplete=True)
+            return
         await connection.wait_closed()
 
     async def _give_handle(self, connection: ServerConnection, session: _Session) -> None:

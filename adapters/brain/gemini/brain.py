@@ -358,16 +358,17 @@ class GeminiLive:
         self._nudge = anyio.Event()
         with anyio.move_on_after(wait):
             await self._nudge.wait()
-        self._failure = None if not failure.is_lasting else failure
+        self._failure = None
 
     async def _connected(self) -> Link:
         """The connection, if need be after a little.
 
         :raises BrainError: there is none.
         """
+        if not self._is_hopeless():
+            self._nudge.set()
         with anyio.move_on_after(self._settings.patience):
             while not self._is_connected() and not self._is_hopeless():
-                self._nudge.set()
                 await self._changed.wait()
         if self._link is not None and self._link.is_open:
             return self._link
