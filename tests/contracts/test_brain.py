@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
 
+import numpy as np
 import pytest
 from fakes.brain import FakeBrain
 
@@ -17,9 +22,12 @@ from maestra.core.performance.notes import PerformedNote
 from maestra.core.performance.observations import observe
 from maestra.core.performance.summary import PerformanceSummary
 from maestra.core.persona import Persona
-from maestra.ports.brain import Brain, BrainRequest
+from maestra.ports.brain import Brain, BrainRequest, SpokenClause
+from maestra.ports.lifetime import Lives
 
 pytestmark = pytest.mark.anyio
+
+PERSONA = Persona(id="somebody", name="Somebody", portrait="none.png")
 
 
 @pytest.fixture
@@ -27,15 +35,61 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def _coach() -> Brain:
+@asynccontextmanager
+async def _fake(_folder: Path) -> AsyncIterator[Brain]:
+    yield FakeBrain()
+
+
+@asynccontextmanager
+async def _coach(_folder: Path) -> AsyncIterator[Brain]:
     ((_, brain),) = composition.brains(Config())
-    return brain
+    yield brain
 
 
-@pytest.fixture(params=[FakeBrain, _coach], ids=["fake", "coach"])
-def brain(request: pytest.FixtureRequest) -> Brain:
-    build: Callable[[], Brain] = request.param
-    return build()
+@asynccontextmanager
+async def _gemini_live(folder: Path) -> AsyncIterator[Brain]:
+    """Against the local server of its protocol."""
+    from servers import gemini_live
+
+    from maestra.adapters.brain.gemini.brain import GeminiLive
+    from maestra.adapters.brain.gemini.settings import GeminiLiveSettings
+
+    pem = gemini_live.certificate(folder)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SSL_CERT_FILE", str(pem))
+        async with gemini_live.serving(gemini_live.GeminiServer(), pem) as server:
+            yield GeminiLive(GeminiLiveSettings(base_url=server.url), key="key", persona=PERSONA)
+
+
+BUILDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Brain]]] = {
+    "fake": _fake,
+    "coach": _coach,
+    "gemini-live": _gemini_live,
+}
+NEEDS = {"gemini-live": "google.genai"}
+"""The package of an extra that a brain cannot do without."""
+
+
+def _is_installed(package: str) -> bool:
+    with suppress(ModuleNotFoundError):
+        return find_spec(package) is not None
+    return False
+
+
+@pytest.fixture(params=BUILDS)
+async def brain(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Brain, None]:
+    """A brain, and what it owns for the session running beside it."""
+    if (package := NEEDS.get(request.param)) and not _is_installed(package):
+        pytest.skip(f"{package} is not installed")
+    async with BUILDS[request.param](tmp_path) as built:
+        if not isinstance(built, Lives):
+            yield built
+            return
+        living = asyncio.create_task(built.live())
+        yield built
+        living.cancel()
+        with suppress(asyncio.CancelledError):
+            await living
 
 
 def played(*, notes: int) -> PerformanceSummary:
@@ -55,12 +109,16 @@ def request(question: str = "", *, notes: int = 24, history: tuple[Turn, ...] = 
         summary=summary,
         observations=observe(summary),
         history=history,
-        persona=Persona(id="somebody", name="Somebody", portrait="none.png"),
+        persona=PERSONA,
+        student=np.zeros(8_000, np.float32),
     )
 
 
 async def answered(brain: Brain, asked: BrainRequest) -> list[str]:
-    return [clause async for clause in brain.reply(asked)]
+    return [
+        clause.text if isinstance(clause, SpokenClause) else clause
+        async for clause in brain.reply(asked)
+    ]
 
 
 @pytest.mark.parametrize("notes", [0, 2, 24, 200])
