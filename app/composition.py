@@ -88,6 +88,7 @@ def persona(name: str) -> Persona:
 
 _SETTINGS: Mapping[tuple[str, str], str] = {
     ("brain", "gemini-live"): "maestra.adapters.brain.gemini.settings:GeminiLiveSettings",
+    ("brain", "llama"): "maestra.adapters.brain.llama:LlamaSettings",
     ("brain", "openai"): "maestra.adapters.brain.openai:OpenAISettings",
     ("voice", "kokoro"): "maestra.adapters.voice.kokoro:KokoroSettings",
     ("voice", "openai"): "maestra.adapters.voice.openai_speech:OpenAISpeechSettings",
@@ -299,6 +300,11 @@ def _brain(name: str, config: Config, who: Persona | None) -> Brain:
         from maestra.adapters.brain.coach import Coach
 
         return Coach()
+    if name == "llama":
+        from maestra.adapters.brain.llama import LlamaBrain
+
+        chosen = settings(config, "brain", name)
+        return LlamaBrain(chosen, _gguf(chosen.model))
     if name == "openai":
         from maestra.adapters.brain.openai import OpenAIBrain
 
@@ -313,6 +319,19 @@ def _brain(name: str, config: Config, who: Persona | None) -> Brain:
         )
     built: Brain = _third_party("brain", name, config.brain)
     return built
+
+
+def _gguf(name: str) -> Path:
+    """A registered model's file, or a file of the user's."""
+    if name in models.registry():
+        return models.locate(name)
+    file = Path(name).expanduser()
+    if file.is_file():
+        return file
+    raise ModelMissing(
+        f"brain.options.llama.model: {name!r} is neither a model that maestra doctor lists nor a"
+        " file"
+    )
 
 
 def voices(config: Config, who: Persona) -> Sequence[tuple[str, Callable[[], Voice]]]:

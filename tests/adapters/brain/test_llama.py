@@ -1,0 +1,255 @@
+"""The llama brain: its child process, and (slow) a real model."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from attrs import evolve
+from fakes import llama_child
+from fakes.lifetime import living
+
+from maestra.adapters.brain.llama import LlamaBrain, LlamaSettings
+from maestra.app import models
+from maestra.core.conversation.commands import QuestionKind
+from maestra.core.performance.summary import PerformanceSummary
+from maestra.core.persona import Persona
+from maestra.ports.brain import BrainRequest, Prepares, Revises
+from maestra.ports.errors import BrainError, ModelMissing
+from maestra.ports.lifetime import Lives
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+REQUEST = BrainRequest(
+    epoch=1,
+    kind=QuestionKind.WAKE,
+    question="How was it?",
+    summary=PerformanceSummary(),
+    observations=(),
+    history=(),
+    persona=Persona(id="mary", name="Mary", portrait="none.png", prompt="You are Mary."),
+)
+
+
+def asks(question: str) -> BrainRequest:
+    return evolve(REQUEST, question=question)
+
+
+async def answer(asked: LlamaBrain, question: str = "How was it?") -> list[str]:
+    return [clause async for clause in asked.reply(asks(question))]
+
+
+def build(**settings: object) -> LlamaBrain:
+    name = str(settings.pop("model", "tiny.gguf"))
+    command = [sys.executable, str(Path(llama_child.__file__))]
+    made = LlamaSettings(**settings)  # type: ignore[arg-type]
+    return LlamaBrain(made, Path(name), command=command)
+
+
+@asynccontextmanager
+async def brain(**settings: object) -> AsyncGenerator[LlamaBrain]:
+    asked = build(**settings)
+    async with living(asked):
+        with anyio.fail_after(20):
+            await asked.loaded()
+        yield asked
+
+
+async def test_it_answers_clause_by_clause() -> None:
+    async with brain() as asked:
+        assert await answer(asked) == ["Lovely tone.", "Now play it slowly."]
+        assert await asked.revise(REQUEST, [], "It was 92.", ["92"]) == "Lovely tone."
+
+
+async def test_a_child_that_dies_costs_one_answer() -> None:
+    async with brain() as asked:
+        came = []
+        begun = time.monotonic()
+        with pytest.raises(BrainError, match=r"signal 9 \(out of memory\)"):
+            async for clause in asked.reply(asks("Please die")):
+                came.append(clause)
+        assert time.monotonic() - begun < 1
+        assert came == ["Lovely tone."]
+
+        with pytest.raises(BrainError, match="signal 9"):
+            await answer(asked)
+        with anyio.fail_after(20):
+            await asked.loaded()
+        assert await answer(asked)
+
+
+async def test_an_answer_nobody_wants_any_more_ends_between_two_tokens() -> None:
+    async with brain(max_tokens=1000) as asked:
+        clauses = asked.reply(asks("a long one"))
+        assert isinstance(clauses, AsyncGenerator)
+        await anext(clauses)
+        begun = time.monotonic()
+        await clauses.aclose()
+        closed = time.monotonic() - begun
+        assert await answer(asked)
+        again = time.monotonic() - begun
+
+    assert closed < 0.05
+    assert again < 1, "the model was free again"
+
+
+async def test_a_child_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maestra.adapters.brain.llama.brain._HUNG", 0.2)
+    async with brain() as asked:
+        with anyio.move_on_after(0.2):
+            await answer(asked, "hang")
+        with anyio.fail_after(20):
+            while True:
+                try:
+                    await asked.loaded()
+                    assert await answer(asked)
+                except BrainError:
+                    await anyio.sleep(0.05)
+                else:
+                    break
+
+
+async def test_what_is_prepared_is_read_beforehand() -> None:
+    async with brain() as asked:
+        asked.prepare(asks(""))
+        await anyio.wait_all_tasks_blocked()
+
+        assert await answer(asked, "what do you know") == ["I read 1."]
+
+
+async def test_a_prompt_that_is_too_long_costs_one_answer() -> None:
+    async with brain() as asked:
+        with pytest.raises(BrainError, match="9000 tokens"):
+            await answer(asked, "much too long")
+        assert await answer(asked)
+
+
+async def test_an_answer_is_cut_at_its_limit() -> None:
+    async with brain(max_tokens=16) as asked:
+        assert await answer(asked, "a long one") == ["Lovely tone."]
+
+
+async def test_a_model_that_cannot_be_loaded_is_not_tried_again() -> None:
+    asked = build(model="missing.gguf")
+    async with living(asked):
+        with anyio.fail_after(20), pytest.raises(BrainError, match="no GGUF file"):
+            await asked.loaded()
+        with pytest.raises(BrainError, match="no GGUF file"):
+            await answer(asked)
+
+
+async def test_before_it_is_loaded_the_next_brain_has_its_turn() -> None:
+    with pytest.raises(BrainError, match="not loaded yet"):
+        await answer(build())
+
+
+def test_what_it_can_do_besides() -> None:
+    asked = build()
+
+    assert isinstance(asked, Revises)
+    assert isinstance(asked, Prepares)
+    assert isinstance(asked, Lives)
+
+
+# --- a real model ---------------------------------------------------------------------------------
+
+
+def _smollm() -> Path:
+    pytest.importorskip("llama_cpp")
+    try:
+        return models.locate("smollm2-135m")
+    except ModelMissing as error:
+        pytest.skip(str(error))
+
+
+@asynccontextmanager
+async def smollm(**settings: object) -> AsyncGenerator[LlamaBrain]:
+    made = LlamaSettings(temperature=0.0, **settings)  # type: ignore[arg-type]
+    asked = LlamaBrain(made, _smollm())
+    async with living(asked):
+        with anyio.fail_after(60):
+            await asked.loaded()
+        yield asked
+
+
+@pytest.mark.slow
+@pytest.mark.models
+async def test_a_real_model_answers_and_stops_at_once() -> None:
+    async with smollm() as asked:
+        first = [clause async for clause in asked.reply(REQUEST)]
+        assert first
+        assert all(clause.strip() == clause != "" for clause in first)
+
+        clauses = asked.reply(REQUEST)
+        assert isinstance(clauses, AsyncGenerator)
+        assert await anext(clauses) == first[0], "the cache has not changed what it says"
+        begun = time.monotonic()
+        await clauses.aclose()
+        assert time.monotonic() - begun < 0.05
+
+        again = [clause async for clause in asked.reply(REQUEST)]
+        assert again == first
+
+
+@pytest.mark.slow
+@pytest.mark.models
+async def test_with_a_real_model_prepared_facts_need_not_be_read_again() -> None:
+    async def first_clause(asked: LlamaBrain, question: str) -> float:
+        begun = time.monotonic()
+        clauses = asked.reply(asks(question))
+        assert isinstance(clauses, AsyncGenerator)
+        await anext(clauses)
+        await clauses.aclose()
+        return time.monotonic() - begun
+
+    async with smollm() as asked:
+        cold = await first_clause(asked, "How was the tempo?")
+    async with smollm() as asked:
+        asked.prepare(asks(""))
+        await anyio.sleep(cold + 1)
+        warm = await first_clause(asked, "How was the tempo?")
+
+    assert warm < cold / 2
+
+
+@pytest.mark.slow
+@pytest.mark.models
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"memory_gb": 0.1}, "memory_gb is 0.1"),
+        ({"gpu_layers": -1}, "built without a GPU"),
+    ],
+)
+async def test_what_cannot_be_had_is_said(settings: dict[str, object], says: str) -> None:
+    asked = LlamaBrain(LlamaSettings(**settings), _smollm())  # type: ignore[arg-type]
+    if "gpu_layers" in settings:
+        import llama_cpp
+
+        if llama_cpp.llama_supports_gpu_offload():
+            pytest.skip("there is a GPU")
+    async with living(asked):
+        with anyio.fail_after(60), pytest.raises(BrainError, match=says):
+            await asked.loaded()
+
+
+@pytest.mark.slow
+async def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("llama_cpp")
+    file = tmp_path / "notes.gguf"
+    file.write_bytes(b"GGUF, it says" * 100)
+    asked = LlamaBrain(LlamaSettings(), file)
+    async with living(asked):
+        with anyio.fail_after(60), pytest.raises(BrainError, match=r"notes\.gguf is no GGUF file"):
+            await asked.loaded()
