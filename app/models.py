@@ -35,7 +35,8 @@ class Model:
     """One model. ``port`` and ``backend`` say who needs it (empty: nobody).
 
     ``extra`` is the extra of ``maestra`` that brings it; none does where it is empty, and its
-    distribution is installed alone. ``folder`` says that it is loaded as a folder. ``restriction`` is empty unless using the model or passing it on is limited.
+    distribution is installed alone. ``folder`` says that it is loaded as a folder. ``restriction``
+    is empty unless using the model or passing it on is limited.
     """
 
     name: str
