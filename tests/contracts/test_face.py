@@ -123,5 +123,18 @@ def test_nothing_jumps_where_speech_begins_ends_and_is_cut_off(face: Face) -> No
     assert steps[94:103].max() <= inside.max()
 
 
+def test_what_cannot_be_heard_does_not_open_the_mouth(face: Face) -> None:
+    """A hum at -70 dB gives the pictures that silence gives."""
+    hum = (0.0004 * np.sin(np.arange(face.frame_rate * 1920) * 0.03)).astype(np.float32)
+    take(face, 4)
+    shown = []
+    for sound in (np.zeros_like(hum), hum):
+        face.clear(4)
+        face.push(sound, last=True)
+        shown.append([frame.picture for frame in take(face, 8)][4:])
+
+    assert max(map(_change, *shown)) < 0.1
+
+
 def _change(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     return float(np.abs(a.astype(np.int16) - b).mean())

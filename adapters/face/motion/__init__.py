@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from .articulation import LOOK_AHEAD, LOOK_BACK, Articulation, articulate
 from .idle import Idle, Rest
+from .loudness import REACH, audible
 from .performer import REMEMBERED, Performer, Pose
 
 __all__ = [
     "LOOK_AHEAD",
     "LOOK_BACK",
+    "REACH",
     "REMEMBERED",
     "Articulation",
     "Idle",
@@ -16,4 +18,5 @@ __all__ = [
     "Pose",
     "Rest",
     "articulate",
+    "audible",
 ]
