@@ -13,8 +13,6 @@ on to where it has got to, so the same events come in the same order.
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import time
 import wave
 from collections import deque
@@ -27,7 +25,7 @@ from typing import Literal
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
-from attrs import define, evolve, field, frozen
+from attrs import evolve, frozen
 
 from maestra.core import log
 from maestra.core.conversation.commands import QuestionKind
@@ -80,6 +78,7 @@ from .messages import (
 )
 from .paths import refuse_overwriting
 from .recent import RecentSound
+from .virtual import VirtualTime
 from .workers import Worker, pipe
 from .workers.hearing import HearingSettings
 from .workers.ingest import IngestSettings
@@ -104,9 +103,6 @@ has ended."""
 _LOOK_AHEAD = from_seconds(20.0)
 """On a virtual clock, how far the workers may listen ahead of the conversation."""
 
-_NOMINAL_REPLY_DELAY = from_seconds(0.3)
-"""On a virtual clock, what an answer takes from the end of the turn to its first sound."""
-
 _PREPARE_EVERY = 3.0
 """Seconds between telling the brains what they may be asked about, while somebody plays."""
 
@@ -121,9 +117,6 @@ _HUNG_AFTER = from_seconds(10.0)
 
 _RESTARTS = 3
 """How often a worker may be started anew in one session."""
-
-_STEP = from_seconds(0.2)
-"""On a virtual clock, how far the output goes at once while an answer is heard."""
 
 
 class SessionFailed(MaestraError):
@@ -168,24 +161,6 @@ class Status:
     running: bool
 
 
-@define
-class _Pending:
-    """Reports that wait, on a virtual clock, for media time to reach them."""
-
-    _heap: list[tuple[MediaTime, int, Callable[[], None]]] = field(factory=list)
-    _count: itertools.count[int] = field(factory=itertools.count)
-
-    def put(self, at: MediaTime, act: Callable[[], None]) -> None:
-        heapq.heappush(self._heap, (at, next(self._count), act))
-
-    @property
-    def next_at(self) -> MediaTime | None:
-        return self._heap[0][0] if self._heap else None
-
-    def take(self) -> Callable[[], None]:
-        return heapq.heappop(self._heap)[2]
-
-
 class Session:
     """A running lesson. Made by ``open_session``.
 
@@ -228,6 +203,7 @@ class Session:
         self._conductor = Conductor(
             config, self, forethought=composition.forethought(config, brains[0])
         )
+        self._virtual = VirtualTime(self._conductor)
         self._workers: dict[str, Worker] = {}
         self._settings: dict[str, object] = {}
         self._tasks: TaskGroup | None = None
@@ -237,10 +213,7 @@ class Session:
         self._held: deque[AudioChunk] = deque()
         self._progress = {"hearing": SESSION_START, "music": SESSION_START}
         self._finished = {"hearing": False, "music": False}
-        self._primed: dict[int, float] = {}
-        self._scheduled = 0
         self._music_batch: list[MusicHeard] = []
-        self._pending = _Pending()
         self._input_ended = False
         self._fed_to = SESSION_START
         self._written_to = 0
@@ -656,7 +629,7 @@ class Session:
                 self.log(log.Warned(t=to_seconds(message.at), source="ingest", text=message.text))
             case Primed():
                 if self._fast:
-                    self._primed[message.epoch] = message.voice_duration
+                    self._virtual.primed(message.epoch, message.voice_duration)
                 else:
                     conductor.primed(message.epoch, message.voice_duration)
             case Spoken():
@@ -711,7 +684,7 @@ class Session:
     def _when(self, at: MediaTime, act: Callable[[], None]) -> None:
         """Do it now or, on a virtual clock, when media time has come to ``at``."""
         if self._fast:
-            self._pending.put(at, act)
+            self._virtual.when(at, act)
         else:
             act()
 
@@ -830,71 +803,33 @@ class Session:
 
     async def _drive_fast(self) -> None:
         """Go from report to report in the order of media time."""
-        conductor = self._conductor
+        conductor, virtual = self._conductor, self._virtual
         while True:
-            if self._making or self._unanswered:
-                await self._news()  # an answer takes no media time but the nominal
+            if self._making or virtual.lacks_voice:
+                await self._news()
                 continue
-            self._schedule_answer()
-            if self._all_heard and self._pending.next_at is None and self._idle:
+            virtual.schedule_answer()
+            if self._all_heard and virtual.next_at is None and self._idle:
                 break
-            target = self._next_step()
+            target = virtual.next_step(self._frontier, speaks=not self._idle)
             if target is None:
                 await self._news()
                 continue
             await self._advance(target)
             conductor.now = max(conductor.now, target)
             conductor.tick()
-            while not self._making and (at := self._pending.next_at) is not None:
-                if at > conductor.now:
-                    break
-                self._pending.take()()
+            virtual.do_due(until=lambda: bool(self._making))
             self._wake()
         self._done.set()
 
     @property
-    def _unanswered(self) -> bool:
-        """An answer is written and its voice not yet at hand."""
-        reply = self._conductor.reply
-        return (
-            reply is not None
-            and not reply.failed
-            and reply.number not in self._primed
-            and reply.number != self._scheduled
-            and self._conductor.conversation.state is ConversationState.RESPONDING
-        )
-
-    def _schedule_answer(self) -> None:
-        """Let the answer that is at hand begin a nominal delay after it was asked for."""
-        reply = self._conductor.reply
-        if reply is not None and reply.number in self._primed:
-            number, duration = reply.number, self._primed.pop(reply.number)
-            self._pending.put(
-                MediaTime(max(self._conductor.now, reply.turn_at + _NOMINAL_REPLY_DELAY)),
-                lambda: self._conductor.primed(number, duration),
-            )
-            self._scheduled = number
-
-    def _next_step(self) -> MediaTime | None:
-        """How far media time may go now; ``None`` if it must wait for the senses."""
-        now = self._conductor.now
+    def _frontier(self) -> MediaTime | None:
+        """How far all the senses have listened; ``None``: to the end."""
         heard = None if self._finished["hearing"] else self._progress["hearing"]
         analysed = (
             None if self._finished["music"] else MediaTime(self._progress["music"] + _MUSIC_DELAY)
         )
-        frontier = min((at for at in (heard, analysed) if at is not None), default=None)
-        limits = [
-            at
-            for at in (frontier, self._pending.next_at, self._conductor.deadline)
-            if at is not None
-        ]
-        if not self._idle:
-            limits.append(MediaTime(now + _STEP))
-        if not limits:
-            return None
-        target = max(now, min(limits))
-        due = self._pending.next_at is not None and self._pending.next_at <= now
-        return target if target > now or due else None
+        return min((at for at in (heard, analysed) if at is not None), default=None)
 
     async def _advance(self, target: MediaTime) -> None:
         """Let the output go on to ``target``."""
