@@ -1,0 +1,47 @@
+"""What the face SadTalker can be told."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import field, frozen
+
+__all__ = ["SadTalkerSettings"]
+
+
+@frozen(kw_only=True)
+class SadTalkerSettings:
+    weights: str = field(
+        metadata={
+            "doc": "the folder with the published SadTalker_V0.0.2_256.safetensors and "
+            "mapping_00229-model.pth.tar"
+        }
+    )
+    large: bool = field(
+        default=False,
+        metadata={"doc": "draw 512 pixels wide, with SadTalker_V0.0.2_512.safetensors"},
+    )
+    style: int = field(
+        default=0,
+        metadata={"doc": "which manner of moving the head", "minimum": 0, "maximum": 45},
+    )
+    pose: float = field(
+        default=1.0,
+        metadata={"doc": "how much the head moves while it speaks", "minimum": 0.0, "maximum": 2.0},
+    )
+    expression: float = field(
+        default=1.0,
+        metadata={"doc": "how much the mouth moves", "minimum": 0.0, "maximum": 2.0},
+    )
+    device: str = field(
+        default="auto",
+        metadata={"doc": "where it runs, such as cuda:0 or cpu; auto: on a GPU if there is one"},
+    )
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = field(
+        default="auto",
+        metadata={"doc": "of the face renderer; auto: float16 on a GPU, else float32"},
+    )
+    batch: int = field(
+        default=8,
+        metadata={"doc": "pictures drawn at once, at most", "minimum": 1, "maximum": 64},
+    )

@@ -1,0 +1,73 @@
+"""SadTalker with networks so small that a test can wait for them, in the published files' form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from golden import recipe
+from safetensors.torch import save_file
+
+from maestra.adapters.face.liveportrait.appearance import AppearanceWidths
+from maestra.adapters.face.liveportrait.generator import GeneratorWidths
+from maestra.adapters.face.liveportrait.warping import WarpingWidths
+from maestra.adapters.face.sadtalker.audio import ExpressionNetwork
+from maestra.adapters.face.sadtalker.networks import MAPPING, Networks, Sizes, build
+
+__all__ = ["TINY", "write_weights"]
+
+_NAMES = ("audio2exp", "audio2pose", "kp_extractor", "generator", "face_3drecon", "mapping")
+
+TINY = Sizes(
+    picture=64,
+    mapping=32,
+    face_model=4,
+    keypoints=(4, 4, 8),
+    keypoint_depth=2,
+    appearance=AppearanceWidths(plane=(4, 4, 8), volume=4, depth=4, blocks=1),
+    warping=WarpingWidths(
+        keypoints=15,
+        volume=4,
+        depth=4,
+        compressed=2,
+        hourglass=(4, 8, 8),
+        output=8,
+        mask_floor=1e-3,
+    ),
+    generator=GeneratorWidths(features=8, middle=8, blocks=1, up=(8, 4), hidden=4, enlarge=False),
+)
+
+# Training only; the loader has to pass over it.
+_UNUSED = {"audio2pose.netD_motion.seq.3.bias": torch.zeros(1)}
+
+
+def write_weights(folder: Path) -> Networks:
+    """Write weights by the recipe for networks of ``TINY`` sizes; the networks that hold them."""
+    networks = build(TINY)
+    state = dict(_UNUSED)
+    recipes: dict[str, dict[str, Any]] = {
+        "kp_extractor": {"constants": ["down.weight"]},
+        "generator": {"overrides": {"dense_motion_network.mask.weight": {"gain": 16.0}}},
+        "mapping": {"overrides": {"fc_exp.weight": {"gain": 0.3}, "fc_yaw.weight": {"gain": 8.0}}},
+    }
+    for name in _NAMES:
+        recipe.fill(getattr(networks, name), "sadtalker", name, **recipes.get(name, {}))
+    _hold_still_in_silence(networks.audio2exp)
+    for name in _NAMES[:-1]:
+        tensors = getattr(networks, name).state_dict()
+        state |= {f"{name}.{key}": tensor.contiguous() for key, tensor in tensors.items()}
+    save_file(state, folder / "SadTalker_V0.0.2_256.safetensors")
+    torch.save({"mapping": networks.mapping.state_dict()}, folder / MAPPING)
+    return networks
+
+
+def _hold_still_in_silence(network: ExpressionNetwork) -> None:
+    """Give silence the portrait's own expression, as training does; speech changes it a little."""
+    silence = torch.full((1, 1, 80, 16), -4.0)
+    with torch.no_grad():
+        heard = network.audio_encoder(silence).flatten()
+        weight = network.mapping1.weight
+        weight[:, :512] *= 0.2
+        weight[:, 512:576] = torch.eye(64)
+        network.mapping1.bias.copy_(-weight[:, :512] @ heard)
