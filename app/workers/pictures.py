@@ -174,8 +174,7 @@ class Pictures:
                 raise self._line.last_error
             text = "no face can be built; maestra doctor says what is missing"
             raise FaceError(text) from self._line.last_error
-        self._led.lead(0, None, 0)
-        await self._draw(self._led, 0)
+        await self._draw(self._led, 0, None, 0)
 
     def forget(self) -> None:
         """What is being drawn of speech will not be shown: it was cut off."""
@@ -194,8 +193,7 @@ class Pictures:
         if led is not None and self._tasks is not None and self._is_worth_drawing(led, slot):
             self._drawing, self._drawing_speech = True, reply is not None
             self._last_at = self._clock()
-            led.lead(slot, reply, index)
-            self._tasks.start_soon(self._draw, led, slot)
+            self._tasks.start_soon(self._draw, led, slot, reply, index)
         patience = (0.5 + max(0, in_store)) / FRAME_RATE
         if self._virtual:
             patience = 2 * (self._timeout + (led.face.warm_up if led is not None else 0))
@@ -224,10 +222,11 @@ class Pictures:
         # A face with fewer pictures than there are slots may have drawn this one.
         return slot <= led.slot or led.number(slot) >= led.due
 
-    async def _draw(self, led: _Led, slot: int) -> None:
+    async def _draw(self, led: _Led, slot: int, reply: Reply | None, index: int) -> None:
         speech, begun = self._drawing_speech, self._clock()
         timeout = self._timeout + (0.0 if led.warm else led.face.warm_up)
         try:
+            led.lead(slot, reply, index)
             with anyio.fail_after(timeout):
                 frame = await anyio.to_thread.run_sync(
                     led.draw, led.number(slot), abandon_on_cancel=True
@@ -328,8 +327,8 @@ class Pictures:
                 settled = True
                 return False
             led = _Led(face)
-            led.lead(0, None, 0)
             try:
+                led.lead(0, None, 0)
                 with anyio.fail_after(self._timeout + face.warm_up):
                     await anyio.to_thread.run_sync(led.draw, 0, abandon_on_cancel=True)
             except Exception as error:

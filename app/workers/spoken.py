@@ -219,7 +219,7 @@ class Voices:
 
     def _known(self, say: Say) -> Samples | None:
         """Its sound, if the brain has spoken it or it is known by heart."""
-        if say.sound is not None and len(say.sound):
+        if say.sound is not None and len(say.sound) and say.sample_rate_hz > 0:
             sound = np.asarray(say.sound, np.float32)
             resampled: Samples = soxr.resample(sound, say.sample_rate_hz, PLAYOUT_RATE_HZ)
             return resampled
