@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.util import find_spec
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from fakes.brain import FakeBrain
 
+from maestra.adapters.brain.llama import LlamaBrain, LlamaSettings
 from maestra.app import composition
 from maestra.app.config import Config
 from maestra.core.conversation.commands import QuestionKind
@@ -61,12 +63,34 @@ async def _gemini_live(folder: Path) -> AsyncIterator[Brain]:
             yield GeminiLive(GeminiLiveSettings(base_url=server.url), key="key", persona=PERSONA)
 
 
+@asynccontextmanager
+async def _openai(_folder: Path) -> AsyncIterator[Brain]:
+    """Against the local server of its protocol."""
+    from servers import openai_chat
+
+    from maestra.adapters.brain.openai import OpenAIBrain, OpenAISettings
+
+    async with openai_chat.serving() as server:
+        yield OpenAIBrain(OpenAISettings(base_url=server.base_url))
+
+
+@asynccontextmanager
+async def _llama(_folder: Path) -> AsyncIterator[Brain]:
+    """With a child that has no model."""
+    from fakes import llama_child
+
+    command = (sys.executable, str(Path(llama_child.__file__)))
+    yield LlamaBrain(LlamaSettings(), Path("tiny.gguf"), command=command)
+
+
 BUILDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Brain]]] = {
     "fake": _fake,
     "coach": _coach,
     "gemini-live": _gemini_live,
+    "openai": _openai,
+    "llama": _llama,
 }
-NEEDS = {"gemini-live": "google.genai"}
+NEEDS = {"gemini-live": "google.genai", "openai": "openai"}
 """The package of an extra that a brain cannot do without."""
 
 
@@ -86,6 +110,8 @@ async def brain(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerato
             yield built
             return
         living = asyncio.create_task(built.live())
+        if isinstance(built, LlamaBrain):
+            await built.loaded()
         yield built
         living.cancel()
         with suppress(asyncio.CancelledError):

@@ -148,9 +148,8 @@ def test_what_is_imported_is_declared() -> None:
         [*project["dependencies"], *(one for extra in extras.values() for one in extra)]
     )
     brought_by = {
-        package: {name, name.replace("_", "-")}
+        package: {*names, *(name.replace("_", "-") for name in names)}
         for package, names in metadata.packages_distributions().items()
-        for name in names
     }
     imported: set[str] = set()
     for layer in LAYERS:
