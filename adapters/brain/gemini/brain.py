@@ -16,7 +16,7 @@ from maestra.core.conversation.commands import QuestionKind
 from maestra.core.conversation.history import MAX_TURNS
 from maestra.core.persona import Persona
 from maestra.ports.brain import BrainRequest, SpokenClause
-from maestra.ports.errors import BrainError
+from maestra.ports.errors import BackendRefused, BrainError
 
 from .alignment import Alignment
 from .connection import Link, Lost, Turn
@@ -128,6 +128,17 @@ class GeminiLive:
     @property
     def hears_seconds(self) -> float:
         return self._settings.hears_seconds
+
+    async def check(self) -> None:
+        """A handshake tells whether key and model are accepted, and costs nothing."""
+        try:
+            async with self._session():
+                pass
+        except Exception as error:  # whatever the SDK and its WebSocket raise
+            failure = self._explain(error)
+            if failure.is_refusal:
+                raise BackendRefused(failure.sentence) from error
+            raise BrainError(failure.sentence) from error
 
     # --- the answer -------------------------------------------------------------------------------
 

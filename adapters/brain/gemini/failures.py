@@ -47,6 +47,11 @@ class Failure:
         return self.kind not in (Kind.DROPPED, Kind.REFUSED)
 
     @property
+    def is_refusal(self) -> bool:
+        """Whether it will never work as it is configured."""
+        return self.kind in (Kind.KEY, Kind.MODEL, Kind.FORBIDDEN)
+
+    @property
     def keeps_session(self) -> bool:
         return self.kind is not Kind.REFUSED
 
@@ -132,7 +137,9 @@ def _sentence(kind: Kind, code: int | None, reason: str, model: str) -> str:
                 " with Google"
             )
         case Kind.MODEL:
-            return f"Gemini has no Live model {model!r} ({why}): set brain.options.model"
+            return (
+                f"Gemini has no Live model {model!r} ({why}): set brain.options.gemini-live.model"
+            )
         case Kind.FORBIDDEN:
             return f"Gemini may not be used from here with the key in {KEY_VARIABLE} ({why})"
         case Kind.REFUSED:

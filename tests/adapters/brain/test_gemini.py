@@ -39,8 +39,8 @@ from maestra.core.performance.notes import PerformedNote
 from maestra.core.performance.observations import observe
 from maestra.core.persona import Persona
 from maestra.ports.brain import Brain, BrainRequest, Hears, SpokenClause
-from maestra.ports.errors import BrainError
-from maestra.ports.lifetime import Lives
+from maestra.ports.errors import BackendRefused, BrainError
+from maestra.ports.lifetime import Checks, Lives
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30)]
 
@@ -397,28 +397,41 @@ async def test_an_hour_of_lesson(pem: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("greeting", "expected"),
+    ("greeting", "expected", "error"),
     [
         (
             Greeting(close=(1007, "API key not valid. Please pass a valid API key.")),
             "GEMINI_API_KEY",
+            BackendRefused,
         ),
-        (Greeting(close=(1011, "You exceeded your current quota, please check.")), "quota"),
-        (Greeting(close=(1008, "models/x is not found for API version v1beta")), "options.model"),
-        (Greeting(status=403, body="denied"), "GEMINI_API_KEY"),
-        (Greeting(status=429, headers={"Retry-After": "9"}), "quota"),
+        (Greeting(close=(1011, "You exceeded your current quota.")), "quota", BrainError),
+        (
+            Greeting(close=(1008, "models/x is not found for API version v1beta")),
+            "options.gemini-live.model",
+            BackendRefused,
+        ),
+        (Greeting(status=403, body="denied"), "GEMINI_API_KEY", BackendRefused),
+        (Greeting(status=429, headers={"Retry-After": "9"}), "quota", BrainError),
     ],
     ids=["key", "quota", "model", "403", "429"],
 )
-async def test_what_cannot_be_mended_is_said_at_once(
-    pem: Path, greeting: Greeting, expected: str
+async def test_what_cannot_be_mended_is_said_before_the_lesson_and_in_it(
+    pem: Path, greeting: Greeting, expected: str, error: type[Exception]
 ) -> None:
     async with connected(GeminiServer(greetings=[greeting]), pem) as brain:
+        assert isinstance(brain, Checks)
+        with pytest.raises(error, match=expected) as before:
+            await brain.check()
         begun = time.monotonic()
-        with pytest.raises(BrainError, match=expected) as caught:
+        with pytest.raises(BrainError, match=expected) as during:
             await answered(brain, asked())
     assert time.monotonic() - begun < 1.5
-    assert KEY not in str(caught.value)
+    assert KEY not in str(before.value) + str(during.value)
+
+
+async def test_a_good_key_and_model_pass_the_check(pem: Path) -> None:
+    async with connected(GeminiServer(), pem) as brain:
+        await brain.check()
 
 
 async def test_a_rate_limit_passes(pem: Path) -> None:
