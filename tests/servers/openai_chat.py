@@ -56,7 +56,8 @@ class Request:
 class ChatServer:
     """``requests`` are those for a completion; ``others`` all else; ``asked`` is set when the first
     of either came. ``hung_up`` is set when a client closed its connection in the middle of an
-    answer, ``sent`` counts the pieces that went out."""
+    answer, ``sent`` counts the pieces that went out. ``models`` are those it says it has, and
+    ``owner`` whose; with ``refuses`` it takes no key."""
 
     script: list[Play] = field(factory=lambda: [Play()])
     requests: list[Request] = field(factory=list)
@@ -66,6 +67,9 @@ class ChatServer:
     asked: asyncio.Event = field(factory=asyncio.Event)
     hung_up: asyncio.Event = field(factory=asyncio.Event)
     port: int = 0
+    models: tuple[str, ...] = ()
+    owner: str = "somebody"
+    refuses: bool = False
 
     @property
     def base_url(self) -> str:
@@ -127,7 +131,7 @@ class _Connection:
                 going_on = await self._answer(self._chat.next_play())
             else:
                 self._chat.others.append(request)
-                going_on = await self._json(200, {"object": "list", "data": []})
+                going_on = await self._models()
             if not going_on or self._http.our_state is h11.MUST_CLOSE:
                 return
             self._http.start_next_cycle()
@@ -176,6 +180,15 @@ class _Connection:
             h11.EndOfMessage(),
         )
         return True
+
+    async def _models(self) -> bool:
+        if self._chat.refuses:
+            return await self._json(401, {"error": {"message": "Incorrect API key provided"}})
+        listed = [
+            {"id": name, "object": "model", "created": 0, "owned_by": self._chat.owner}
+            for name in self._chat.models
+        ]
+        return await self._json(200, {"object": "list", "data": listed})
 
     async def _answer(self, play: Play) -> bool:
         """Do ``play``; return whether the connection can be used again."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
 from maestra.core.brief import Message
 from maestra.ports.brain import BrainRequest
-from maestra.ports.errors import BrainError, MaestraError
+from maestra.ports.errors import BackendRefused, BrainError, MaestraError
 
 from ..chat import Piece, chat_for, chat_for_revision, one_sentence, spoken
 from .settings import OpenAISettings
@@ -39,7 +40,8 @@ _CLOSING: Final = 0.05
 
 
 class OpenAIBrain:
-    """Asks a model on a server, clause by clause. Implements ``Revises``, ``Prepares``, ``Lives``.
+    """Asks a model on a server, clause by clause. Implements ``Revises``, ``Prepares``, ``Lives``
+    and ``Checks``.
 
     The constant part of the prompt comes first, so the server's prompt cache serves it. While
     ``live`` runs, the connection is kept open between the questions.
@@ -80,6 +82,25 @@ class OpenAIBrain:
     ) -> str:
         chat = chat_for_revision(request, said, refused, unmeasured)
         return await one_sentence(self._pieces(chat))
+
+    async def check(self) -> None:
+        """Whether the server takes the key and has the model: it is asked for its models, which is
+        free. llama.cpp's answers by whatever name it is asked for."""
+        sdk, name = self._openai, self._settings.model
+        try:
+            with self._mapped():
+                models = [model async for model in self._server().models.list()]
+        except BrainError as error:
+            if isinstance(error.__cause__, sdk.AuthenticationError | sdk.PermissionDeniedError):
+                raise BackendRefused(str(error)) from error
+            raise
+        names = [model.id for model in models]
+        if names and name not in names and not any(m.owned_by == "llamacpp" for m in models):
+            near = get_close_matches(name, names, n=3, cutoff=0.3) or names[:3]
+            raise BackendRefused(
+                f"{self._settings.base_url or 'OpenAI'} has no model {name!r}, set"
+                f" brain.options.openai.model: it has {', '.join(near)}"
+            )
 
     def prepare(self, request: BrainRequest) -> None:
         self._prepared = chat_for(request)

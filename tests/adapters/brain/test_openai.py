@@ -19,7 +19,7 @@ from maestra.core.conversation.history import Turn
 from maestra.core.performance.summary import PerformanceSummary
 from maestra.core.persona import Persona
 from maestra.ports.brain import BrainRequest, Prepares, Revises
-from maestra.ports.errors import BrainError, MaestraError
+from maestra.ports.errors import BackendRefused, BrainError, MaestraError
 from maestra.ports.lifetime import Lives
 
 pytest.importorskip("openai")
@@ -266,3 +266,25 @@ def test_what_it_can_do_besides() -> None:
     assert isinstance(asked, Revises)
     assert isinstance(asked, Prepares)
     assert isinstance(asked, Lives)
+
+
+async def test_a_key_and_a_model_are_checked_before_the_lesson() -> None:
+    async with serving() as server, brain(server, model="llama-3.1-8b") as asked:
+        await asked.check()  # a server that lists none has to be taken at its word
+
+        server.models = ("llama-3.1-8b", "qwen-7b")
+        await asked.check()
+
+        server.models = ("llama-3.2-1b", "qwen-7b")
+        with pytest.raises(BackendRefused, match=r"brain.options.openai.model: it has llama-3.2"):
+            await asked.check()
+
+        server.owner = "llamacpp"
+        await asked.check()
+
+        server.refuses = True
+        with pytest.raises(BackendRefused, match="OPENAI_API_KEY") as refused:
+            await asked.check()
+        assert KEY not in str(refused.value)
+    with pytest.raises(BrainError):
+        await asked.check()
