@@ -20,13 +20,14 @@ import pytest
 from numpy.typing import NDArray
 
 from maestra.app import composition
+from maestra.app.cli import exit_code
 from maestra.app.config import Config
 from maestra.app.demo import LESSON
 from maestra.app.session import Session, open_session
 from maestra.core import log
 from maestra.core.log import check_log, decode
 from maestra.ports.brain import Brain, BrainRequest, SpokenClause
-from maestra.ports.errors import BrainError
+from maestra.ports.errors import BackendRefused, BrainError
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180), pytest.mark.models]
 
@@ -250,6 +251,30 @@ async def test_a_brain_that_fails_is_replaced_within_two_seconds(
     assert "coach" == text.brain
     summary = next(r for r in found if isinstance(r, log.Summary))
     assert switched.wall - summary.wall < 2.0
+
+
+class Refused(Broken):
+    """A brain whose key is not accepted."""
+
+    async def check(self) -> None:
+        raise BackendRefused("ORACLE_API_KEY is not accepted")
+
+
+@pytest.mark.slow
+async def test_a_key_that_is_refused_keeps_the_lesson_from_starting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(composition, "brains", lambda config, who: [("oracle", Refused(""))])
+    events = tmp_path / "events.jsonl"
+
+    with pytest.raises(BackendRefused, match="ORACLE_API_KEY is not accepted") as refused:
+        async with open_session(ingest=str(LESSON), pace="fast", events_path=events):
+            raise AssertionError("it has started")
+
+    assert 2 == exit_code(refused.value)
+    (*_, last) = records(events)
+    assert isinstance(last, log.SessionEnded)
+    assert ("failed", "ORACLE_API_KEY is not accepted") == (last.cause, last.text)
 
 
 class Breaking:
