@@ -179,7 +179,8 @@ class Pictures:
     def forget(self) -> None:
         """What is being drawn of speech will not be shown: it was cut off."""
         self._forgotten = self._drawing and self._drawing_speech
-        self._fresh = None
+        if self._mouth_in_use:
+            self._fresh = None
 
     async def picture(
         self, slot: int, reply: Reply | None = None, index: int = 0, *, in_store: int = 0
