@@ -18,7 +18,7 @@ from maestra.core.persona import Persona
 from maestra.core.stream_url import BadStreamUrl, StreamUrl
 from maestra.core.wake import WakePhraseMatcher
 from maestra.ports.brain import Brain, Hears
-from maestra.ports.errors import ModelMissing, StreamRefused, VoiceError
+from maestra.ports.errors import FaceError, ModelMissing, StreamRefused, VoiceError
 from maestra.ports.face import Face
 from maestra.ports.senses import (
     FloorDetector,
@@ -90,6 +90,7 @@ _SETTINGS: Mapping[tuple[str, str], str] = {
     ("brain", "gemini-live"): "maestra.adapters.brain.gemini.settings:GeminiLiveSettings",
     ("brain", "llama"): "maestra.adapters.brain.llama:LlamaSettings",
     ("brain", "openai"): "maestra.adapters.brain.openai:OpenAISettings",
+    ("face", "musetalk"): "maestra.adapters.face.musetalk:MuseTalkSettings",
     ("voice", "kokoro"): "maestra.adapters.voice.kokoro:KokoroSettings",
     ("voice", "openai"): "maestra.adapters.voice.openai_speech:OpenAISpeechSettings",
     ("voice", "elevenlabs"): "maestra.adapters.voice.elevenlabs:ElevenLabsSettings",
@@ -426,8 +427,34 @@ def _face(name: str, config: Config, who: Persona) -> Face:
             personas.portrait_path(who), personas.mesh_path(who), manner=who.manner, seed=1
         )
         return puppet if puppet.width == config.face.size else Scaled(puppet, config.face.size)
+    if name == "musetalk":
+        return _sized(_musetalk(config, who), config)
     built: Face = _third_party("face", name, config.face, who)
     return built
+
+
+def _sized(face: Face, config: Config) -> Face:
+    from maestra.adapters.face.scaled import Scaled
+
+    return face if face.width == config.face.size else Scaled(face, config.face.size)
+
+
+def _musetalk(config: Config, who: Persona) -> Face:
+    from . import personas
+
+    try:
+        from maestra.adapters.face.musetalk.face import MuseTalk
+    except ImportError as error:
+        raise FaceError(
+            f"the face musetalk needs {error.name}: install maestra[local,faces,musetalk]"
+        ) from error
+    return MuseTalk(
+        personas.portrait_path(who),
+        personas.mesh_path(who),
+        settings(config, "face", "musetalk"),
+        manner=who.manner,
+        seed=1,
+    )
 
 
 def _still(config: Config, who: Persona) -> Face:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes.face import FakeFace
+from fakes.tiny_musetalk import tiny_musetalk
 from numpy.typing import NDArray
 
 from maestra.adapters.face.scaled import Scaled
@@ -37,10 +39,19 @@ def _scaled() -> Face:
     return Scaled(_puppet(), 64)
 
 
+def _musetalk(folder: Path) -> Face:
+    pytest.importorskip("diffusers")
+    pytest.importorskip("safetensors")
+    return tiny_musetalk(folder / "musetalk")
+
+
 @pytest.fixture(
-    params=[FakeFace, _puppet, _still, _scaled], ids=["fake", "puppet", "still", "scaled"]
+    params=[FakeFace, _puppet, _still, _scaled, _musetalk],
+    ids=["fake", "puppet", "still", "scaled", "musetalk"],
 )
-def face(request: pytest.FixtureRequest) -> Face:
+def face(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Face:
+    if request.param is _musetalk:
+        return _musetalk(tmp_path_factory.getbasetemp())
     build: Callable[[], Face] = request.param
     return build()
 

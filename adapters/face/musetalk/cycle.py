@@ -1,9 +1,9 @@
 """The idle cycle: the portrait in motion, mouth shut, and the latents of each of its pictures.
 
 MuseTalk paints mouths into a video of somebody who sits and listens. Here that video is made of
-the portrait: the puppet's idle movement for some seconds, blinks and glances and breath, and in its
-last second each pose goes over into that before the first, so that it begins again without a jump
-and never runs backwards. The head moves by a few pixels only, so one face box holds for all of it.
+the portrait: the puppet's idle movement for some seconds, with blinks, glances and breath. Towards
+the end each pose goes over into those before the first, so that it begins again without a jump and
+never runs backwards. The head moves by a few pixels only, so one face box holds for all of it.
 
 Pictures and latents are kept on disk, as plain arrays, under a digest of all that they are made of;
 the pictures are mapped and not read.
@@ -16,7 +16,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -41,7 +41,9 @@ __all__ = ["Cycle", "cycle_key", "cycle_poses", "open_cycle"]
 _VERSION = "1"
 """Another one where the same portrait and weights make other pictures or latents."""
 
-_OVER = FRAME_RATE
+_OVER = 2 * FRAME_RATE
+"""Pictures in which the end goes over into the beginning, at most."""
+
 _ENCODED_AT_ONCE = 8
 
 
@@ -64,11 +66,12 @@ def cycle_poses(manner: Manner, seed: int, count: int) -> list[Pose]:
         silence = np.zeros(1, np.float32)
         return performer.pose(Moment(number=number, sound=silence, speaking=False))
 
-    before, poses = [pose(number) for number in range(-_OVER, 0)], [*map(pose, range(count))]
-    for step in range(_OVER):
-        share = (step + 1) / (_OVER + 1)
+    over = min(_OVER, count // 2)
+    before, poses = [pose(number) for number in range(-over, 0)], [*map(pose, range(count))]
+    for step in range(over):
+        share = (step + 1) / (over + 1)
         share = share * share * (3 - 2 * share)
-        place = count - _OVER + step
+        place = count - over + step
         poses[place] = _between(poses[place], before[step], share)
     return poses
 
@@ -105,10 +108,9 @@ def open_cycle(
     :raises FaceError: it cannot be kept.
     """
     kept, known = folder / "pictures.npy", folder / "latents.npy"
-    found = _mapped(kept), _mapped(known)
+    found = [_mapped(path) for path in (kept, known)]
     if all(array is not None and len(array) == len(poses) for array in found):
-        pictures, latents = found
-        return Cycle(pictures, np.array(latents))
+        return Cycle(found[0], np.array(found[1]))
     made = np.stack([draw(pose) for pose in poses])
     crops = np.stack([cut_out(picture, box) for picture in made])
     latents = np.concatenate(
@@ -123,16 +125,16 @@ def open_cycle(
         _write(known, latents)
     except OSError as error:
         raise FaceError(f"The idle cycle cannot be kept in {folder}: {error.strerror}.") from error
-    pictures = _mapped(kept)
-    return Cycle(made if pictures is None else pictures, latents)
+    written = _mapped(kept)
+    return Cycle(made if written is None else written, latents)
 
 
-def _mapped(path: Path) -> NDArray[np.generic] | None:
+def _mapped(path: Path) -> Any:
+    """The array in ``path``, mapped; ``None`` if there is none or it is damaged."""
     try:
-        array: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return array
 
 
 def _write(path: Path, array: NDArray[np.generic]) -> None:

@@ -24,7 +24,7 @@ _HOP = PLAYOUT_RATE_HZ // 100
 _REACH = 0.12
 """Seconds around a picture in which sound opens the mouth; less with the distance."""
 
-_OPENING, _SHUTTING = 1 / 4, 1 / 5
+_OPENING, _SHUTTING = 1 / 5, 1 / 6
 """By how much from picture to picture, at most."""
 
 
