@@ -18,6 +18,7 @@ from attrs import frozen
 from maestra.core.hearing import FloorLabel
 from maestra.core.media_time import MediaTime, from_samples, from_seconds, to_seconds
 from maestra.core.performance.accumulator import PerformanceAccumulator
+from maestra.core.performance.beside import BesideTheMusic
 from maestra.core.performance.notes import Beat, Level, MusicEvent, Onset, PerformedNote
 from maestra.core.performance.observations import Observation, observe
 from maestra.core.performance.summary import PerformanceSummary
@@ -154,20 +155,21 @@ def analyse_sound(
     heard: list[MusicEvent] = []
     accumulator = PerformanceAccumulator()
     labels: list[tuple[float, FloorLabel]] = []
-    changes: deque[_Change] = deque()
+    beside = BesideTheMusic(accumulator)
     samples = 0
 
     def take_in(events: Iterable[MusicEvent], until: float) -> None:
         for event in events:
             accumulator.add(event)
             heard.append(event)
-        while changes and changes[0][0] <= until:
-            _tell(accumulator, changes.popleft())
-        accumulator.advance(until)
+        beside.analysed(until)
 
     for chunk, label, changed in _labelled(chunks, floor, labels):
         samples = chunk.end
-        changes.extend(changed)
+        for at, before, after in changed:
+            beside.floor_changed(at, before, after)
+            if after.is_speech:
+                beside.speech(at)
         take_in(music.push(chunk, label), samples / EAR_RATE_HZ - _SETTLED)
     take_in(music.flush(), samples / EAR_RATE_HZ)
     summary = accumulator.summary()
@@ -236,16 +238,6 @@ def _labelled(
         yield from release(from_samples(low, SPEECH_RATE_HZ))
     listen(resampler.flush())
     yield from release(None)
-
-
-def _tell(accumulator: PerformanceAccumulator, change: _Change) -> None:
-    at, before, after = change
-    if after.is_music and not before.is_music:
-        accumulator.music_started(at)
-    elif before.is_music and not after.is_music:
-        accumulator.music_stopped(at)
-    if after.is_speech:
-        accumulator.speech_heard(at)
 
 
 # --- drawing it -------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ prepares an answer while the question is still being asked, and knows what has b
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
@@ -53,6 +52,7 @@ from maestra.core.hearing import (
 from maestra.core.interruption import InterruptionPolicy, Verdict
 from maestra.core.media_time import SESSION_START, MediaTime, from_samples, from_seconds, to_seconds
 from maestra.core.performance.accumulator import PerformanceAccumulator, TakeEnded, TakeStarted
+from maestra.core.performance.beside import BesideTheMusic
 from maestra.core.performance.notes import Beat, MusicEvent, PerformedNote
 from maestra.core.wake import WakeMatch, WakePhraseMatcher
 from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
@@ -188,9 +188,7 @@ class Conductor:
         self._forethought = forethought
         self._speculation: ReplyInMaking | None = None
         self._numbers = 0
-        self._beside_music: deque[
-            tuple[float, Literal["music_started", "music_stopped", "speech"]]
-        ] = deque()
+        self._beside_music = BesideTheMusic(self.accumulator)
         self._timer: StartTimer | None = None
         self._interruption = InterruptionPolicy()
         self._speech_since: MediaTime | None = None
@@ -258,17 +256,7 @@ class Conductor:
     def analysed(self, up_to: MediaTime) -> None:
         """The music analysis has reported all up to ``up_to``: what the floor and the voices did
         meanwhile can be laid beside it, in its order."""
-        seconds = to_seconds(up_to)
-        while self._beside_music and self._beside_music[0][0] <= seconds:
-            at, what = self._beside_music.popleft()
-            match what:
-                case "music_started":
-                    self._log_takes(self.accumulator.music_started(at))
-                case "music_stopped":
-                    self._log_takes(self.accumulator.music_stopped(at))
-                case "speech":
-                    self.accumulator.speech_heard(at)
-        self._log_takes(self.accumulator.advance(seconds))
+        self._log_takes(self._beside_music.analysed(to_seconds(up_to)))
 
     def _log_takes(self, changes: Iterable[TakeStarted | TakeEnded]) -> None:
         for change in changes:
@@ -291,10 +279,7 @@ class Conductor:
     def _floor_changed(self, event: FloorChanged) -> None:
         before, self.floor = self.floor, event.label
         self._stage.log(log.Floor(t=self._t, label=event.label, since=to_seconds(event.since)))
-        if event.label.is_music and not before.is_music:
-            self._beside_music.append((to_seconds(event.since), "music_started"))
-        elif before.is_music and not event.label.is_music:
-            self._beside_music.append((to_seconds(event.since), "music_stopped"))
+        self._beside_music.floor_changed(to_seconds(event.since), before, event.label)
         if not event.label.is_music or event.label.is_speech:
             self._music_until_sure = None
             if self._suspect_at is not None and self._suspect_at[0] == "music":
@@ -388,7 +373,7 @@ class Conductor:
         self._speech_since = self._speech_until = None
         self._utterance_text = event.text
         if event.text:
-            self._beside_music.append((to_seconds(event.start), "speech"))
+            self._beside_music.speech(to_seconds(event.start))
         match = self._matcher.match(event.text) if event.text else None
         if match is not None:
             self._stage.log(
