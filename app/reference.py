@@ -178,9 +178,10 @@ def _setting_row(attribute: Any) -> str:
     default = attribute.default
     if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
         default = default.factory()
-    shown = "none" if default is None else f"`{toml_value(default)}`"
     if default is attrs.NOTHING:
         shown = "must be set"
+    else:
+        shown = "none" if default is None else f"`{toml_value(default)}`"
     words = about.get("unit") or kind_in_words(kind)
     return f"| `{attribute.name}` | {words} | {shown} | {'. '.join(notes)} |"
 

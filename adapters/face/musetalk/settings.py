@@ -11,35 +11,37 @@ __all__ = ["MuseTalkSettings"]
 
 @frozen(kw_only=True)
 class MuseTalkSettings:
+    """What can be chosen of MuseTalk."""
+
     weights: str = field(
-        metadata={"doc": "the folder with the weights of U-Net, autoencoder and speech encoder"}
+        metadata={"doc": "The folder with the weights of U-Net, autoencoder and speech encoder"}
     )
     parser: str = field(
         default="",
         metadata={
-            "doc": "weights of a face parser, whose mask of the skin takes the place of the one "
+            "doc": "Weights of a face parser, whose mask of the skin takes the place of the one "
             "that is drawn from the portrait's mesh; empty, none"
         },
     )
     device: str = field(
         default="auto",
-        metadata={"doc": "where it runs, such as cuda:0 or cpu; auto: on a GPU if there is one"},
+        metadata={"doc": "Where it runs, such as cuda:0 or cpu; auto: on a GPU if there is one"},
     )
     precision: Literal["auto", "float32", "float16", "bfloat16"] = field(
-        default="auto", metadata={"doc": "of the networks; auto: float16 on a GPU, else float32"}
+        default="auto", metadata={"doc": "Of the networks; auto: float16 on a GPU, else float32"}
     )
     batch: int = field(
         default=8,
-        metadata={"doc": "pictures drawn at once, at most", "minimum": 1, "maximum": 64},
+        metadata={"doc": "Pictures drawn at once, at most", "minimum": 1, "maximum": 64},
     )
     compile: bool = field(
         default=False,
-        metadata={"doc": "compile the networks when they are first used, which takes minutes"},
+        metadata={"doc": "Compile the networks when they are first used, which takes minutes"},
     )
     idle_seconds: float = field(
         default=10.0,
         metadata={
-            "doc": "how long the idle movement lasts before it begins again",
+            "doc": "How long the idle movement lasts before it begins again",
             "unit": "s",
             "minimum": 2.0,
             "maximum": 60.0,
