@@ -51,7 +51,6 @@ __all__ = [
     "persona",
     "publish",
     "recogniser",
-    "recognisers",
     "settings",
     "settings_class",
     "stream_url",
@@ -91,6 +90,8 @@ _SETTINGS: Mapping[tuple[str, str], str] = {
     ("brain", "llama"): "maestra.adapters.brain.llama:LlamaSettings",
     ("brain", "openai"): "maestra.adapters.brain.openai:OpenAISettings",
     ("face", "musetalk"): "maestra.adapters.face.musetalk:MuseTalkSettings",
+    ("senses.asr", "deepgram"): "maestra.adapters.senses.deepgram:DeepgramSettings",
+    ("senses.asr", "faster-whisper"): "maestra.adapters.senses.whisper:WhisperSettings",
     ("voice", "kokoro"): "maestra.adapters.voice.kokoro:KokoroSettings",
     ("voice", "openai"): "maestra.adapters.voice.openai_speech:OpenAISpeechSettings",
     ("voice", "elevenlabs"): "maestra.adapters.voice.elevenlabs:ElevenLabsSettings",
@@ -192,22 +193,34 @@ def voice_activity(config: Config) -> VoiceActivityDetector:
     return built
 
 
-def recognisers(config: Config) -> Sequence[tuple[str, Callable[[], SpeechRecogniser]]]:
-    """The recognisers in their order of turn, each with what builds it."""
-    return [(name, partial(_recogniser, name, config)) for name in config.senses.asr]
-
-
 def recogniser(config: Config) -> SpeechRecogniser:
-    """The first of them."""
-    return _recogniser(config.senses.asr[0], config)
+    """Whoever writes down speech: one, or several in their order of turn.
+
+    :raises MaestraError: none can be built.
+    """
+    from .recognisers import RecogniserLine
+
+    built = [(name, _recogniser(name, config)) for name in config.senses.asr]
+    return built[0][1] if len(built) == 1 else RecogniserLine(built)
 
 
 def _recogniser(name: str, config: Config) -> SpeechRecogniser:
+    phrases = config.conversation.wake_phrases
     if name == "faster-whisper":
         from maestra.adapters.senses.whisper import FasterWhisper
 
         return FasterWhisper(
-            _whisper(config.senses.asr_model), phrases=config.conversation.wake_phrases
+            _whisper(config.senses.asr_model),
+            settings(config, "senses.asr", name),
+            phrases=phrases,
+        )
+    if name == "deepgram":
+        from maestra.adapters.senses.deepgram import Deepgram
+
+        return Deepgram(
+            settings(config, "senses.asr", name),
+            key=key(config, "senses.asr", name),
+            phrases=phrases,
         )
     built: SpeechRecogniser = _third_party("senses.asr", name, config.senses)
     return built

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from attrs import define, field, frozen
@@ -38,8 +38,11 @@ from maestra.ports.senses import (
     FloorDetector,
     Recognition,
     SpeechRecogniser,
+    StreamingRecogniser,
     VoiceActivityDetector,
 )
+
+from .recognisers import Expecting, RecogniserLine
 
 if TYPE_CHECKING:
     from maestra.ports.audio import Samples
@@ -114,13 +117,6 @@ class Resampler:
 # --- transcribing --------------------------------------------------------------------
 
 
-@runtime_checkable
-class _Expecting(Protocol):
-    """A recogniser that can be told what phrases to expect."""
-
-    def expect(self, phrases: Sequence[str]) -> None: ...
-
-
 @frozen(kw_only=True, eq=False)
 class _Job:
     """A transcript that is being made of the sound up to sample ``end`` (16 kHz)."""
@@ -142,6 +138,8 @@ class _Utterance:
     voiced_to: int
     silent_since: int | None = None
     text: str = ""
+    ended: bool = False
+    """The recogniser believes that all is said."""
     covered_to: int = -1
     """Up to where the sound has been transcribed after a pause."""
     next_interim: int = 0
@@ -299,6 +297,8 @@ class Hearing:
 
     def close(self) -> None:
         """Leave no thread."""
+        if isinstance(self._recogniser, StreamingRecogniser):
+            self._recogniser.close()
         if self._executor is not None:
             self._executor.shutdown(wait=self._stuck is None, cancel_futures=True)
             self._executor = None
@@ -307,6 +307,10 @@ class Hearing:
         """What went wrong since the last time this was asked."""
         failures, self._failures = self._failures, []
         return failures
+
+    def reports(self) -> list[object]:
+        """What the recognisers' line has to say, since the last time this was asked."""
+        return self._recogniser.reports() if isinstance(self._recogniser, RecogniserLine) else []
 
     def configure(self, values: Mapping[str, object]) -> None:
         """Take new live settings, by dotted key; keys that are not the ear's are left alone."""
@@ -332,7 +336,7 @@ class Hearing:
         )
         # Never less: who is speaking now has spoken under the old settings.
         self._memory.length = max(self._memory.length, _memory_for(self._endpointing.settings))
-        if isinstance(self._recogniser, _Expecting):
+        if isinstance(self._recogniser, Expecting):
             self._recogniser.expect(self._wake.phrases)
 
     # --- block by block --------------------------------------------------------------
@@ -346,8 +350,11 @@ class Hearing:
         for block in blocks:
             chunk = AudioChunk(start=self._memory.end, rate_hz=SPEECH_RATE_HZ, samples=block)
             self._memory.add(block)
+            before = self._utterance
             self._hear_floor(chunk, events)
             self._hear_voice(chunk, events)
+            if before is not None and self._utterance is before:
+                self._stream(block)
             self._pick_up(events)
             self._follow(events)
         return events
@@ -410,7 +417,14 @@ class Hearing:
             voiced_to=self._memory.end,
             next_interim=since + _samples(self._timings.first_interim),
         )
+        if isinstance(self._recogniser, StreamingRecogniser):
+            begin = since - _samples(self._timings.lead_in)
+            self._recogniser.begin(self._memory.between(begin, self._memory.end))
         return self._utterance
+
+    def _stream(self, block: Samples) -> None:
+        if isinstance(self._recogniser, StreamingRecogniser):
+            self._recogniser.hear(block)
 
     def _voice_stopped(
         self, since: int, events: list[HearingEvent], *, still_heard: bool = False
@@ -448,7 +462,7 @@ class Hearing:
             return
         silence = (now - utterance.voiced_to) / SPEECH_RATE_HZ
         if utterance.cut_at is not None or self._endpointing.is_over(
-            utterance.text, silence, duration
+            utterance.text, silence, duration, hint=utterance.ended
         ):
             self._end(utterance, events)
 
@@ -482,7 +496,12 @@ class Hearing:
         sound = self._memory.between(begin, utterance.cut_at or now)
         if self._stuck is not None and self._stuck.done():
             self._stuck = None
-        if self._stuck is None:
+        recogniser = self._recogniser
+        future: Future[Recognition]
+        if not whole and isinstance(recogniser, StreamingRecogniser) and recogniser.streams:
+            future = Future()
+            future.set_result(recogniser.so_far())
+        elif self._stuck is None:
             future = self._recognise(sound)
         else:
             future = Future()
@@ -521,6 +540,7 @@ class Hearing:
             return
         if isinstance(result, Recognition) and (result.text or job.whole):
             utterance.text = result.text
+            utterance.ended = result.ended
             events.append(
                 Transcript(
                     at=self._now,

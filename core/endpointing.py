@@ -113,15 +113,19 @@ class EndpointingPolicy:
             return self.settings.complete
         return self.settings.usual
 
-    def is_over(self, text: str, silence: float, utterance_duration: float) -> bool:
+    def is_over(
+        self, text: str, silence: float, utterance_duration: float, *, hint: bool = False
+    ) -> bool:
         """The turn is over, ``silence`` seconds after its last word.
 
         :param utterance_duration: how long the utterance has lasted, its pauses included, seconds.
+        :param hint: the recogniser believes that it is. It is believed as far as the words do not
+            call for more.
         """
-        return (
-            utterance_duration >= self.settings.longest_utterance
-            or silence >= self.required_silence(text)
-        )
+        required = self.required_silence(text)
+        if hint and required <= self.settings.usual:
+            required = min(required, self.settings.complete)
+        return utterance_duration >= self.settings.longest_utterance or silence >= required
 
 
 def _opening(words: list[str]) -> str:

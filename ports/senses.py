@@ -6,7 +6,7 @@ Results do not depend on how the same audio is cut into chunks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from attrs import frozen
 
@@ -23,6 +23,7 @@ __all__ = [
     "MusicAnalyser",
     "Recognition",
     "SpeechRecogniser",
+    "StreamingRecogniser",
     "VoiceActivityDetector",
 ]
 
@@ -43,11 +44,16 @@ class VoiceActivityDetector(Protocol):
 
 @frozen(kw_only=True)
 class Recognition:
-    """What a recogniser made of a stretch of speech. ``text`` is empty if it held no words."""
+    """What a recogniser made of a stretch of speech.
+
+    ``text`` is empty if it held no words. ``ended`` is a hint: whoever spoke has said all, as far
+    as the recogniser can tell.
+    """
 
     text: str
     confidence: float
     no_speech_probability: float = 0.0
+    ended: bool = False
 
 
 class SpeechRecogniser(Protocol):
@@ -58,6 +64,37 @@ class SpeechRecogniser(Protocol):
 
         :raises SensesError: the model failed.
         """
+        ...
+
+
+@runtime_checkable
+class StreamingRecogniser(SpeechRecogniser, Protocol):
+    """A recogniser that hears an utterance while it is being spoken.
+
+    ``transcribe`` is then about all that ``begin`` and ``hear`` brought; its samples are the same
+    sound. Without a ``begin`` before it, they are all there is. ``begin``, ``hear`` and ``so_far``
+    return at once, and come from another thread than ``transcribe``.
+    """
+
+    @property
+    def streams(self) -> bool:
+        """Whether ``so_far`` has words; if not, ``transcribe`` is asked for interim ones too."""
+        ...
+
+    def begin(self, samples: Samples) -> None:
+        """An utterance has begun, and ``samples`` (mono, 16 kHz) is what of it was heard."""
+        ...
+
+    def hear(self, samples: Samples) -> None:
+        """More of it."""
+        ...
+
+    def so_far(self) -> Recognition:
+        """What it has made of the utterance until now."""
+        ...
+
+    def close(self) -> None:
+        """Leave no thread and no connection."""
         ...
 
 

@@ -16,9 +16,10 @@ import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from attrs import field, frozen
 
 from maestra.ports.audio import SPEECH_RATE_HZ
 from maestra.ports.errors import ModelMissing, SensesError
@@ -27,7 +28,7 @@ from maestra.ports.senses import Recognition
 if TYPE_CHECKING:
     from maestra.ports.audio import Samples
 
-__all__ = ["FasterWhisper", "words_of"]
+__all__ = ["FasterWhisper", "WhisperSettings", "words_of"]
 
 _WINDOWS = (10.0, 15.0, 20.0, 30.0)
 """Lengths of the encoder's window, seconds: the first that leaves ``_ROOM`` is taken."""
@@ -46,6 +47,9 @@ _TOKENS_PER_SECOND = 7
 
 _PHRASE_MARGIN = 0.5
 """How much less likely (mean log-probability) a hypothesis with an expected phrase may be."""
+
+_TERM_MARGIN = 0.15
+"""Likewise for a term: it is less sure to be meant."""
 
 _INVENTIONS = frozenset(
     {
@@ -82,20 +86,54 @@ def words_of(text: str) -> tuple[str, ...]:
     return tuple(re.findall(r"[a-z0-9']+", text.lower()))
 
 
+@frozen(kw_only=True)
+class WhisperSettings:
+    """How Whisper runs. Which of its models, ``senses.asr_model`` says."""
+
+    device: Literal["cpu", "cuda"] = field(default="cpu", metadata={"doc": "Where it runs."})
+    compute_type: str | None = field(
+        default=None,
+        metadata={"doc": "CTranslate2's type; absent, int8 on the CPU and float16 on CUDA."},
+    )
+    threads: int = field(
+        default=1,
+        metadata={"doc": "How many cores it may use on the CPU.", "minimum": 1, "maximum": 64},
+    )
+    beam_size: int = field(
+        default=4, metadata={"doc": "How many hypotheses it follows.", "minimum": 1, "maximum": 10}
+    )
+    hotwords: bool = field(
+        default=False,
+        metadata={
+            "doc": "Prompt it with the wake phrases and the terms. The larger models bear it;"
+            " tiny.en then drops words."
+        },
+    )
+    terms: tuple[str, ...] = field(
+        default=("tempo", "crescendo", "legato", "staccato", "intonation", "metronome"),
+        metadata={"doc": "Words of music that a hypothesis is preferred for, if nearly as likely."},
+    )
+
+
 class FasterWhisper:
-    """Implements ``SpeechRecogniser``."""
+    """Implements ``SpeechRecogniser``.
+
+    It runs Whisper and Distil-Whisper of any size. On CUDA, CTranslate2 works on a stream of its
+    own, so pictures that are drawn on the same device do not wait for words.
+    """
 
     def __init__(
         self,
         model: Path,
+        settings: WhisperSettings | None = None,
         *,
-        threads: int = 1,
-        beam_size: int = 4,
         phrases: Sequence[str] = (),
     ) -> None:
-        """Load the model in folder ``model`` (CTranslate2), to run on ``threads`` threads in int8.
+        """Load the model in folder ``model`` (CTranslate2).
 
+        :param phrases: the wake phrases, which are expected.
         :raises ModelMissing: it is not there, or cannot be read.
+        :raises SensesError: this machine has no such device.
         """
         from ctranslate2 import StorageView
         from faster_whisper import WhisperModel
@@ -103,9 +141,19 @@ class FasterWhisper:
 
         if not (model / "model.bin").is_file():
             raise ModelMissing(f"There is no Whisper model in {model}.")
+        settings = settings or WhisperSettings()
+        if settings.device == "cuda" and not _cuda_devices():
+            raise SensesError(
+                "Whisper finds no CUDA device here: set senses.options.faster-whisper.device to cpu"
+            )
+        kind = settings.compute_type or ("float16" if settings.device == "cuda" else "int8")
         try:
             self._whisper = WhisperModel(
-                str(model), device="cpu", compute_type="int8", cpu_threads=threads, num_workers=1
+                str(model),
+                device=settings.device,
+                compute_type=kind,
+                cpu_threads=settings.threads,
+                num_workers=1,
             )
             self._tokenizer = Tokenizer(
                 self._whisper.hf_tokenizer,
@@ -116,13 +164,20 @@ class FasterWhisper:
         except Exception as error:
             raise ModelMissing(f"The Whisper model in {model} cannot be loaded: {error}") from error
         self._storage = StorageView.from_array
-        self._beam_size = beam_size
-        self._prompt = [*self._tokenizer.sot_sequence, self._tokenizer.no_timestamps]
+        self._beam_size = settings.beam_size
+        self._hotwords = settings.hotwords
+        self._terms = tuple(filter(None, (words_of(term) for term in settings.terms)))
         self.expect(phrases)
 
     def expect(self, phrases: Sequence[str]) -> None:
         """Prefer hypotheses that hold one of these phrases, where they are nearly as likely."""
         self._phrases = tuple(filter(None, (words_of(phrase) for phrase in phrases)))
+        start = [*self._tokenizer.sot_sequence, self._tokenizer.no_timestamps]
+        words = ", ".join(" ".join(one) for one in (*self._phrases, *self._terms))
+        hot = self._tokenizer.encode(f" {words}") if self._hotwords else []
+        # Half of the decoder's context is for what was said before, and that is what a prompt is.
+        before = [self._tokenizer.sot_prev, *hot[: self._whisper.max_length // 2 - 1]]
+        self._prompt = [*before, *start] if hot else start
 
     def transcribe(self, samples: Samples) -> Recognition:
         """Transcribe mono 16 kHz ``samples``; what is over 30 s is cut off at the front.
@@ -175,9 +230,17 @@ class FasterWhisper:
         self, hypotheses: Sequence[tuple[str, float]], no_speech: float, duration: float
     ) -> Recognition:
         text, score = hypotheses[0]
-        for other, other_score in hypotheses:
-            if other_score >= score - _PHRASE_MARGIN and self._holds_phrase(other):
-                text, score = other, other_score
+        for expected, margin in ((self._phrases, _PHRASE_MARGIN), (self._terms, _TERM_MARGIN)):
+            found = next(
+                (
+                    (other, other_score)
+                    for other, other_score in hypotheses
+                    if other_score >= score - margin and _holds(expected, other)
+                ),
+                None,
+            )
+            if found is not None:
+                text, score = found
                 break
         text = _without_repetition(text)
         words = words_of(text)
@@ -196,13 +259,21 @@ class FasterWhisper:
             no_speech_probability=no_speech,
         )
 
-    def _holds_phrase(self, text: str) -> bool:
-        words = words_of(text)
-        return any(
-            words[i : i + len(phrase)] == phrase
-            for phrase in self._phrases
-            for i in range(len(words) - len(phrase) + 1)
-        )
+
+def _cuda_devices() -> int:
+    import ctranslate2
+
+    count: int = ctranslate2.get_cuda_device_count()
+    return count
+
+
+def _holds(phrases: Sequence[tuple[str, ...]], text: str) -> bool:
+    words = words_of(text)
+    return any(
+        words[i : i + len(phrase)] == phrase
+        for phrase in phrases
+        for i in range(len(words) - len(phrase) + 1)
+    )
 
 
 def _without_repetition(text: str) -> str:

@@ -62,6 +62,8 @@ def _listen(control: Connection, hearing: Hearing) -> None:
                 hearing.configure(values)
             case _:
                 pass
+        for report in hearing.reports():
+            control.send(report)
         for failure in hearing.failures():
             text = str(failure) or type(failure).__name__
             control.send(

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 from fakes import sounds
-from fakes.senses import FakeFloor, FakeRecogniser, FakeVad
+from fakes.senses import FakeFloor, FakeRecogniser, FakeStreamingRecogniser, FakeVad
 from numpy.typing import NDArray
 
 from maestra.app import models
@@ -309,6 +309,32 @@ def test_live_settings() -> None:
     )
     assert recogniser.expected == ("computer, look",)
     assert len(ended(hear(hearing, 4.0))) == 2  # cut after 0.7 s
+
+
+def test_a_streaming_recogniser_hears_what_is_said_and_nothing_else() -> None:
+    recogniser = FakeStreamingRecogniser(QUESTION)
+    events = hear(ear(voices=[(1.0, 2.5), (4.0, 5.0)], recogniser=recogniser), 7.0)
+
+    assert [QUESTION, QUESTION] == [end.text for end in ended(events)]
+    assert recogniser.closed
+    assert 2 == len(recogniser.heard)
+    for length, spoken in zip(recogniser.heard, (1.5, 1.0), strict=True):
+        # what led up to it, and the silence until the turn was over
+        assert spoken + 0.3 <= length <= spoken + 0.3 + 0.5
+    assert [1.9, 1.4] == pytest.approx(recogniser.asked, abs=0.05), "interim words cost nothing"
+
+
+@pytest.mark.parametrize(
+    ("words", "ends", "waits"),
+    [("I liked it.", False, 0.45), ("I liked it.", True, 0.25), ("So when I", True, 0.9)],
+)
+def test_a_recognisers_hint_shortens_the_wait_unless_words_call_for_more(
+    words: str, ends: bool, waits: float
+) -> None:
+    recogniser = FakeStreamingRecogniser(words, ends=ends)
+    (end,) = ended(hear(ear(voices=[(1.0, 2.5)], recogniser=recogniser), 5.0))
+
+    assert 2.5 + waits == pytest.approx(seconds(end.at), abs=0.06)
 
 
 def test_another_rate_is_refused() -> None:

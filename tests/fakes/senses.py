@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from attrs import define, field
+from attrs import define, evolve, field
 from numpy.typing import NDArray
 
 from maestra.core.hearing import FloorChanged, FloorLabel, SpeechStarted, SpeechStopped
@@ -14,7 +14,7 @@ from maestra.core.media_time import from_samples, from_seconds
 from maestra.ports.audio import AudioChunk
 from maestra.ports.senses import Recognition
 
-__all__ = ["FakeFloor", "FakeRecogniser", "FakeVad"]
+__all__ = ["FakeFloor", "FakeRecogniser", "FakeStreamingRecogniser", "FakeVad"]
 
 
 @define
@@ -79,3 +79,30 @@ class FakeRecogniser:
             raise self.error
         text = self.words if isinstance(self.words, str) else self.words(self.asked[-1])
         return Recognition(text=text, confidence=1.0)
+
+
+@define
+class FakeStreamingRecogniser(FakeRecogniser):
+    """One that hears an utterance as it is spoken. ``heard`` are the lengths of what it was given
+    of each; with ``ends`` it believes that all is said."""
+
+    heard: list[float] = field(factory=list)
+    ends: bool = False
+    closed: bool = False
+    streams: bool = True
+
+    def begin(self, samples: NDArray[np.float32]) -> None:
+        self.heard.append(len(samples) / 16_000)
+
+    def hear(self, samples: NDArray[np.float32]) -> None:
+        self.heard[-1] += len(samples) / 16_000
+
+    def so_far(self) -> Recognition:
+        text = self.words if isinstance(self.words, str) else self.words(self.heard[-1])
+        return Recognition(text=text, confidence=1.0)
+
+    def transcribe(self, samples: NDArray[np.float32]) -> Recognition:
+        return evolve(super().transcribe(samples), ended=self.ends)
+
+    def close(self) -> None:
+        self.closed = True

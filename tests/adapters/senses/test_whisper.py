@@ -9,9 +9,9 @@ import pytest
 from fakes import sounds
 from numpy.typing import NDArray
 
-from maestra.adapters.senses.whisper import FasterWhisper, words_of
+from maestra.adapters.senses.whisper import FasterWhisper, WhisperSettings, words_of
 from maestra.app import models
-from maestra.ports.errors import ModelMissing
+from maestra.ports.errors import ModelMissing, SensesError
 
 pytestmark = pytest.mark.models
 
@@ -75,9 +75,35 @@ def test_no_words_where_there_are_none(whisper: FasterWhisper, sound: NDArray[np
     assert whisper.transcribe(sound).text == ""
 
 
+def test_a_term_of_music_wins_over_what_is_hardly_likelier() -> None:
+    whisper = FasterWhisper(models.locate("whisper-tiny.en"))
+    hypotheses = [("play it with the gateau", -0.50), ("play it with legato", -0.60)]
+
+    assert "play it with legato" == whisper._judge(hypotheses, 0.0, 2.0).text
+    assert (
+        "play it with the gateau"
+        == whisper._judge([hypotheses[0], ("play it with legato", -0.70)], 0.0, 2.0).text
+    )
+
+
 def test_a_missing_model_is_told(tmp_path: Path) -> None:
     with pytest.raises(ModelMissing):
         FasterWhisper(tmp_path)
     (tmp_path / "model.bin").write_bytes(b"not a model")
     with pytest.raises(ModelMissing):
         FasterWhisper(tmp_path)
+
+
+def test_hotwords_go_before_what_is_heard() -> None:
+    hot = FasterWhisper(
+        models.locate("whisper-tiny.en"),
+        WhisperSettings(hotwords=True, terms=("legato",)),
+        phrases=["Teacher, comment"],
+    )
+
+    assert "teacher" in hot.transcribe(sounds.line("wake_033_s2")).text.lower()
+
+
+def test_a_device_that_is_not_there_is_said() -> None:
+    with pytest.raises(SensesError, match=r"senses\.options\.faster-whisper\.device"):
+        FasterWhisper(models.locate("whisper-tiny.en"), WhisperSettings(device="cuda"))

@@ -181,6 +181,28 @@ def test_a_note_played_again_is_another_note(analyser: CrepeMadmomAnalyser) -> N
     assert [note.onset for note in notes] == pytest.approx([at for at, _ in again], abs=0.03)
 
 
+def test_a_note_taken_up_by_another_bow_is_another_note(analyser: CrepeMadmomAnalyser) -> None:
+    """As loud as before and without a gap: only the phases of its partials are new."""
+    rng = np.random.default_rng(0)
+    t = np.arange(RATE // 2) / RATE
+    hz = 440 * 2 ** ((57 - 69) / 12)
+    bows: list[Sound] = []
+    for _ in range(4):
+        phases = rng.uniform(0, 2 * np.pi, 9)
+        partials = [np.sin(2 * np.pi * h * hz * t + phases[h]) / h**1.3 for h in range(1, 9)]
+        bows.append(np.sum(partials, axis=0).astype(np.float32) * np.float32(0.2))
+    whole = np.concatenate(bows)
+    for change in (len(t), 2 * len(t), 3 * len(t)):
+        scratch = rng.normal(0, 0.06, 1764) * np.exp(-np.arange(1764) / 500)
+        whole[change : change + 1764] += scratch.astype(np.float32)
+        whole[change - 441 : change + 441] *= 1 - 0.2 * np.hanning(882).astype(np.float32)
+
+    notes = notes_of(hear(analyser, line([(0.4, whole)], 3.2)))
+
+    assert [note.midi for note in notes] == [57] * 4
+    assert [note.onset for note in notes] == pytest.approx([0.4, 0.9, 1.4, 1.9], abs=0.03)
+
+
 def test_a_click_does_not_split_a_note(analyser: CrepeMadmomAnalyser) -> None:
     """A metronome beats while a long note sounds."""
     sound = line([(0.3, tone(62, 2.2, decay=0.7))], 3)

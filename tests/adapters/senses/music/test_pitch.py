@@ -11,8 +11,10 @@ from maestra.adapters.senses.music.arrays import Rows
 from maestra.adapters.senses.music.contour import PitchPath
 from maestra.adapters.senses.music.crepe import Crepe, Resampler
 from maestra.adapters.senses.music.pitch import (
+    PHASE_REACH,
     harmonic_share,
     octave_below_sounds,
+    phase_jump,
     refine,
     to_hz,
     to_midi,
@@ -54,6 +56,31 @@ def test_an_octave_too_high_is_noticed() -> None:
 
     assert octave_below_sounds(strong_octave, 72)
     assert not octave_below_sounds(tone(72, 0.5), 72)
+
+
+@pytest.mark.parametrize("midi", [45.2, 57.0, 69.3, 86.1])
+def test_a_tone_goes_on_through_a_click_and_begins_anew_with_another_phase(midi: float) -> None:
+    before, after = PHASE_REACH
+    on = tone(midi, 1)[11_025 : 11_025 + before + after]
+    clicked = on.copy()
+    clicked[before : before + 200] += noise(200 / RATE, -12)
+    anew = on.copy()
+    anew[before:] = tone(midi, 1)[11_025 + before + round(0.4 * RATE / to_hz(midi)) :][:after]
+
+    for whole, jumps in ((on, False), (clicked, False), (anew, True)):
+        found = phase_jump(whole, midi + 0.15)
+        assert found is not None
+        assert (found[0] > 0.5) is jumps and (found[0] < 0.1) is not jumps
+        assert found[1] < 15
+
+
+def test_another_pitch_is_no_jump_that_could_be_trusted() -> None:
+    before, after = PHASE_REACH
+    sound = np.concatenate((tone(60, 1)[20_000 : 20_000 + before], tone(60.6, 1)[20_000:][:after]))
+
+    found = phase_jump(sound, 60.3)
+    assert found is not None and found[1] > 40
+    assert phase_jump(sound[:before], 60.3) is None
 
 
 def test_hertz_and_midi_are_each_others_inverse() -> None:

@@ -1,0 +1,386 @@
+"""Deepgram by WebSocket: words while they are spoken.
+
+Conventions. One connection lasts for the session; an utterance is sent while it is spoken, nothing
+between utterances but a keep-alive, without which the service hangs up after ten seconds. What is
+sent is 16 bit PCM at 16 kHz. Results carry times on the connection's own clock, which counts the
+sound that was sent. An utterance's end asks for the rest with ``Finalize``. When the connection
+breaks, the sound that no final result has covered is sent again on the next one.
+
+The SDK's synchronous client is used, from two threads: one sends, one reads.
+
+Source: the API reference of Deepgram, *Listen, streaming*; its pages on finalize and keep-alive.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from attrs import field, frozen
+
+from maestra.ports.audio import SPEECH_RATE_HZ
+from maestra.ports.errors import SensesError
+from maestra.ports.senses import Recognition
+
+if TYPE_CHECKING:
+    from maestra.ports.audio import Samples
+
+__all__ = ["Deepgram", "DeepgramSettings"]
+
+_KEEP_ALIVE: Final = 4.0
+_SHORTEST_WAIT: Final = 0.25
+_LONGEST_WAIT: Final = 10.0
+_SAME: Final = SPEECH_RATE_HZ // 50
+"""Samples by which a result's end may miss the end of the sound."""
+
+
+@frozen(kw_only=True)
+class DeepgramSettings:
+    """What can be chosen of Deepgram."""
+
+    model: str = field(default="nova-2", metadata={"doc": "The model's name."})
+    language: str = field(default="en", metadata={"doc": "The language that is spoken."})
+    endpointing: int = field(
+        default=100,
+        metadata={
+            "doc": "Silence after which the service says that an utterance may be over.",
+            "unit": "ms",
+            "minimum": 10,
+            "maximum": 5000,
+        },
+    )
+    terms: tuple[str, ...] = field(
+        default=("tempo", "crescendo", "legato", "staccato", "intonation", "metronome"),
+        metadata={"doc": "Words to listen for, besides those of the wake phrases."},
+    )
+    keep_out_of_training: bool = field(
+        default=True,
+        metadata={"doc": "Ask Deepgram not to use the sound to better its models."},
+    )
+    base_url: str | None = field(
+        default=None,
+        metadata={"doc": "Another address of the service, or one of one's own: wss://host."},
+    )
+    timeout: float = field(
+        default=1.0,
+        metadata={
+            "doc": "How long the last words may take after an utterance.",
+            "unit": "s",
+            "minimum": 0.1,
+            "maximum": 10.0,
+        },
+    )
+
+
+class Deepgram:
+    """Implements ``StreamingRecogniser``.
+
+    :param key: the secret.
+    :param phrases: the wake phrases; their words are listened for.
+    :raises SensesError: the SDK is not installed.
+    """
+
+    streams = True
+
+    def __init__(
+        self, settings: DeepgramSettings, *, key: str, phrases: Sequence[str] = ()
+    ) -> None:
+        try:
+            with warnings.catch_warnings():
+                # The SDK imports a deprecated part of its WebSocket library, and does not use it.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                import deepgram.listen.v1.client  # noqa: F401, else imported when first used
+                from deepgram import DeepgramClient
+                from deepgram.environment import DeepgramClientEnvironment
+        except ImportError as error:
+            raise SensesError("Deepgram needs its SDK: install maestra[deepgram].") from error
+        address = settings.base_url or DeepgramClientEnvironment.PRODUCTION.production
+        self._client = DeepgramClient(
+            api_key=key,
+            telemetry_opt_out=True,
+            environment=DeepgramClientEnvironment(
+                base=address.replace("ws", "http", 1),
+                production=address,
+                agent=address,
+                agent_rest=address,
+            ),
+        )
+        self._settings = settings
+        self._changed = threading.Condition()
+        self._outgoing: queue.SimpleQueue[bytes | str | None] = queue.SimpleQueue()
+        self._socket: Any = None
+        self._trouble: SensesError | None = None
+        self._closed = threading.Event()
+        # Of the connection: samples sent. Of the utterance: where it begins among them, its sound,
+        # how much of that is covered by final results, and the words.
+        self._sent = 0
+        self._origin = 0
+        self._sound: list[Samples] = []
+        self._begun = False
+        self._covered = 0
+        self._finals: list[tuple[str, float]] = []
+        self._interim = Recognition(text="", confidence=0.0)
+        self._ended = False
+        self._finalized = False
+        self._waits = False
+        self._refused = False
+        self.expect(phrases)
+        self._owner = threading.Thread(target=self._own, name="deepgram", daemon=True)
+        self._owner.start()
+
+    # --- what the ear calls ---------------------------------------------------
+
+    def expect(self, phrases: Sequence[str]) -> None:
+        """Listen for the words of ``phrases``, from the next connection on."""
+        words = {word.lower() for phrase in phrases for word in phrase.split()}
+        self._words = tuple(sorted(words | set(self._settings.terms)))
+
+    def begin(self, samples: Samples) -> None:
+        """See ``StreamingRecogniser``."""
+        with self._changed:
+            self._begun = True
+            self._origin = self._sent
+            self._sound = []
+            self._covered = 0
+            self._finals = []
+            self._interim = Recognition(text="", confidence=0.0)
+            self._ended = self._finalized = False
+        self.hear(samples)
+
+    def hear(self, samples: Samples) -> None:
+        """See ``StreamingRecogniser``."""
+        if not len(samples):
+            return
+        with self._changed:
+            self._sound.append(samples)
+            self._send(samples)
+
+    def so_far(self) -> Recognition:
+        """See ``StreamingRecogniser``."""
+        with self._changed:
+            return self._recognition()
+
+    def transcribe(self, samples: Samples) -> Recognition:
+        """The words of the utterance, when the service has sent the last of them.
+
+        :raises SensesError: there is no connection, or the last words did not come in time.
+        """
+        if not self._begun:
+            self.begin(samples)
+        with self._changed:
+            self._finalized = False
+            self._finalize()
+            self._waits = True
+            try:
+                self._await_the_last()
+            finally:
+                self._waits = False
+            return self._recognition()
+
+    def close(self) -> None:
+        """Say goodbye and end the threads."""
+        self._closed.set()
+        self._outgoing.put(None)
+        with self._changed:
+            socket = self._socket
+        if socket is not None:
+            with suppress(Exception):
+                socket.send_close_stream()
+        self._owner.join(2.0)
+
+    # --- words ----------------------------------------------------------------
+
+    def _await_the_last(self) -> None:
+        deadline = time.monotonic() + self._settings.timeout
+        while not (self._finalized or self._covered >= self._heard - _SAME):
+            left = deadline - time.monotonic()
+            if self._trouble is not None and (self._refused or left <= 0):
+                raise self._trouble
+            if left <= 0:
+                raise SensesError(
+                    f"Deepgram has not sent the last words for {self._settings.timeout:g} s."
+                )
+            self._changed.wait(left)
+
+    def _finalize(self) -> None:
+        """Ask for the rest of the words, if there can be any."""
+        if self._covered < self._heard - _SAME:
+            self._outgoing.put("Finalize")
+
+    @property
+    def _heard(self) -> int:
+        """Samples of the utterance."""
+        return sum(map(len, self._sound))
+
+    def _recognition(self) -> Recognition:
+        texts = [text for text, _ in self._finals]
+        confidences = [confidence for _, confidence in self._finals]
+        if self._interim.text:
+            texts.append(self._interim.text)
+            confidences.append(self._interim.confidence)
+        return Recognition(
+            text=" ".join(texts),
+            confidence=min(confidences, default=1.0),
+            no_speech_probability=0.0 if texts else 1.0,
+            ended=self._ended,
+        )
+
+    def _take(self, message: Any) -> None:
+        """Learn from a result; one of an earlier utterance says nothing of this one."""
+        begin = round(message.start * SPEECH_RATE_HZ) - self._origin
+        end = begin + round(message.duration * SPEECH_RATE_HZ)
+        if end <= _SAME and not (message.from_finalize and end >= 0):
+            return
+        alternatives = message.channel.alternatives
+        text = alternatives[0].transcript.strip() if alternatives else ""
+        confidence = float(alternatives[0].confidence) if alternatives else 0.0
+        if message.is_final:
+            if text:
+                self._finals.append((text, confidence))
+            self._interim = Recognition(text="", confidence=0.0)
+            self._covered = max(self._covered, end)
+            self._ended = bool(message.speech_final)
+        else:
+            self._interim = Recognition(text=text, confidence=confidence)
+            self._ended = self._ended and not text
+        if message.from_finalize:
+            self._finalized = True
+
+    # --- the connection -------------------------------------------------------
+
+    def _own(self) -> None:
+        """Hold the connection, and make it anew when it breaks."""
+        wait = _SHORTEST_WAIT
+        while not self._closed.is_set():
+            refused = False
+            try:
+                with self._client.listen.v1.connect(**self._asked()) as socket:
+                    wait = _SHORTEST_WAIT
+                    self._connected(socket)
+                    sender = threading.Thread(
+                        target=self._send_all, args=(socket,), name="deepgram-send", daemon=True
+                    )
+                    sender.start()
+                    try:
+                        for message in socket:
+                            self._receive(message)
+                    finally:
+                        self._outgoing.put(None)
+                        sender.join(2.0)
+                trouble = SensesError("Deepgram closed the connection.")
+            except Exception as error:
+                trouble = _mapped(error)
+                refused = _status(error) is not None or isinstance(error, SensesError)
+            with self._changed:
+                self._socket = None
+                self._trouble = trouble
+                self._refused = refused
+                self._changed.notify_all()
+            self._closed.wait(wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
+
+    def _asked(self) -> dict[str, Any]:
+        settings = self._settings
+        # Nova-3 and later call it a key term, and weigh it themselves.
+        older = settings.model.startswith(("nova-2", "nova", "enhanced", "base", "whisper"))
+        older = older and not settings.model.startswith("nova-3")
+        words: dict[str, Any] = (
+            {"keywords": [f"{word}:2" for word in self._words]}
+            if older
+            else {"keyterm": list(self._words)}
+        )
+        return {
+            "model": settings.model,
+            "language": settings.language,
+            "encoding": "linear16",
+            "sample_rate": SPEECH_RATE_HZ,
+            "channels": 1,
+            "interim_results": "true",
+            "punctuate": "true",
+            "endpointing": settings.endpointing,
+            "mip_opt_out": "true" if settings.keep_out_of_training else "false",
+            **words,
+        }
+
+    def _connected(self, socket: Any) -> None:
+        """Begin a connection with what of the utterance no final result has covered."""
+        with self._changed:
+            self._socket = socket
+            self._trouble = None
+            while not self._outgoing.empty():
+                self._outgoing.get_nowait()
+            self._sent = 0
+            self._origin = -self._covered
+            uncovered = np.concatenate([np.zeros(0, np.float32), *self._sound])[self._covered :]
+            if self._begun and len(uncovered):
+                self._send(uncovered)
+            if self._waits:
+                self._finalize()
+            self._changed.notify_all()
+
+    def _send(self, samples: Samples) -> None:
+        self._sent += len(samples)
+        self._outgoing.put((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+
+    def _send_all(self, socket: Any) -> None:
+        """Send what is to be sent, and in silence that we are still there."""
+        with suppress(Exception):  # a broken connection is noticed where it is read
+            while True:
+                try:
+                    message = self._outgoing.get(timeout=_KEEP_ALIVE)
+                except queue.Empty:
+                    socket.send_keep_alive()
+                    continue
+                match message:
+                    case None:
+                        return
+                    case bytes():
+                        socket.send_media(message)
+                    case _:
+                        socket.send_finalize()
+
+    def _receive(self, message: Any) -> None:
+        kind = getattr(message, "type", "")
+        if kind == "Results":
+            with self._changed:
+                self._take(message)
+                self._changed.notify_all()
+        elif kind == "Error":
+            raise SensesError(
+                f"Deepgram refuses: {getattr(message, 'description', '') or 'no reason given'}"[
+                    :200
+                ]
+            )
+
+
+def _mapped(error: Exception) -> SensesError:
+    """``error`` as one of the port's, in a sentence that says what to do."""
+    status = _status(error)
+    if isinstance(error, SensesError):
+        return error
+    if status in (401, 403):
+        return SensesError("Deepgram refuses the key: check the variable DEEPGRAM_API_KEY.")
+    if status == 402:
+        return SensesError("Deepgram says that the credit is used up: see its billing.")
+    if status == 429:
+        return SensesError("Deepgram is asked too often: it will be tried later.")
+    if status == 400:
+        return SensesError(
+            "Deepgram refuses the request: check senses.options.deepgram, its model first."
+        )
+    if status is not None:
+        return SensesError(f"Deepgram failed with HTTP {status}.")
+    return SensesError(f"The connection to Deepgram broke: {type(error).__name__}.")
+
+
+def _status(error: Exception) -> int | None:
+    """The HTTP status that the connection was refused with."""
+    response = getattr(error, "response", None)
+    status: int | None = getattr(error, "status_code", getattr(response, "status_code", None))
+    return status

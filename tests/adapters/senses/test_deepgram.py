@@ -1,0 +1,189 @@
+"""Deepgram, by its own SDK, against a server that speaks its protocol."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("deepgram")
+
+from servers.deepgram import KEY, WORDS, TranscriptServer, transcript_server
+
+from maestra.adapters.senses import deepgram
+from maestra.adapters.senses.deepgram import Deepgram, DeepgramSettings
+from maestra.ports.errors import SensesError
+
+BLOCK = 160
+
+
+@pytest.fixture
+def server() -> Iterator[TranscriptServer]:
+    with transcript_server() as running:
+        yield running
+
+
+@contextmanager
+def listening(
+    server: TranscriptServer, *, key: str = KEY, model: str = "nova-2", patience: float = 2.0
+) -> Iterator[Deepgram]:
+    settings = DeepgramSettings(base_url=server.url, timeout=patience, model=model)
+    asked = len(server.asked)
+    ear = Deepgram(settings, key=key, phrases=["Teacher, comment"])
+    try:
+        if server.refuse is None and key == KEY and server.serves:
+            until(lambda: len(server.asked) > asked)
+        yield ear
+    finally:
+        ear.close()
+
+
+def voice(words: int) -> NDArray[np.float32]:
+    return np.full(words * 4000, 0.1, np.float32)
+
+
+def told(ear: Deepgram, samples: NDArray[np.float32]) -> None:
+    for begin in range(0, len(samples), BLOCK):
+        ear.hear(samples[begin : begin + BLOCK])
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another thread does."""
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to be"
+        threading.Event().wait(0.005)
+
+
+def test_words_come_while_they_are_spoken(server: TranscriptServer) -> None:
+    with listening(server) as ear:
+        ear.begin(voice(1))
+        told(ear, voice(2))
+        until(lambda: ear.so_far().text == "teacher comment please")
+        recognition = ear.transcribe(voice(3))
+
+    assert "teacher comment please" == recognition.text
+    assert recognition.confidence == pytest.approx(0.9)
+
+
+def test_one_utterance_says_nothing_of_the_next(server: TranscriptServer) -> None:
+    with listening(server) as ear:
+        ear.begin(voice(4))
+        assert " ".join(WORDS[:4]) == ear.transcribe(voice(4)).text
+        ear.begin(voice(1))
+        told(ear, voice(1))
+        assert " ".join(WORDS[:2]) == ear.transcribe(voice(2)).text
+
+
+def test_who_goes_on_after_a_pause_is_heard_whole(server: TranscriptServer) -> None:
+    pause = np.zeros(3200, np.float32)
+    with listening(server) as ear:
+        ear.begin(voice(2))
+        told(ear, pause)
+        until(lambda: ear.so_far().ended)
+        assert "teacher comment" == ear.transcribe(voice(2)).text
+        told(ear, voice(1))
+        until(lambda: not ear.so_far().ended)
+        assert "teacher comment teacher" == ear.transcribe(voice(3)).text
+
+
+def test_without_a_stream_the_sound_itself_is_sent(server: TranscriptServer) -> None:
+    with listening(server) as ear:
+        assert "teacher comment please" == ear.transcribe(voice(3)).text
+
+
+def test_what_is_asked_for(server: TranscriptServer) -> None:
+    with listening(server) as ear:
+        ear.transcribe(voice(1))
+    with listening(server, model="nova-3") as ear:
+        ear.transcribe(voice(1))
+
+    first, second = server.asked
+    assert ["nova-2"] == first["model"]
+    assert ["linear16"] == first["encoding"]
+    assert ["16000"] == first["sample_rate"]
+    assert ["true"] == first["mip_opt_out"] == first["interim_results"]
+    assert {"teacher,:2", "comment:2", "legato:2"} <= set(first["keywords"])
+    assert {"comment", "legato"} <= set(second["keyterm"])
+    assert 2 == server.goodbyes
+
+
+def test_silence_keeps_the_connection(
+    server: TranscriptServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deepgram, "_KEEP_ALIVE", 0.05)
+    with listening(server) as ear:
+        assert server.kept_alive.wait(5)
+        assert "teacher" == ear.transcribe(voice(1)).text
+    assert 1 == len(server.asked)
+    assert [4000] == server.samples, "nothing is sent while nobody speaks"
+
+
+def test_what_was_not_covered_is_sent_again(server: TranscriptServer) -> None:
+    server.drop_after = 6000
+    with listening(server) as ear:
+        ear.begin(voice(1))
+        told(ear, voice(3))
+        until(lambda: len(server.asked) == 2)
+        assert " ".join(WORDS[:4]) == ear.transcribe(voice(4)).text
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (401, "DEEPGRAM_API_KEY"),
+        (402, "credit is used up"),
+        (429, "too often"),
+        (400, r"senses\.options\.deepgram"),
+        (500, "HTTP 500"),
+    ],
+)
+def test_a_refusal_says_what_to_do(server: TranscriptServer, status: int, says: str) -> None:
+    server.refuse = status
+    with listening(server) as ear, pytest.raises(SensesError, match=says):
+        ear.transcribe(voice(1))
+
+
+def test_a_wrong_key_is_not_told(server: TranscriptServer) -> None:
+    with listening(server, key="very-secret") as ear, pytest.raises(SensesError) as raised:
+        ear.transcribe(voice(1))
+    assert "DEEPGRAM_API_KEY" in str(raised.value)
+    assert "very-secret" not in str(raised.value)
+
+
+def test_a_service_that_says_nothing(server: TranscriptServer) -> None:
+    server.mute = True
+    with (
+        listening(server, patience=0.1) as ear,
+        pytest.raises(SensesError, match=r"last words for 0\.1 s"),
+    ):
+        until(lambda: len(server.asked) == 1)
+        ear.transcribe(voice(1))
+
+
+def test_the_services_own_word(server: TranscriptServer) -> None:
+    server.error = "no such thing"
+    with listening(server) as ear, pytest.raises(SensesError, match="refuses: no such thing"):
+        ear.transcribe(voice(1))
+
+
+def test_what_is_no_message_is_passed_over(
+    server: TranscriptServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.malformed = True
+    with listening(server) as ear:
+        assert "teacher" == ear.transcribe(voice(1)).text
+    assert "Skipping" in caplog.text
+
+
+def test_a_service_that_is_not_there() -> None:
+    with (
+        listening(TranscriptServer(url="ws://127.0.0.1:9", serves=False), patience=0.2) as ear,
+        pytest.raises(SensesError, match="broke"),
+    ):
+        ear.transcribe(voice(1))
