@@ -34,6 +34,9 @@ __all__ = ["Pictures"]
 _FORGIVEN_AFTER = 30.0
 """Seconds after which a failure no longer counts, and a face that fell is tried again."""
 
+_FIRST_PICTURE = 30.0
+"""Seconds to wait for the first picture before the lesson begins without one."""
+
 _KNOWN_AHEAD = 2 * PLAYOUT_RATE_HZ
 """How much speech beyond its look-ahead a face is pushed: more than is ever drawn at once."""
 
@@ -160,7 +163,7 @@ class Pictures:
         return round(self._led.face.look_ahead * PLAYOUT_RATE_HZ) if self._led is not None else 0
 
     async def load(self, tasks: TaskGroup) -> None:
-        """Build the first face that can be built, and have it draw its first picture.
+        """Build the first face that can be built, and wait a while for its first picture.
 
         :param tasks: what draws runs in there.
         :raises FaceError: none can be built.
@@ -174,7 +177,10 @@ class Pictures:
                 raise self._line.last_error
             text = "no face can be built; maestra doctor says what is missing"
             raise FaceError(text) from self._line.last_error
-        await self._draw(self._led, 0, None, 0)
+        self._drawing = True
+        tasks.start_soon(self._draw, self._led, 0, None, 0)
+        with anyio.move_on_after(_FIRST_PICTURE):
+            await self._drawn.wait()
 
     def forget(self) -> None:
         """What is being drawn of speech will not be shown: it was cut off."""
