@@ -32,14 +32,14 @@ __all__ = [
     "system_prompt",
 ]
 
-TAKES = 2
-"""How many takes' figures are told, the latest: older ones only lead astray."""
+MOST_CHARACTERS: Final = 2600
+"""Of facts: about a thousand tokens, which a small model's context holds beside the rest, and which
+even a slow machine can read between two questions."""
 
-OBSERVATIONS = 8
-"""How many observations are told. A good answer uses two."""
-
-PLACES = 4
-"""How many places of a kind are told of a take."""
+_DETAIL: Final = ((8, 2, 4), (8, 2, 2), (8, 1, 4), (6, 1, 2), (4, 1, 1), (2, 1, 0))
+"""How many observations are told at most, how many of the latest takes, and how many places of a
+kind in each: as much as there is room for. A good answer uses two observations, and older takes
+lead astray."""
 
 _CURVES: Final = frozenset({"tempo_curve"})
 
@@ -82,16 +82,26 @@ def facts_json(summary: PerformanceSummary, observations: Sequence[Observation])
     """The facts as compact JSON: what is worth saying, in its order, then what was measured.
 
     A figure is ``[value, unit, confidence]``; what was not measured is not there. Only the latest
-    ``TAKES`` takes are in it. Instants are seconds since the lesson began.
+    takes are in it, and of a long lesson only what matters most. Instants are seconds since the
+    lesson began.
     """
-    made: dict[str, object] = {
-        "observations": [_observation(each) for each in observations[:OBSERVATIONS]]
-    }
+    text = ""
+    for most, takes, places in _DETAIL:
+        text = _facts(summary, observations[:most], takes=takes, places=places)
+        if len(text) <= MOST_CHARACTERS:
+            break
+    return text
+
+
+def _facts(
+    summary: PerformanceSummary, observations: Sequence[Observation], *, takes: int, places: int
+) -> str:
+    made: dict[str, object] = {"observations": [_observation(each) for each in observations]}
     for name in ("playing_time", "note_count", "take_count"):
         figure = getattr(summary, name)
         if figure is not None:
             made[name] = _figure(figure)
-    made["takes"] = [_take(take) for take in summary.takes[-TAKES:]]
+    made["takes"] = [_take(take, places) for take in summary.takes[-takes:]]
     if summary.is_empty:
         made["nothing"] = "The student has not played yet."
     return json.dumps(made, ensure_ascii=False, separators=(",", ":"))
@@ -112,14 +122,15 @@ def _observation(observation: Observation) -> dict[str, object]:
     return made
 
 
-def _take(take: TakeSummary) -> dict[str, object]:
+def _take(take: TakeSummary, places: int) -> dict[str, object]:
     made: dict[str, object] = {}
     for attribute in fields(TakeSummary):
         value = getattr(take, attribute.name)
         if attribute.name in _CURVES or value is None or value == ():
             continue
         if isinstance(value, tuple):
-            made[attribute.name] = [_place(each) for each in value[:PLACES]]
+            if places:
+                made[attribute.name] = [_place(each) for each in value[:places]]
         else:
             made[attribute.name] = _plain(value)
     return made

@@ -51,6 +51,30 @@ def test_the_facts_are_compact_json_with_units_and_confidences() -> None:
     assert len(text) < 1500
 
 
+def test_the_facts_of_a_long_lesson_still_fit() -> None:
+    accumulator = PerformanceAccumulator()
+    onset = 0.0
+    for number in range(3000):
+        onset += 0.5 + 0.3 * (number % 37 == 0) + 4.0 * (number % 300 == 0)
+        loudness = -20.0 + 9 * (number % 23 == 0)
+        accumulator.add(
+            PerformedNote(
+                onset=onset,
+                duration=0.2 + 0.2 * (number % 5 == 0),
+                midi=60 + number * 5 % 12,
+                deviation_cents=20.0 * (number % 4 == 0),
+                loudness_db=loudness,
+            )
+        )
+    summary = accumulator.summary()
+    text = facts_json(summary, observe(summary))
+    facts = json.loads(text)
+
+    assert 1000 < len(text) <= 2600
+    assert facts["observations"]
+    assert facts["takes"][-1]["number"] == summary.takes[-1].number
+
+
 def test_with_nothing_played_the_facts_say_so() -> None:
     assert "not played yet" in facts_json(PerformanceSummary(), ())
 

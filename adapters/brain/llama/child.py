@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
-__all__ = ["CannotAnswer", "CannotLoad", "Engine", "main", "serve"]
+__all__ = ["CannotAnswer", "CannotLoad", "Engine", "main", "memory_needed", "serve"]
 
 _STEP: Final = 32
 """How many tokens of a prompt are read at once: between two steps an order is looked for."""
@@ -260,14 +260,18 @@ def _check_memory(metadata: Mapping[str, str], settings: Mapping[str, Any]) -> N
 
     :raises CannotLoad: weights, cache and the rest would be more than the ceiling.
     """
-    need = Path(settings["model"]).stat().st_size + _OWN_COST
-    need += settings["context"] * _cached_bytes(metadata)
+    need = memory_needed(Path(settings["model"]).stat().st_size, metadata, settings["context"])
     ceiling = settings["memory_gb"]
     if need > ceiling * _GIB:
         raise CannotLoad(
             f"{Path(settings['model']).name} would take about {need / _GIB:.1f} GiB, and"
             f" brain.options.llama.memory_gb is {ceiling:g}: take a smaller file, or raise it"
         )
+
+
+def memory_needed(weights: int, metadata: Mapping[str, str], context: int) -> float:
+    """What a model takes (bytes), by the size of its file, the GGUF's metadata and the context."""
+    return weights + context * _cached_bytes(metadata) + _OWN_COST
 
 
 def _cached_bytes(metadata: Mapping[str, str]) -> int:

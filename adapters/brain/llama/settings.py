@@ -23,9 +23,10 @@ class LlamaSettings:
         metadata={"doc": "How many of the model's layers run on the GPU; -1: all.", "minimum": -1},
     )
     context: int = field(
-        default=2560,
+        default=2048,
         metadata={
-            "doc": "How much the model can read and write at once. A prompt takes about 1500.",
+            "doc": "How much the model can read and write at once. A prompt takes 1700 at most,"
+            " about.",
             "unit": "tokens",
             "minimum": 256,
         },

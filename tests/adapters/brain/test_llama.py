@@ -15,6 +15,7 @@ from fakes import llama_child
 from fakes.lifetime import living
 
 from maestra.adapters.brain.llama import LlamaBrain, LlamaSettings
+from maestra.adapters.brain.llama.child import memory_needed
 from maestra.app import models
 from maestra.core.conversation.commands import QuestionKind
 from maestra.core.performance.summary import PerformanceSummary
@@ -147,6 +148,24 @@ async def test_a_model_that_cannot_be_loaded_is_not_tried_again() -> None:
             await asked.loaded()
         with pytest.raises(BrainError, match="no GGUF file"):
             await answer(asked)
+
+
+def test_llama_31_8b_in_four_bits_fits_into_the_default_ceiling() -> None:
+    metadata = {
+        "general.architecture": "llama",
+        "llama.block_count": "32",
+        "llama.embedding_length": "4096",
+        "llama.attention.head_count": "32",
+        "llama.attention.head_count_kv": "8",
+    }
+    default = LlamaSettings()
+    q4_k_m, q5_k_m = 4_920_739_232, 5_732_992_416
+    ceiling = default.memory_gb * 2**30
+
+    assert memory_needed(q4_k_m, metadata, default.context) < ceiling
+    assert memory_needed(q5_k_m, metadata, default.context) > ceiling
+    a_token = memory_needed(0, metadata, 1001) - memory_needed(0, metadata, 1000)
+    assert a_token == pytest.approx(128 * 1024)
 
 
 async def test_before_it_is_loaded_the_next_brain_has_its_turn() -> None:

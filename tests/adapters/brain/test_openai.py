@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import pytest
@@ -13,13 +16,14 @@ from fakes.lifetime import living
 from servers.openai_chat import ChatServer, Play, serving
 
 from maestra.adapters.brain.openai import OpenAIBrain, OpenAISettings
+from maestra.app import models
 from maestra.core.brief import system_prompt
 from maestra.core.conversation.commands import QuestionKind
 from maestra.core.conversation.history import Turn
 from maestra.core.performance.summary import PerformanceSummary
 from maestra.core.persona import Persona
 from maestra.ports.brain import BrainRequest, Prepares, Revises
-from maestra.ports.errors import BackendRefused, BrainError, MaestraError
+from maestra.ports.errors import BackendRefused, BrainError, MaestraError, ModelMissing
 from maestra.ports.lifetime import Lives
 
 pytest.importorskip("openai")
@@ -288,3 +292,57 @@ async def test_a_key_and_a_model_are_checked_before_the_lesson() -> None:
         assert KEY not in str(refused.value)
     with pytest.raises(BrainError):
         await asked.check()
+
+
+@pytest.mark.slow
+@pytest.mark.models
+async def test_a_real_server_of_llama_cpp(tmp_path: Path) -> None:
+    pytest.importorskip("llama_cpp")
+    pytest.importorskip("uvicorn")
+    pytest.importorskip("sse_starlette")
+    try:
+        model = models.locate("smollm2-135m")
+    except ModelMissing as error:
+        pytest.skip(str(error))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    command = [sys.executable, "-c", _PLAIN_SERVER, "--model", str(model), "--port", str(port)]
+    log = tmp_path / "server.log"
+    with log.open("wb") as file:
+        process = await anyio.open_process(command, stdout=file, stderr=file)
+    try:
+        settings = OpenAISettings(
+            base_url=f"http://127.0.0.1:{port}/v1",
+            patience=60.0,
+            stall=20.0,
+            max_tokens=40,
+        )
+        asked = OpenAIBrain(settings)
+        async with living(asked):
+            with anyio.fail_after(90):
+                while True:
+                    try:
+                        first = await answer(asked)
+                    except BrainError:
+                        assert process.returncode is None, log.read_text()
+                        await anyio.sleep(1)
+                    else:
+                        break
+            assert first
+            assert await asked.revise(REQUEST, [], "It was 92.", ["92"])
+    finally:
+        process.kill()
+        await process.aclose()
+
+
+_PLAIN_SERVER = """
+from llama_cpp import llama_cpp as library
+defaults = library.llama_model_default_params
+def plain():
+    made = defaults()
+    made.use_extra_bufts = False  # some virtual machines claim AMX and fault at its first use
+    return made
+library.llama_model_default_params = plain
+from llama_cpp.server.__main__ import main
+main()
+"""
