@@ -190,6 +190,7 @@ class LlamaBrain:
             self._settings.max_tokens + 2  # all that can come
         )
         child.answering[number] = send
+        ended = False
         try:
             with receive:
                 with suppress(OSError, anyio.BrokenResourceError):
@@ -200,8 +201,9 @@ class LlamaBrain:
                     elif "error" in line:
                         raise BrainError(f"the brain llama cannot answer: {line['error']}")
                     else:
+                        ended = True
                         yield Piece(cut=line["end"] == "length")
-            if number in child.answering or child.is_dead:
+            if not ended:
                 raise BrainError(f"the brain llama broke off: {child.obituary()}")
         finally:
             if number in child.answering and not child.is_dead:
