@@ -1,0 +1,1 @@
+"""How well the lips go with the sound: SyncNet where its weights are, and the lip lag."""
