@@ -22,7 +22,7 @@ from maestra.ports.brain import SpokenClause
 if TYPE_CHECKING:
     from maestra.ports.audio import Samples
 
-__all__ = ["Alignment"]
+__all__ = ["LETTERS_PER_S", "Alignment"]
 
 _FRAME_S: Final = 0.01
 _PAUSE_S: Final = 0.12
@@ -31,7 +31,7 @@ _PAUSE_S: Final = 0.12
 _QUIET: Final = 0.06
 """Of the loud parts' level (-24 dB); breath and room stay below."""
 
-_LETTERS_PER_S: Final = 15.0
+LETTERS_PER_S: Final = 15.0
 """How fast English is spoken, until this speaker's own pace is known."""
 
 _TRUST: Final = 60.0
@@ -40,6 +40,12 @@ _TRUST: Final = 60.0
 _DIGIT: Final = 4.0
 """ "92" is spoken with about as many letters as its words have."""
 
+_PLAIN_S: Final = 0.2
+_NEAR: Final = 0.2
+_NEAR_S: Final = 0.3
+"""A pause this long, and this near to where it is expected, is taken without a look at what
+follows, if the words have no comma there."""
+
 _EARLIEST: Final = 0.65
 _LATEST: Final = 1.4
 _SLACK_S: Final = 0.3
@@ -47,6 +53,9 @@ _SLACK_S: Final = 0.3
 
 _TAIL_S: Final = 1.0
 """More sound than this beyond its words was not transcribed."""
+
+_ENDS_BROKEN: Final = re.compile(r"[,;:\u2013\u2014.!?\u2026]\s.{1,24}$")
+"""A pause may come shortly before the clause ends, too."""
 
 _MARKUP: Final = re.compile(r"<[^<>]*>")
 """Transcriptions hold things such as ``<noise>``."""
@@ -66,10 +75,12 @@ class _Pause:
 class Alignment:
     """Takes sound and text as they come; gives clauses with their sound.
 
-    ``rate_hz`` is the rate of the sound, mono float32.
+    ``rate_hz`` is the rate of the sound, mono float32; ``letters_per_s`` how fast this speaker is
+    thought to be.
     """
 
     rate_hz: int
+    letters_per_s: float = LETTERS_PER_S
     _splitter: ClauseSplitter = field(factory=ClauseSplitter, init=False)
     _clauses: list[str] = field(factory=list, init=False)
     _pending: str = field(default="", init=False)
@@ -139,19 +150,29 @@ class Alignment:
     def _end_of_first(self, *, last: bool) -> int | None:
         """The sample where the first clause ends; 0: nowhere; ``None``: more sound is needed."""
         letters = _letters(self._clauses[0])
-        expected = letters / self._pace()
+        expected = letters / self.pace
         if last:
             # All the text is there, so the pace of the rest is known, if all the sound belongs to
             # it.
             everything = sum(map(_letters, self._clauses))
             expected = min(self.held_seconds * letters / everything, _LATEST * expected)
         elif self.held_seconds < _LATEST * expected + _SLACK_S + _PAUSE_S:
-            return None
+            return self._plain_pause(expected)
         return self._best_pause(expected)
+
+    def _plain_pause(self, expected: float) -> int | None:
+        """The sample where the first clause plainly ends; ``None``: that cannot be said yet."""
+        if _ENDS_BROKEN.search(self._clauses[0]):
+            return None
+        near = max(_NEAR * expected, _NEAR_S)
+        for pause in self._pauses(self.held_seconds):
+            if abs(pause.middle - expected) <= near and pause.end - pause.begin >= _PLAIN_S:
+                return round(pause.middle * self.rate_hz)
+        return None
 
     def _end_of_last(self) -> int:
         """Where the last clause ends: with the sound, unless far too much of that is left."""
-        expected = _letters(self._clauses[0]) / self._pace()
+        expected = _letters(self._clauses[0]) / self.pace
         if self.held_seconds <= _LATEST * expected + _TAIL_S:
             return self._length
         return self._best_pause(expected) or self._length
@@ -172,8 +193,10 @@ class Alignment:
         )
         return round(best.middle * self.rate_hz)
 
-    def _pace(self) -> float:
-        return (_TRUST + self._letters) / (_TRUST / _LETTERS_PER_S + self._seconds)
+    @property
+    def pace(self) -> float:
+        """How fast the speaker is, by what was heard so far; letters a second."""
+        return (_TRUST + self._letters) / (_TRUST / self.letters_per_s + self._seconds)
 
     def _pauses(self, until_s: float) -> list[_Pause]:
         """The pauses in the first ``until_s`` seconds that have sound on both sides."""

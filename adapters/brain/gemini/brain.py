@@ -18,7 +18,7 @@ from maestra.core.persona import Persona
 from maestra.ports.brain import BrainRequest, SpokenClause
 from maestra.ports.errors import BackendRefused, BrainError
 
-from .alignment import Alignment
+from .alignment import LETTERS_PER_S, Alignment
 from .connection import Link, Lost, Turn
 from .failures import Failure, failure_of
 from .settings import KEY_VARIABLE, GeminiLiveSettings
@@ -124,6 +124,7 @@ class GeminiLive:
         self._covered: tuple[_Exchange, ...] = ()
         self._known: list[_Exchange] = []
         self._heard: dict[str, str] = {}
+        self._pace = LETTERS_PER_S
 
     @property
     def hears_seconds(self) -> float:
@@ -181,7 +182,7 @@ class GeminiLive:
     async def _clauses(
         self, link: Link, turn: Turn, request: BrainRequest
     ) -> AsyncGenerator[str | SpokenClause, None]:
-        aligned = Alignment(_ANSWER_RATE_HZ)
+        aligned = Alignment(_ANSWER_RATE_HZ, self._pace)
         first_by = anyio.current_time() + self._settings.first_timeout
         speaks = ends = False
         while not ends:
@@ -210,6 +211,7 @@ class GeminiLive:
                 turn.generated and told is not None and bool(told.finished)
             )
         clauses, unsung = aligned.finish()
+        self._pace = min(max(aligned.pace, LETTERS_PER_S / 2), LETTERS_PER_S * 2)
         for clause in clauses:
             yield clause
         if unsung:

@@ -25,6 +25,9 @@ __all__ = ["Link", "Lost", "Turn"]
 _CHUNK_BYTES: Final = 16_000
 """Half a second of the student's sound: one message."""
 
+_SOONEST_S: Final = 0.15
+"""No model answers sooner than this: what comes before was on its way already."""
+
 _STOPPED: Final = "[The answer was stopped here. Say nothing until the next question.]"
 
 
@@ -98,7 +101,7 @@ class Link:
     _turn: Turn | None = field(default=None, init=False)
     _owed: int = field(default=0, init=False)
     _owed_since: float = field(default=0.0, init=False)
-    _held: list[LiveServerContent] = field(factory=list, init=False)
+    _held: list[tuple[float, LiveServerContent]] = field(factory=list, init=False)
     _is_active: bool = field(default=False, init=False)
     _must_interrupt: bool = field(default=False, init=False)
     _sending: anyio.Lock = field(factory=anyio.Lock, init=False)
@@ -239,7 +242,7 @@ class Link:
                 self._held.clear()
                 self._owed -= bool(content.turn_complete)
             elif self._turn is not None and self._turn.asked:
-                self._held.append(content)
+                self._held.append((anyio.current_time(), content))
         elif self._turn is not None:
             self._turn.put(content)
 
@@ -259,8 +262,9 @@ class Link:
         self._owed = 0
         held, self._held = self._held, []
         if self._turn is not None:
-            for content in held:
-                self._turn.put(content)
+            for came, content in held:
+                if came >= self._owed_since + _SOONEST_S:
+                    self._turn.put(content)
 
     async def _leave(self) -> None:
         """Change the connection before the server ends it: as soon as nobody is being answered, at

@@ -41,6 +41,7 @@ from maestra.core.persona import Persona
 from maestra.ports.brain import Brain, BrainRequest, Hears, SpokenClause
 from maestra.ports.errors import BackendRefused, BrainError
 from maestra.ports.lifetime import Checks, Lives
+from maestra.ports.voice import AlignedSound
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30)]
 
@@ -196,6 +197,46 @@ def test_where_no_pause_is_found_clauses_go_together() -> None:
     aligned.text("please.")
     (both,), unsung = aligned.finish()
     assert "That was good work. Now once more please." == both.text and "" == unsung
+
+
+SAID = (
+    "The tempo slows down in the last four bars, and the left hand gets heavy.",
+    "Play those bars alone, three times, with the metronome.",
+    "That was at 96 beats a minute.",
+    "Count aloud while you play, and keep your shoulders down.",
+    "Good question.",
+    "Then put them together, very slowly.",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.models
+async def test_a_real_voice_is_cut_where_its_sentences_end() -> None:
+    pytest.importorskip("piper")
+    soxr = pytest.importorskip("soxr")
+    ((_, build), *_) = composition.voices(Config(), composition.persona("teacher_mary_v1"))
+    voice = build()
+    parts = []
+    for sentence in SAID:
+        spoken_parts = [
+            part.samples if isinstance(part, AlignedSound) else part
+            async for part in voice.synthesise(sentence)
+        ]
+        sound = soxr.resample(np.concatenate(spoken_parts), voice.sample_rate_hz, RATE_HZ)
+        parts.append(np.concatenate([sound, np.zeros(RATE_HZ // 5)]).astype(np.float32))
+    whole, text = np.concatenate(parts), " ".join(SAID)
+    aligned = Alignment(RATE_HZ)
+    clauses: list[SpokenClause] = []
+    for at in range(0, len(whole), RATE_HZ // 4):
+        clauses += aligned.sound(whole[at : at + RATE_HZ // 4])
+        told = [round(len(text) * place / len(whole)) for place in (at, at + RATE_HZ // 4)]
+        clauses += aligned.text(text[told[0] : told[1]])
+    clauses += aligned.finish()[0]
+
+    assert list(SAID) == [clause.text for clause in clauses]
+    ends = np.cumsum([len(part) for part in parts])[:-1] / RATE_HZ
+    cuts = np.cumsum([len(clause.sound) for clause in clauses])[:-1] / RATE_HZ
+    assert (cuts <= ends).all() and (cuts >= ends - 0.5).all(), "in the pause after each"
 
 
 def test_sound_that_nobody_transcribed_is_not_played() -> None:
