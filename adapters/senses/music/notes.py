@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 from .arrays import Floats, Rows
 from .contour import Step
 from .onsets import Attack
-from .pitch import octave_below_sounds, refine, to_hz
+from .pitch import PHASE_REACH, octave_below_sounds, phase_jump, refine, to_hz
 from .spectra import HOP, RATE_HZ, magnitudes
 
 __all__ = ["FoundNote", "Tracks", "describe", "outline"]
@@ -42,6 +42,16 @@ _SETTLING = 20
 _RISE_DB = 2.0
 _RISE_OF_A_WEAK_ONSET_DB = 4.0
 """How much louder a note's partials are after being struck again."""
+_AGAIN_DB = 1.5
+"""How much louder or, for a moment, softer they are at least when their phase jumps, ..."""
+_GAP_DB = 2.4
+"""... and for how deep a gap it need not."""
+_GONE_DB = 9.0
+"""Partials that are this much softer afterwards have ended, not begun again."""
+_JUMP = 0.3
+"""How far a phase must jump to have begun anew, ..."""
+_BEND = 30.0
+"""... and by how much (cents) the pitch may differ on both sides of it."""
 _DROP_DB = 9.0
 _DROP_FRAMES = 6
 """A level that falls this much in so many frames was let go."""
@@ -110,17 +120,34 @@ class Tracks:
 def struck_again(tracks: Tracks, attack: Attack, midi: float) -> bool:
     """Whether a note that was sounding was played again at ``attack``.
 
-    A click, or another's noise, makes an onset too, but no partial of the note louder.
+    A click, or another's noise, makes an onset too, but no partial of the note louder, and none
+    begins anew.
     """
     n = round(attack.at)
     first = max(n - 6, tracks.sound.start // HOP + 4)
     if n - first < 2:
         return False
-    level = tracks.partials_db(first, n + 10, midi)
-    before = float(level[: n - first + 1].min())
-    after = float(np.median(level[n - first + 4 :]))
-    needed = _RISE_DB if attack.strength > 0.6 else _RISE_OF_A_WEAK_ONSET_DB
-    return after - before > needed
+    level = tracks.partials_db(first, n + 14, midi)
+    here = n - first
+    before = float(level[: here + 1].min())
+    after = float(np.median(level[here + 4 : here + 10]))
+    rise = after - before
+    if rise > (_RISE_DB if attack.strength > 0.6 else _RISE_OF_A_WEAK_ONSET_DB):
+        return True
+    if not attack.sharp or rise < -_GONE_DB:
+        return False
+    lowest = here + int(level[here : here + 9].argmin())
+    fall = float(np.median(level[: max(here - 1, 1)]) - level[lowest])
+    comeback = float(level[lowest : lowest + 6].max() - level[lowest])
+    if fall > _GAP_DB and comeback > _GAP_DB:
+        return True
+    return max(rise, fall) > _AGAIN_DB and _begins_anew(tracks, n, midi)
+
+
+def _begins_anew(tracks: Tracks, frame: int, midi: float) -> bool:
+    at = frame * HOP
+    found = phase_jump(tracks.sound.get(at - PHASE_REACH[0], at + PHASE_REACH[1]), midi)
+    return found is not None and found[0] > _JUMP and found[1] < _BEND
 
 
 def _joined(steps: Sequence[Step], attacks: Sequence[Attack]) -> list[Step]:
@@ -176,7 +203,10 @@ def _beginning(level: Rows, attack: Attack) -> float:
 
 
 def outline(
-    tracks: Tracks, steps: Sequence[Step], attacks: Sequence[Attack], again: dict[float, bool]
+    tracks: Tracks,
+    steps: Sequence[Step],
+    attacks: Sequence[Attack],
+    again: dict[float, bool],
 ) -> list[Outline]:
     """Steps and onsets made into notes, in order.
 

@@ -21,9 +21,11 @@ from .spectra import RATE_HZ
 
 __all__ = [
     "LASTING_LAG",
+    "PHASE_REACH",
     "harmonic_share",
     "lasting",
     "octave_below_sounds",
+    "phase_jump",
     "refine",
     "to_hz",
     "to_midi",
@@ -83,6 +85,59 @@ def refine(samples: Floats, midi: float) -> Floats:
     mean = (weights * offsets).sum(axis=1)[heard] / total[heard]
     result: Floats = (69 + 12 * np.log2((hz + mean) / 440)).astype(np.float32)
     return result
+
+
+PHASE_REACH = (4410, 6174)
+"""Samples before and after an instant that :func:`phase_jump` looks at."""
+_JUMP_STEP = 110
+_JUMP_PERIODS = 4
+_JUMP_PARTIALS = np.array([1, 2, 3])
+_JUMP_BEFORE = (-0.045, 0.005)
+_JUMP_AFTER = (0.02, 0.075)
+"""Where (s) the windows lie whose phases are compared, to their edges that are nearer."""
+
+
+def phase_jump(samples: Floats, midi: float) -> tuple[float, float] | None:
+    """Whether the partials of ``midi`` go on over an instant, or begin anew.
+
+    A tone that sounds on keeps its phase whatever clicks or swells beside it; a string that the bow
+    takes up again, or a column of air that the tongue lets go again, begins with another.
+
+    :param samples: ``PHASE_REACH`` around the instant.
+    :returns: the mean of 1 - cos of the jumps of the first partials, weighed by their amplitudes (0
+        none, 1 as by chance), and by how much the pitch differs between before and after (cents):
+        a jump is to be trusted only if that is little. ``None`` if there is too little sound.
+    """
+    hz = to_hz(midi)
+    size = int(np.clip(_JUMP_PERIODS * RATE_HZ / hz, 700, 2048))
+    if len(samples) < sum(PHASE_REACH):
+        return None
+    frames = np.lib.stride_tricks.sliding_window_view(samples, size)[::_JUMP_STEP]
+    first = np.arange(len(frames)) * _JUMP_STEP
+    turning = np.exp(-2j * np.pi * hz / RATE_HZ * np.outer(np.arange(size), _JUMP_PARTIALS))
+    partials = frames @ (np.hanning(size)[:, None] * turning).astype(np.complex64)
+    partials *= np.exp(-2j * np.pi * hz / RATE_HZ * np.outer(first, _JUMP_PARTIALS))
+    half = size / 2 / RATE_HZ
+    at = (first - PHASE_REACH[0]) / RATE_HZ + half
+    before = (at > _JUMP_BEFORE[0] - half) & (at < _JUMP_BEFORE[1] - half)
+    after = (at > _JUMP_AFTER[0] + half) & (at < _JUMP_AFTER[1] + half)
+    if before.sum() < 4 or after.sum() < 4:
+        return None
+    phases = [np.unwrap(np.angle(partials[part]), axis=0) for part in (before, after)]
+    (slope_before, _), (slope_after, _) = (
+        np.polyfit(at[part], phase, 1) for part, phase in zip((before, after), phases, strict=True)
+    )
+    # the mean of both slopes errs half as much as either where the pitch glides
+    slope = (slope_before + slope_after) / 2
+    jump = phases[1].mean(axis=0) - phases[0].mean(axis=0)
+    jump -= slope * (at[after].mean() - at[before].mean())
+    weight = np.sqrt(np.square(np.abs(partials[before | after])).mean(axis=0)) + 1e-12
+    strongest = int(weight.argmax())
+    bend = abs(slope_after - slope_before)[strongest] / (2 * np.pi * hz * (strongest + 1))
+    return (
+        float((weight * (1 - np.cos(jump))).sum() / weight.sum()),
+        float(1200 * np.log2(1 + bend)),
+    )
 
 
 def harmonic_share(spectra: Floats, midi: Floats) -> Floats:
