@@ -29,7 +29,7 @@ from maestra.ports.senses import (
 from maestra.ports.streams import Ingest, Publish
 from maestra.ports.voice import Voice
 
-from . import backends, models
+from . import backends, model_store, models
 from .config import Config, ConfigError, backend_settings
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "brains",
     "check",
+    "check_weights",
     "faces",
     "floor",
     "forethought",
@@ -89,6 +90,7 @@ _SETTINGS: Mapping[tuple[str, str], str] = {
     ("brain", "gemini-live"): "maestra.adapters.brain.gemini.settings:GeminiLiveSettings",
     ("brain", "llama"): "maestra.adapters.brain.llama:LlamaSettings",
     ("brain", "openai"): "maestra.adapters.brain.openai:OpenAISettings",
+    ("face", "liveportrait"): "maestra.adapters.face.liveportrait:LivePortraitSettings",
     ("face", "musetalk"): "maestra.adapters.face.musetalk:MuseTalkSettings",
     ("senses.asr", "deepgram"): "maestra.adapters.senses.deepgram:DeepgramSettings",
     ("senses.asr", "faster-whisper"): "maestra.adapters.senses.whisper:WhisperSettings",
@@ -231,13 +233,52 @@ def _whisper(name: str) -> Path:
     registered = f"whisper-{name}"
     if registered in models.registry():
         return models.locate(registered)
+    if registered in model_store.families():
+        return _stored(registered)
     folder = Path(name).expanduser()
     if (folder / "model.bin").is_file():
         return folder
     raise ModelMissing(
-        f"senses.asr_model: {name!r} is neither a model that maestra doctor lists nor a folder with"
+        f"senses.asr_model: {name!r} is neither a model that maestra models lists nor a folder with"
         " a model.bin"
     )
+
+
+def _stored(name: str) -> Path:
+    """The folder of a published model.
+
+    :raises ModelMissing: a file of it is not there.
+    """
+    if absent := model_store.missing(name):
+        raise ModelMissing(
+            f"the model {name} is not here ({absent[0].name} is missing): maestra models fetch"
+            f" {name} brings it from the hub, maestra models import {name} FOLDER from a folder"
+        )
+    return model_store.folder(name)
+
+
+def check_weights(name: str) -> bool:
+    """Load the weights of a published model into its networks.
+
+    :returns: whether there are networks of ours for it.
+    :raises ModelMissing: a weight is missing, misshapen or has no place; the first one is named.
+    """
+    folder = _stored(name)
+    if name == "liveportrait":
+        from maestra.adapters.face.liveportrait.networks import read_networks
+
+        read_networks(folder)
+    elif name == "musetalk":
+        from maestra.adapters.face.musetalk.networks import find_weights, load_networks
+
+        load_networks(find_weights(folder))
+    elif name == "sadtalker":
+        from maestra.adapters.face.sadtalker import networks
+
+        networks.load(folder)
+    else:
+        return False
+    return True
 
 
 def hearing(config: Config, *, fast: bool) -> Hearing:
@@ -339,11 +380,14 @@ def _gguf(name: str) -> Path:
     """A registered model's file, or a file of the user's."""
     if name in models.registry():
         return models.locate(name)
-    file = Path(name).expanduser()
-    if file.is_file():
-        return file
+    if name in model_store.families():
+        (file,) = model_store.families()[name].files
+        return _stored(name) / file.to
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
     raise ModelMissing(
-        f"brain.options.llama.model: {name!r} is neither a model that maestra doctor lists nor a"
+        f"brain.options.llama.model: {name!r} is neither a model that maestra models lists nor a"
         " file"
     )
 
@@ -440,6 +484,8 @@ def _face(name: str, config: Config, who: Persona) -> Face:
             personas.portrait_path(who), personas.mesh_path(who), manner=who.manner, seed=1
         )
         return puppet if puppet.width == config.face.size else Scaled(puppet, config.face.size)
+    if name == "liveportrait":
+        return _liveportrait(config, who)
     if name == "musetalk":
         return _sized(_musetalk(config, who), config)
     built: Face = _third_party("face", name, config.face, who)
@@ -450,6 +496,25 @@ def _sized(face: Face, config: Config) -> Face:
     from maestra.adapters.face.scaled import Scaled
 
     return face if face.width == config.face.size else Scaled(face, config.face.size)
+
+
+def _liveportrait(config: Config, who: Persona) -> Face:
+    from . import personas
+
+    try:
+        from maestra.adapters.face.liveportrait.face import LivePortrait
+    except ImportError as error:
+        raise FaceError(
+            f"the face liveportrait needs {error.name}: install maestra[local,faces]"
+        ) from error
+    return LivePortrait(
+        personas.portrait_path(who),
+        personas.mesh_path(who),
+        manner=who.manner,
+        seed=1,
+        settings=settings(config, "face", "liveportrait"),
+        size=config.face.size,
+    )
 
 
 def _musetalk(config: Config, who: Persona) -> Face:

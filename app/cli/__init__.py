@@ -23,6 +23,7 @@ _COMMANDS: Mapping[str, Callable[..., int]] = {
     "analyse": commands.analyse,
     "demo": commands.demo,
     "doctor": commands.doctor,
+    "models": commands.models,
     "personas": commands.personas,
     "config": commands.config,
 }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from maestra.core.stream_url import BadStreamUrl, StreamUrl
-from maestra.ports.errors import MaestraError
+from maestra.ports.errors import MaestraError, ModelMissing
 
 from ..config import Config, Effective, load, presets
 from ..paths import Place, refuse_overwriting
@@ -28,6 +28,7 @@ __all__ = [
     "demo",
     "doctor",
     "lesson",
+    "models",
     "personas",
     "toml_value",
 ]
@@ -207,6 +208,74 @@ def doctor(parsed: argparse.Namespace) -> int:
     if report.well:
         return 0
     return 4 if any(trouble.missing_model for trouble in report.troubles) else 3
+
+
+def models(parsed: argparse.Namespace) -> int:
+    """``maestra models``."""
+    from .. import composition, model_store
+
+    wanted = {"list": (0, 0), "fetch": (1, 1), "check": (1, 1), "import": (2, 2)}[parsed.action][0]
+    given = [parsed.name, parsed.folder][:wanted]
+    if None in given or (parsed.action != "import" and parsed.folder is not None):
+        usage = {"import": " NAME FOLDER", "list": ""}.get(parsed.action, " NAME")
+        raise UsageError(f"it is: maestra models {parsed.action}{usage}")
+    match parsed.action:
+        case "list":
+            _list_models(as_json=parsed.json)
+            return 0
+        case "fetch":
+            model_store.fetch(parsed.name, progress=print)
+        case "import":
+            model_store.import_from(parsed.name, parsed.folder, progress=print)
+    if absent := model_store.missing(parsed.name):
+        raise ModelMissing(f"{parsed.name} lacks {', '.join(file.name for file in absent)}")
+    if composition.check_weights(parsed.name):
+        print(f"{parsed.name}: every weight has its place")
+    print(f"{parsed.name} is in {model_store.folder(parsed.name)}")
+    return 0
+
+
+def _list_models(*, as_json: bool) -> None:
+    from .. import model_store
+    from .. import models as packaged
+
+    rows: list[dict[str, str]] = []
+    for model in packaged.registry().values():
+        try:
+            packaged.find(model.name)
+            state = "there"
+        except ModelMissing:
+            state = f"missing: install maestra[{model.extra}]"
+        rows.append(
+            {
+                "model": model.name,
+                "for": " ".join(filter(None, (model.port, model.backend))),
+                "state": state,
+                "comes": f"in {model.distribution}",
+                "licence": model.licence,
+            }
+        )
+    for family in model_store.families().values():
+        absent = model_store.missing(family.name)
+        on_hub = all(file.repository for file in family.files)
+        rows.append(
+            {
+                "model": family.name,
+                "for": " ".join(filter(None, (family.port, family.backend))),
+                "state": f"missing: {len(absent)} of {len(family.files)} files"
+                if absent
+                else "there",
+                "comes": "from the hub, or a folder" if on_hub else "from a folder",
+                "licence": family.licence,
+            }
+        )
+    if as_json:
+        _print_json(rows)
+        return
+    _print_table(
+        ("MODEL", "FOR", "STATE", "COMES", "LICENCE"), [tuple(row.values()) for row in rows]
+    )
+    print(f"\nWhat no package carries is kept in {model_store.root()}.")
 
 
 def _print_report(report: Report) -> None:

@@ -124,6 +124,26 @@ def grammar() -> Grammar:
     doctor.add_argument("--json", action="store_true", help="Print JSON.")
     _add_configuration(doctor)
 
+    models = command(
+        "models",
+        "List the models, fetch those that no package carries, or import them from a folder."
+        " Pickled weights are converted without running what is in them.",
+    )
+    models.add_argument(
+        "action",
+        metavar="ACTION",
+        nargs="?",
+        choices=("list", "fetch", "import", "check"),
+        default="list",
+        help="list (the default); fetch NAME from the model hub; import NAME FOLDER, which has the"
+        " publisher's files somewhere below it; check NAME: load its weights into the network.",
+    )
+    models.add_argument("name", metavar="NAME", nargs="?", help="A model of the list.")
+    models.add_argument(
+        "folder", metavar="FOLDER", nargs="?", type=Path, help="Where to import it from."
+    )
+    models.add_argument("--json", action="store_true", help="Print the list as JSON.")
+
     personas = command("personas", "List who can teach.")
     personas.add_argument("--json", action="store_true", help="Print JSON.")
 
