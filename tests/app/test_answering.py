@@ -148,12 +148,12 @@ class Desk:
         return [(one.before, one.after) for one in self.of(log.AdapterSwitched)]
 
 
-def desk(*brains: Brain, max_words: int = 60, coach: bool = True) -> Desk:
-    """``brains`` are called one, two and so on; the coach comes last."""
+def desk(*brains: Brain, max_words: int = 60, coach: Brain | bool = True) -> Desk:
+    """``brains`` are called one, two and so on; the coach, or whoever stands in for it, is last."""
     records: list[log.Record] = []
     named = [*zip(("one", "two", "three"), brains, strict=False)]
     if coach:
-        named.append(("coach", Coach()))
+        named.append(("coach", Coach() if coach is True else coach))
     answering = Answering(
         named, timeout=1.5, max_words=max_words, record=records.append, t=lambda: 0.0
     )
@@ -389,6 +389,14 @@ async def test_without_a_reviser_the_coach_says_what_is_most_like_it_and_never_t
     assert ["coach", "coach", "one"] == here.brains
     assert len(set(here.texts)) == 3
     assert measured(here.texts)
+
+
+async def test_not_even_a_coach_that_knows_one_sentence_says_it_twice() -> None:
+    here = desk(says(LIE, LIE, "Now rest."), coach=says("Play it slowly once more."))
+
+    await here.ask()
+
+    assert ["Play it slowly once more.", "Now rest."] == here.texts
 
 
 async def test_whose_whole_answer_was_replaced_does_not_have_the_last_word() -> None:
