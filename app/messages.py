@@ -51,6 +51,7 @@ __all__ = [
     "Slice",
     "SliceStatistics",
     "SlotTaken",
+    "SpeakerAnew",
     "Spoken",
     "Start",
     "Started",
@@ -298,6 +299,14 @@ class Resume:
 @frozen(kw_only=True)
 class Flush:
     """Silence from the next slot on; drop what carries ``epoch`` or less, now and later."""
+
+    epoch: int
+
+
+@frozen(kw_only=True)
+class SpeakerAnew:
+    """The speaker has died; the connection to the one in its place follows. What is left of reply
+    ``epoch`` will not come; 0: of the one that is being played, if there is any."""
 
     epoch: int
 

@@ -72,6 +72,7 @@ from .messages import (
     ReplyLost,
     Silent,
     SliceStatistics,
+    SpeakerAnew,
     Spoken,
     Started,
     Switched,
@@ -554,19 +555,27 @@ class Session:
                     await self._news()
 
     async def _start_anew(self, name: str) -> bool:
-        """A worker has died. An ear can be replaced in mid-lesson; without the others there is no
-        lesson."""
+        """A worker has died. An ear and the speaker can be replaced in mid-lesson; without the
+        others there is no lesson."""
         self._restarts += 1
         text = f"the {name} worker has died"
-        if name not in ("hearing", "music") or self._restarts > _RESTARTS:
+        replaceable = ("hearing", "music") if self._fast else ("hearing", "music", "speaker")
+        if name not in replaceable or self._restarts > _RESTARTS:
             self._fail(text, stream=name in ("ingest", "playout"))
             return False
         self.log(
             log.AdapterFailed(
-                t=self._t, port="senses", adapter=name, error="WorkerDied", text=f"{text}; anew"
+                t=self._t,
+                port="voice" if name == "speaker" else "senses",
+                adapter=name,
+                error="WorkerDied",
+                text=f"{text}; anew",
             )
         )
         await anyio.to_thread.run_sync(self._workers[name].join)
+        if name == "speaker":
+            await self._replace_speaker()
+            return True
         worker = Worker(name, self._settings[name])
         self._workers[name] = await anyio.to_thread.run_sync(worker.__enter__)
         worker.listen()
@@ -575,6 +584,20 @@ class Session:
         if self._input_ended:
             worker.send(EndOfStream())
         return True
+
+    async def _replace_speaker(self) -> None:
+        """The reply that was being played ends where it was cut off; one that was not yet heard is
+        lost. What is to be said next waits until the new speaker has loaded."""
+        to_playout, to_speaker = pipe()
+        worker = Worker("speaker", self._settings["speaker"], pipes=(to_playout,))
+        self._workers["speaker"] = await anyio.to_thread.run_sync(worker.__enter__)
+        worker.listen()
+        reply = self._conductor.reply
+        speaking = self._conductor.conversation.state is ConversationState.SPEAKING
+        epoch = reply.number if reply is not None and speaking else 0
+        self._workers["playout"].hand(SpeakerAnew(epoch=epoch), to_speaker)
+        if reply is not None:
+            self._conductor.lost(reply.number)
 
     def _end_the_hung(self) -> None:
         """Kill an ear that has stopped answering; it is started anew when its pipe closes."""

@@ -16,13 +16,14 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, Pipe
+from multiprocessing.reduction import send_handle
 from types import TracebackType
 from typing import Any, Self
 
 import anyio
 import anyio.from_thread
 from anyio.lowlevel import EventLoopToken, current_token
-from attrs import define, field
+from attrs import define, field, frozen
 
 from ..messages import Stop
 
@@ -75,6 +76,14 @@ class _Outbox:
         with self._changed:
             self._closed = True
             self._changed.notify()
+
+
+@frozen
+class _WithConnection:
+    """``message`` is followed by one ``end`` of a pipe."""
+
+    message: object
+    end: Connection
 
 
 class Worker:
@@ -145,6 +154,10 @@ class Worker:
         """Queue ``message``; false if it was dropped because the worker is too far behind."""
         return self._outbox.put(message, droppable=droppable)
 
+    def hand(self, message: object, end: Connection) -> None:
+        """Queue ``message``, and after it one end of a pipe, which is the worker's from now on."""
+        self._outbox.put(_WithConnection(message, end), droppable=False)
+
     def listen(self) -> None:
         """Begin to take in what the worker says; call it from the event loop, once."""
         self._token = current_token()
@@ -202,7 +215,12 @@ class Worker:
         while items := self._outbox.take():
             for item in items:
                 try:
-                    self._control.send(item)
+                    if isinstance(item, _WithConnection):
+                        self._control.send(item.message)
+                        with item.end:
+                            send_handle(self._control, item.end.fileno(), self.pid)
+                    else:
+                        self._control.send(item)
                 except (OSError, ValueError):
                     return
 

@@ -27,7 +27,7 @@ _ENOUGH = 6
 """So many pictures say so at the least."""
 
 _TOO_SLOW = 1.25
-_QUICK_ENOUGH = 0.8
+_QUICK_ENOUGH = 0.9
 """Slots that a picture may take: more, and only every second slot is drawn; less, and all are
 again."""
 
@@ -48,10 +48,11 @@ class Degrading:
 
     level: Level = field(default=Level.FULL, init=False)
     _took: deque[tuple[float, float]] = field(factory=deque, init=False)
-    _since: float = field(default=0.0, init=False)
+    _since: float | None = field(default=None, init=False)
 
     def came(self, now: float, took: float) -> str:
         """A picture has come that took so many seconds."""
+        self._since = now if self._since is None else self._since
         if self.level in (Level.HELD, Level.STILL):
             if took < HELD_AFTER:
                 return self._change(now, Level.FEWER, "pictures come again")
@@ -63,10 +64,11 @@ class Degrading:
             self._took.popleft()
         slots = sum(each for _, each in self._took) / len(self._took) * FRAME_RATE
         said = f"a picture takes {slots:.1f} times as long as it lasts"
-        if self.level is Level.FULL and len(self._took) >= _ENOUGH and slots > _TOO_SLOW:
+        if now - self._since < _WINDOW or len(self._took) < _ENOUGH:
+            return ""
+        if self.level is Level.FULL and slots > _TOO_SLOW:
             return self._change(now, Level.FEWER, said)
-        waited = now - self._since >= _WINDOW
-        if self.level is Level.FEWER and waited and slots < _QUICK_ENOUGH:
+        if self.level is Level.FEWER and slots < _QUICK_ENOUGH:
             return self._change(now, Level.FULL, said)
         return ""
 

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +40,7 @@ from ..messages import (
     Slice,
     SliceStatistics,
     SlotTaken,
+    SpeakerAnew,
     Started,
     Stop,
 )
@@ -251,6 +253,10 @@ class _Control:
         self.poll = connection.poll
         self.recv = connection.recv
 
+    def recv_connection(self) -> Connection:
+        """The end of a pipe that follows a message."""
+        return Connection(recv_handle(self._connection))
+
     def send(self, message: object) -> None:
         with self._sending:
             self._connection.send(message)
@@ -274,29 +280,37 @@ class _Playout:
         self._writer = writer
         self._queue: PlayoutQueue[Slice] = PlayoutQueue(punctual=not settings.fast)
         self._arrived = threading.Condition()
+        self._spoken: Slice | None = None  # the last of speech that came
         self._late = 0
         self._lost = 0
 
     # --- reading --------------------------------------------------------------
 
-    def read(self) -> None:
+    def _start_reading(self) -> None:
+        reader = threading.Thread(
+            target=self.read, args=(self._slices,), name="reader", daemon=True
+        )
+        reader.start()
+
+    def read(self, slices: Connection) -> None:
         """Take slices in, while there is room for them; the body of the reader thread."""
         while True:
             try:
-                item = self._slices.recv()
+                item = slices.recv()
             except (EOFError, OSError):
                 return  # the speaker has gone: pictures are held from now on
             if isinstance(item, Slice):
                 with self._arrived:
                     self._arrived.wait_for(lambda: self._queue.has_room)
                     self._queue.offer(item)
+                    self._spoken = item if item.epoch else self._spoken
                     self._arrived.notify_all()
 
     # --- pacing ---------------------------------------------------------------
 
     def run(self) -> None:
         """Play until told to stop."""
-        threading.Thread(target=self.read, name="reader", daemon=True).start()
+        self._start_reading()
         try:
             anchor = self._await_begin()
             while True:
@@ -392,12 +406,36 @@ class _Playout:
                     self._arrived.notify_all()
                 self._tell_silent(flushed)
                 self._tell_speaker(Rewind(slot=self._queue.slot))
+            case SpeakerAnew(epoch=epoch):
+                self._slices = self._control.recv_connection()
+                self._end(epoch)
+                self._start_reading()
             case Advance(slot=slot, epoch=epoch):
                 self._advance(slot, epoch)
             case Stop():
                 raise _Stopped
             case _:
                 pass
+
+    def _end(self, epoch: int) -> None:
+        """What there is of reply ``epoch``, or of the one that is being played, is played, and then
+        it is over: no more will come."""
+        with self._arrived:
+            epoch = epoch or self._queue.current
+            if epoch:
+                spoken = self._spoken
+                heard_to = self._queue.heard_to(epoch)
+                if spoken is not None and spoken.epoch == epoch:
+                    heard_to = spoken.heard_to
+                end = Slice(
+                    slot=self._queue.slot,
+                    epoch=epoch,
+                    sound=None,
+                    picture=None,
+                    heard_to=heard_to,
+                    last=True,
+                )
+                self._queue.offer(end)
 
     def _tell_silent(self, epoch: int) -> None:
         self._control.send(

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, Pipe
+from multiprocessing.reduction import send_handle
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,6 +34,7 @@ from maestra.app.messages import (
     Slice,
     SliceStatistics,
     SlotTaken,
+    SpeakerAnew,
     Started,
     Stop,
 )
@@ -208,6 +210,31 @@ def test_pause_resume_and_flush() -> None:
     assert flushed.heard_to == len(heard)
     assert rewind.slot == flushed.slot
     assert all(level == 0 for slot, level in levels.items() if slot >= flushed.slot)
+
+
+@pytest.mark.parametrize("known", [1, 0], ids=["the session knows of it", "it does not"])
+def test_a_speaker_that_died_is_followed_by_another(known: int) -> None:
+    output = FakePublish()
+    with rig(outputs(output)) as one:
+        one.begin()
+        for number in range(6):
+            one.speaker.send(speech(2, number))
+        one.listen(5)
+        one.speaker.close()
+        one.speaker, theirs = Pipe(duplex=True)
+        one.session.send(SpeakerAnew(epoch=known))
+        with theirs:
+            send_handle(one.session, theirs.fileno(), None)
+        played = one.await_said(PlayedOut)
+        one.listen(12)
+        for number in range(6, 10):
+            one.speaker.send(speech(13, number, epoch=2, last=number == 9))
+        one.listen(20)
+    assert (1, 6) == (played.epoch, played.heard_to)
+    heard = [job.level for job in output.written if job.level]
+    assert heard == pytest.approx([level(number) for number in range(10)])
+    assert [1, 2] == [each.epoch for each in one.heard(PlayedOut)]
+    assert one.asked, "and it is told which slots are taken"
 
 
 def test_an_output_that_breaks_is_opened_again_while_the_slots_go_on() -> None:
