@@ -137,6 +137,8 @@ def test_the_mouth_is_shut_in_silence_whatever_the_model_thinks(face: MuseTalk) 
     pictures = take(face, 60)
 
     same = [bool((a == b).all()) for a, b in zip(idle, pictures, strict=True)]
+    assert not (idle[0] == idle[20]).all()
+    np.testing.assert_array_equal(idle[3], idle[53])
     assert all(same[:16])
     assert not any(same[20:30])
     assert all(same[40:])
@@ -163,6 +165,27 @@ def test_clear_in_the_middle_of_a_batch_goes_on_from_what_was_seen(face: MuseTal
 
     for a, b in zip(before[6:], again, strict=True):
         assert np.abs(a.astype(np.int16) - b).max() <= 1
+
+
+def test_a_mouth_that_shuts_after_an_interruption_is_the_last_one_that_was_seen(
+    folder: Path,
+) -> None:
+    said = speech(200)
+    face = tiny_musetalk(folder)
+    length = round((face.look_ahead + 5) * PLAYOUT_RATE_HZ)
+
+    def moments(count: int) -> list[Moment]:
+        return [
+            Moment(number=n, sound=said[n * SLICE_SAMPLES :][:length], speaking=True)
+            for n in range(count)
+        ]
+
+    silence = Moment(number=6, sound=np.zeros(length, np.float32), speaking=False)
+    face.draw(moments(9))
+    interrupted = face.draw([silence])[0]
+    other = tiny_musetalk(folder)
+    other.draw(moments(6))
+    assert np.abs(other.draw([silence])[0].astype(np.int16) - interrupted).max() <= 1
 
 
 def test_empty_speech_and_a_minute_at_once(face: MuseTalk) -> None:
