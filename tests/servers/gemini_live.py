@@ -108,7 +108,9 @@ class _Session:
 
 @define(eq=False)
 class GeminiServer:
-    """``sent`` has the moment (monotonic) of each piece of sound that went out."""
+    """``sent`` has the moment (monotonic) of each piece of sound that went out, ``interruptions``
+    of each answer that was stopped; ``stopped`` is set at the first. ``acknowledges`` says whether
+    that is told, ``resumes`` whether handles are still known."""
 
     script: list[Answer] = field(factory=lambda: [Answer()])
     greetings: list[Greeting] = field(factory=lambda: [Greeting()])
@@ -118,6 +120,7 @@ class GeminiServer:
     resumes: bool = True
     port: int = 0
     interruptions: list[float] = field(factory=list)
+    stopped: asyncio.Event = field(factory=asyncio.Event)
     sessions: int = 0
     _handles: dict[str, tuple[int, tuple[str, ...]]] = field(factory=dict)
     _open: dict[int, ServerConnection] = field(factory=dict)
@@ -214,6 +217,7 @@ class GeminiServer:
                 interrupts, asks = begins
                 if interrupts and turn is not None and not turn.done():
                     self.interruptions.append(time.monotonic())
+                    self.stopped.set()
                     turn.cancel()
                     with suppress(asyncio.CancelledError):
                         await turn

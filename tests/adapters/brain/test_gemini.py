@@ -286,8 +286,7 @@ async def test_an_answer_that_is_cut_off_stops_there_too(pem: Path, acknowledges
         await clauses.aclose()  # type: ignore[attr-defined]
         assert time.monotonic() - begun < 0.05
         async with asyncio.timeout(1):  # it is told to stop before anything else is asked
-            while not server.interruptions:
-                await asyncio.sleep(0.001)
+            await server.stopped.wait()
         turn = Turn(question="How was that?", heard="You kept a")
         again = await answered(brain, asked("And now?", history=(turn,)))
 
