@@ -5,12 +5,16 @@ with ``file``, ``kind`` and ``truth``, whose ``notes`` have ``onset``, ``offset`
 ``cents``) or ``hz``, and which may give ``tempo_bpm`` (and ``tempo_bpm_end``) or, for a single
 tone, ``midi``.
 
+All of it counts as music, which measures the music analysis alone; with ``--floor`` the floor
+detector says what is music, as in a lesson, and what it takes for something else is not analysed.
+
 Conventions
 -----------
 Onsets match within 50 ms and in pairs, best first; the F-measure is the harmonic mean of how many
 that were found are true and how many that are true were found. A pitch is right within half a
 semitone. Tempo is right within 3 percent, at any metrical level if halved or doubled says so.
-Real-time factors are processor time over the sound's duration, on one core.
+Real-time factors are processor time over the sound's duration, on one core (with ``--floor``,
+that of both).
 
 Source: the onset measure is that of MIREX, as ``mir_eval`` has it.
 """
@@ -29,13 +33,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from maestra.core.hearing import FloorLabel
-from maestra.core.performance.accumulator import PerformanceAccumulator
-from maestra.core.performance.notes import MusicEvent, PerformedNote
-from maestra.ports.audio import EAR_RATE_HZ, AudioChunk
-from maestra.ports.senses import MusicAnalyser
+from maestra.core.hearing import FloorChanged, FloorLabel
+from maestra.core.media_time import MediaTime
+from maestra.core.performance.notes import PerformedNote
+from maestra.ports.audio import AudioChunk
+from maestra.ports.senses import FloorDetector, MusicAnalyser
 
 from .. import composition
+from ..analysis import analyse_sound
 from ..config import Config
 from ..workers.ingest import IngestSettings
 
@@ -111,33 +116,46 @@ def _sound(path: Path) -> Iterator[Samples]:
         ingest.close()
 
 
-def _hear(analyser: MusicAnalyser, path: Path) -> tuple[list[MusicEvent], float, float]:
-    """The events, the sound's duration (s) and the processor time (s)."""
-    chunks, events, start, spent = list(_sound(path)), list[MusicEvent](), 0, 0.0
+@frozen(kw_only=True)
+class _Heard:
+    """``spent`` is processor time; both it and ``duration`` are in seconds."""
+
+    notes: tuple[PerformedNote, ...]
+    tempo_bpm: float | None
+    duration: float
+    spent: float
+
+
+class _AllMusic:
+    """A floor detector that hears nothing but music."""
+
+    def push(self, chunk: AudioChunk) -> list[FloorChanged]:
+        if chunk.start:
+            return []
+        return [FloorChanged(at=MediaTime(0), label=FloorLabel.PLAYING, since=MediaTime(0))]
+
+
+def _hear(music: MusicAnalyser, floor: FloorDetector, path: Path) -> _Heard:
+    chunks = list(_sound(path))
     began = time.process_time()
-    for samples in chunks:
-        chunk = AudioChunk(start=start, rate_hz=EAR_RATE_HZ, samples=samples)
-        events += analyser.push(chunk, FloorLabel.PLAYING)
-        start = chunk.end
-    events += analyser.flush()
-    spent = time.process_time() - began
-    return events, start / EAR_RATE_HZ, spent
-
-
-def _tempo(events: Sequence[MusicEvent]) -> float | None:
-    accumulator = PerformanceAccumulator()
-    for event in events:
-        accumulator.add(event)
-    takes = [take for take in accumulator.summary().takes if take.tempo_bpm is not None]
-    longest = max(takes, key=lambda take: take.end - take.start, default=None)
-    return None if longest is None or longest.tempo_bpm is None else longest.tempo_bpm.value
+    analysis = analyse_sound(chunks, floor=floor, music=music)
+    return _Heard(
+        notes=analysis.notes,
+        tempo_bpm=analysis.tempo_bpm,
+        duration=analysis.duration,
+        spent=time.process_time() - began,
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure every recording of music in a folder, print a line each and the figures in all."""
     parser = argparse.ArgumentParser(prog="music_accuracy", description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path)
-    folder: Path = parser.parse_args(arguments).folder
+    parser.add_argument(
+        "--floor", action="store_true", help="let the floor detector say what is music"
+    )
+    options = parser.parse_args(arguments)
+    folder: Path = options.folder
     if not (folder / "manifest.json").is_file():
         print(f"skipped: there is no manifest.json in {folder}")
         return 0
@@ -152,11 +170,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         truth, path = entry.get("truth") or {}, folder / entry["file"]
         if entry["kind"] not in ("music", "noise") or not path.is_file():
             continue
-        events, duration, spent = _hear(analyser, path)
-        notes = sorted(
-            (event for event in events if isinstance(event, PerformedNote)),
-            key=lambda note: note.onset,
-        )
+        floor = composition.floor(Config()) if options.floor else _AllMusic()
+        heard = _hear(analyser, floor, path)
+        notes, duration, spent = heard.notes, heard.duration, heard.spent
         told = f"{entry['file']:<44} rtf {spent / duration:.2f}  {len(notes):3} notes"
         if entry["kind"] == "noise":
             invented, unheard = invented + len(notes), unheard + duration
@@ -180,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 tones.append(abs(off))
                 told += f"  {off:+.1f} cents from the nominal pitch"
         if "tempo_bpm" in truth:
-            found = _tempo(events)
+            found = heard.tempo_bpm
             low, high = sorted((truth["tempo_bpm"], truth.get("tempo_bpm_end", 0) or 0))
             low = low or high
             right = found is not None and 0.97 * low <= found <= 1.03 * high
