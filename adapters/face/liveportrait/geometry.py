@@ -141,6 +141,12 @@ class Crop:
         """The same square, not turned."""
         return evolve(self, angle=0.0)
 
+    def scaled(self, factor: float) -> Crop:
+        """The same square in the same picture drawn ``factor`` times as large."""
+        # The middle of the first pixel is at (0, 0) here, and its corner is what stays in place.
+        x, y = ((place + 0.5) * factor - 0.5 for place in self.centre)
+        return evolve(self, centre=(x, y), side=self.side * factor)
+
     def matrix(self, side: int = CROP_SIDE) -> NDArray[np.float32]:
         """``(3, 3)``, from the picture to the crop drawn ``side`` pixels wide."""
         # In single precision, as the published program has it: a rounding that differs would move

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 from attrs import evolve, frozen
+from torch.nn import functional as F
 
 from .motion import BINS, RawMotion
 
@@ -96,7 +97,7 @@ class Motion:
     def keypoints(self) -> Tensor:
         """Where the keypoints are."""
         placed = self.scale.unsqueeze(-1) * (self.kp @ self.turn + self.exp)
-        return placed + self.t.unsqueeze(1) * self.t.new_tensor([1.0, 1.0, 0.0])
+        return placed + F.pad(self.t[:, :2], (0, 1)).unsqueeze(1)
 
 
 def relative(source: Motion, driving: Motion, first: Motion) -> Motion:
@@ -137,7 +138,7 @@ def stitched(network: _Network, source: Tensor, driven: Tensor) -> Tensor:
     source = source.expand_as(driven)
     correction = network(torch.cat((source.flatten(1), driven.flatten(1)), dim=1))
     offsets = correction[:, :-2].unflatten(1, (-1, 3))
-    shift = torch.nn.functional.pad(correction[:, -2:], (0, 1))
+    shift = F.pad(correction[:, -2:], (0, 1))
     return driven + offsets + shift.unsqueeze(1)
 
 

@@ -33,6 +33,8 @@ _FLAT = (1, 2, 2)
 class WarpingWidths:
     """How large W is: the published sizes.
 
+    ``kernel`` is that of the last two convolutions, which look far around.
+
     ``keypoints`` is 21 here and 15 in face-vid2vid, its ancestor, which also takes mask values
     below ``mask_floor`` as none.
     """
@@ -43,6 +45,7 @@ class WarpingWidths:
     compressed: int = 4
     hourglass: tuple[int, ...] = (32, 64, 128, 256, 512, 1024)
     output: int = 256
+    kernel: int = 7
     mask_floor: float = 0.0
 
 
@@ -68,8 +71,8 @@ def identity_grid(size: tuple[int, int, int], device: torch.device) -> Tensor:
 
 
 def sample(volume: Tensor, grid: Tensor) -> Tensor:
-    """``volume`` at the places in ``grid``, linearly, zeros around it; in its own precision."""
-    return F.grid_sample(volume.float(), grid, align_corners=False).to(volume.dtype)
+    """``volume`` at the places in ``grid``, linearly, with zeros around it; both float32."""
+    return F.grid_sample(volume, grid, align_corners=False)
 
 
 class _UpBlock(ConvNorm):
@@ -138,8 +141,8 @@ class _DenseMotion(nn.Module):
         self.norm = normalised(3, sizes.compressed)
         self.hourglass = _Hourglass(motions * (1 + sizes.compressed), sizes.hourglass)
         channels = self.hourglass.decoder.out_channels
-        self.mask = convolution(3, channels, motions, 7)
-        self.occlusion = convolution(2, channels * sizes.depth, 1, 7)
+        self.mask = convolution(3, channels, motions, sizes.kernel)
+        self.occlusion = convolution(2, channels * sizes.depth, 1, sizes.kernel)
         self._mask_floor = sizes.mask_floor
 
     def forward(
@@ -149,11 +152,12 @@ class _DenseMotion(nn.Module):
         identity = identity_grid(tuple(size), volume.device)
         # Motion 0 is the background, which stays; motion k moves keypoint k back to its source.
         shift = F.pad(kp_source - kp_driving, (0, 0, 1, 0))
-        compressed = F.relu(self.norm(self.compress(volume)))
+        precision = self.mask.weight.dtype
+        compressed = F.relu(self.norm(self.compress(volume.to(precision)))).float()
         moved = self._moved(compressed, identity + shift[:, :, None, None, None])
         heat = _heat(identity, kp_driving) - _heat(identity, kp_source)
         heat = F.pad(heat, (0, 0, 0, 0, 0, 0, 1, 0)).unsqueeze(2)
-        seen = self.hourglass(torch.cat((heat.to(moved.dtype), moved), dim=2).flatten(1, 2))
+        seen = self.hourglass(torch.cat((heat, moved), dim=2).flatten(1, 2).to(precision))
 
         mask = torch.softmax(self.mask(seen).float(), dim=1)
         if self._mask_floor:
@@ -183,7 +187,10 @@ def _heat(grid: Tensor, keypoints: Tensor) -> Tensor:
 
 
 class WarpingModule(nn.Module):
-    """Appearance and the keypoints of driving and source, ``(batch, 21, 3)``, to ``Warped``."""
+    """Appearance and the keypoints of driving and source, ``(batch, 21, 3)``, to ``Warped``.
+
+    What goes in is float32; the module itself may be of less.
+    """
 
     def __init__(self, widths: WarpingWidths | None = None) -> None:
         super().__init__()
@@ -194,6 +201,6 @@ class WarpingModule(nn.Module):
 
     def forward(self, volume: Tensor, kp_driving: Tensor, kp_source: Tensor) -> Warped:
         deformation, occlusion = self.dense_motion_network(volume, kp_driving, kp_source)
-        moved = sample(volume, deformation).flatten(1, 2)
+        moved = sample(volume, deformation).flatten(1, 2).to(self.fourth.weight.dtype)
         features = self.fourth(self.third(moved)) * occlusion
         return Warped(features, occlusion, deformation)

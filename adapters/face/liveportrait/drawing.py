@@ -1,0 +1,390 @@
+"""The engine: a portrait and the networks on a device; rows of controls in, pictures out.
+
+What the pictures have in common is made once, from the portrait: its appearance, its keypoints, how
+open its eyes and mouth are, and where in the picture the crop lies. Per picture there is a row of
+controls (``performing``) and then nothing but work on the device until the bytes come back.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from attrs import define, fields, frozen
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from maestra.ports.errors import FaceError, FaceOutOfMemory
+
+from .features import Features
+from .geometry import CROP_SIDE, Crop, placed_mask
+from .keypoints import Motion, retarget_eyes, retarget_lips, rotation, stitched
+from .networks import Networks
+from .performing import CONTROLS, EXPRESSION, EYES, LIPS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from maestra.ports.audio import Picture
+
+__all__ = ["Device", "Engine"]
+
+_PRECISIONS = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+
+
+@frozen(kw_only=True)
+class Device:
+    """Where to draw, and how.
+
+    ``sizes`` are the batches that are drawn: others are filled up to the next one, because fast
+    work has a fixed shape. ``compiled`` and ``graphs`` say whether the work is compiled, and
+    whether, on a GPU, it is recorded and played back.
+    """
+
+    device: torch.device
+    precision: torch.dtype
+    sizes: tuple[int, ...] = (1,)
+    compiled: bool = False
+    graphs: bool = False
+
+    @classmethod
+    def choose(
+        cls, device: str, precision: str, *, most_at_once: int, compiled: bool, graphs: bool
+    ) -> Device:
+        """Of "auto" and names.
+
+        :raises FaceError: a GPU is asked for, or half precision, and there is no GPU.
+        """
+        found = torch.cuda.is_available()
+        if device == "cuda" and not found:
+            raise FaceError("PyTorch finds no GPU here: set device to cpu, or auto.")
+        on_gpu = found if device == "auto" else device == "cuda"
+        if precision == "auto":
+            precision = "float16" if on_gpu else "float32"
+        if precision != "float32" and not on_gpu:
+            raise FaceError("Half precision is for a GPU: set precision to float32, or auto.")
+        doubling = [2**i for i in range(most_at_once.bit_length()) if 2**i < most_at_once]
+        return cls(
+            device=torch.device("cuda" if on_gpu else "cpu"),
+            precision=_PRECISIONS[precision],
+            sizes=(*doubling, most_at_once),
+            compiled=compiled,
+            graphs=graphs and on_gpu,
+        )
+
+    @property
+    def on_gpu(self) -> bool:
+        return bool(self.device.type == "cuda")
+
+    def size_for(self, count: int) -> int:
+        """The batch that ``count`` pictures are drawn in."""
+        return next((size for size in self.sizes if size >= count), count)
+
+
+@define(kw_only=True, eq=False)
+class _References:
+    """What every picture of a portrait is drawn from, float32 on the device, each a batch of one.
+
+    ``volume`` is its appearance, ``keypoints`` (1, 21, 3) are where its face is, the rest but the
+    last three what they are made of (``keypoints.Motion``); ``eyes`` (1, 2) and ``lips`` (1, 1) the
+    ratios. ``picture`` (1, 3, h, w) in 0 … 255 is what is drawn into, where ``mask`` (1, 1, h, w)
+    says, with what ``grid`` (1, h, w, 2) says of the crop.
+    """
+
+    volume: Tensor
+    keypoints: Tensor
+    kp: Tensor
+    exp: Tensor
+    angles: Tensor
+    scale: Tensor
+    t: Tensor
+    eyes: Tensor
+    lips: Tensor
+    picture: Tensor
+    mask: Tensor
+    grid: Tensor
+
+
+_NAMES = tuple(attribute.name for attribute in fields(_References))
+
+
+def _as_input(picture: Picture) -> Tensor:
+    """``(side, side, 3)`` to ``(1, 3, side, side)`` in 0 … 1."""
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].float() / 255
+
+
+def _grid(crop: Crop, size: int) -> NDArray[np.float32]:
+    """``(size, size, 2)``: where in the crop each pixel lies, -1 … 1 from edge to edge."""
+    y, x = np.mgrid[:size, :size]
+    at = np.stack([x, y, np.ones_like(x)], axis=-1) @ crop.matrix().astype(np.float64).T
+    made: NDArray[np.float32] = ((2 * at[..., :2] + 1) / CROP_SIDE - 1).astype(np.float32)
+    return made
+
+
+def _references(networks: Networks, picture: Picture, features: Features, size: int) -> _References:
+    """On the CPU, by networks on the CPU.
+
+    :raises FaceError: the face is too small.
+    """
+    import cv2
+
+    crop = features.crop()
+    seen = cv2.resize(
+        crop.cut(picture), (networks.side, networks.side), interpolation=cv2.INTER_AREA
+    )
+    shown = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+    placed = crop.scaled(size / len(picture))
+    with torch.inference_mode():
+        tensor = _as_input(seen)
+        volume = networks.appearance_feature_extractor(tensor)
+        motion = Motion.read(networks.motion_extractor(tensor))
+    return _References(
+        volume=volume,
+        keypoints=motion.keypoints(),
+        kp=motion.kp,
+        exp=motion.exp,
+        angles=motion.angles,
+        scale=motion.scale,
+        t=motion.t,
+        eyes=torch.tensor([features.eyes], dtype=torch.float32),
+        lips=torch.tensor([[features.lips]], dtype=torch.float32),
+        picture=_as_input(shown) * 255,
+        mask=torch.from_numpy(placed_mask(placed, (size, size)))[None, None],
+        grid=torch.from_numpy(_grid(placed, size))[None],
+    )
+
+
+class Engine:
+    """Draws one portrait, ``size`` pixels square.
+
+    :param picture: square RGB, of any size.
+    :param features: where its face is, in its pixels.
+    :param unload_after: leave the device after so many seconds without work; ``None`` stays.
+    """
+
+    def __init__(
+        self,
+        networks: Networks,
+        picture: Picture,
+        features: Features,
+        *,
+        size: int,
+        device: Device,
+        unload_after: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        networks.fuse()
+        self._references = _references(networks, picture, features, size)
+        self._networks = networks
+        self._size = size
+        self._on = device
+        self._lock = threading.Lock()
+        self._clock = clock
+        self._unload_after = unload_after
+        self._used = clock()
+        self._watched = False
+        self._home: list[tuple[Any, str, Tensor]] = []
+        networks.drawing(device.device, device.precision)
+        for name in _NAMES:
+            tensor = getattr(self._references, name).to(device.device)
+            setattr(self._references, name, tensor)
+        self._render: Callable[[Tensor], Tensor] = (
+            torch.compile(self._pictures, dynamic=False) if device.compiled else self._pictures
+        )
+        self._stream = torch.cuda.Stream(device.device) if device.on_gpu else None
+        self._recordings: dict[int, tuple[Any, Tensor, Tensor]] = {}
+        self._pinned: dict[int, Tensor] = {}
+
+    @property
+    def eyes_open(self) -> float:
+        """How open the portrait's eyes are, in terms of their width."""
+        return float(self._references.eyes.mean())
+
+    # --- from controls to pictures ------------------------------------------------
+
+    def draw(self, rows: NDArray[np.float32], *, hurried: bool = True) -> list[Picture]:
+        """A picture of every row of ``(count, CONTROLS)``.
+
+        :param hurried: somebody waits for these; what would make later ones faster has to wait.
+        :raises FaceOutOfMemory: there is no room for so many.
+        """
+        count = len(rows)
+        size = self._on.size_for(count)
+        filled = np.concatenate([rows, np.repeat(rows[-1:], size - count, axis=0)])
+        with self._lock, self._guarded(count):
+            hurried = self._return() or hurried
+            with torch.inference_mode(), self._on_stream():
+                pictures = self._fetched(self._drawn(torch.from_numpy(filled), hurried))
+            self._used = self._clock()
+            self._watch()
+        return [pictures[i] for i in range(count)]
+
+    def driven(self, rows: Tensor) -> Tensor:
+        """The keypoints, ``(count, 21, 3)``, that ``rows`` of controls ask for."""
+        of = self._references
+        count = len(rows)
+        angles = of.angles + rows[:, :3]
+        turn = rotation(*angles.split(1, dim=1))
+        exp = of.exp + rows[:, EXPRESSION:].unflatten(1, (-1, 3))
+        scale = of.scale * (1 + rows[:, 5:6])
+        placed = scale.unsqueeze(-1) * (of.kp @ turn + exp)
+        placed = placed + F.pad(of.t[:, :2] + rows[:, 3:5], (0, 1)).unsqueeze(1)
+
+        source = of.keypoints.expand(count, -1, -1)
+        eyes, lips = of.eyes.expand(count, -1), of.lips.expand(count, -1)
+        wanted = rows[:, EYES : EYES + 1]
+        own = eyes.mean(dim=1, keepdim=True)
+        # The eyes' offsets are against the portrait's own look, so that nothing is asked of them
+        # between blinks. The lips' are not: a portrait that laughs is to shut its mouth.
+        placed = placed + retarget_lips(self._networks.lip, source, lips, rows[:, LIPS : LIPS + 1])
+        placed = placed + retarget_eyes(self._networks.eye, source, eyes, wanted)
+        placed = placed - retarget_eyes(self._networks.eye, source, eyes, own)
+        return stitched(self._networks.stitching, source, placed)
+
+    def _pictures(self, rows: Tensor) -> Tensor:
+        """``(count, CONTROLS)`` to ``(count, size, size, 3)`` uint8."""
+        of = self._references
+        count = len(rows)
+        warped = self._networks.warping_module(
+            of.volume.expand(count, -1, -1, -1, -1),
+            self.driven(rows),
+            of.keypoints.expand(count, -1, -1),
+        )
+        drawn = self._networks.spade_generator(warped.features).float() * 255
+        laid = F.grid_sample(drawn, of.grid.expand(count, -1, -1, -1), align_corners=False)
+        whole = of.picture + of.mask * (laid - of.picture)
+        return whole.clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+    def _drawn(self, rows: Tensor, hurried: bool) -> Tensor:
+        if not self._on.graphs:
+            return self._render(rows.to(self._on.device))
+        if not hurried:
+            self._record_one()
+        recording = self._recordings.get(len(rows))
+        if recording is None:
+            return self._render(rows.to(self._on.device, non_blocking=True))
+        graph, given, made = recording
+        given.copy_(rows, non_blocking=True)
+        graph.replay()
+        return made
+
+    def _fetched(self, pictures: Tensor) -> NDArray[np.uint8]:
+        """The pictures in memory of their own."""
+        if self._stream is None:
+            return pictures.numpy()  # type: ignore[no-any-return]
+        pinned = self._pinned.get(len(pictures))
+        if pinned is None:
+            pinned = torch.empty_like(pictures, device="cpu", pin_memory=True)
+            self._pinned[len(pictures)] = pinned
+        pinned.copy_(pictures, non_blocking=True)
+        self._stream.synchronize()
+        return pinned.numpy().copy()  # type: ignore[no-any-return]
+
+    # --- making it fast on a GPU ----------------------------------------------------
+
+    def warm(self) -> None:
+        """Do once what makes the first pictures slow: compile, allocate, record."""
+        if not self._on.on_gpu and not self._on.compiled:
+            return
+        for size in self._on.sizes:
+            self.draw(np.zeros((size, CONTROLS), np.float32), hurried=False)
+
+    def _record_one(self) -> None:
+        """Record the work on the first size of a batch that is not recorded yet."""
+        size = next((size for size in self._on.sizes if size not in self._recordings), None)
+        if size is None:
+            return
+        given = torch.zeros(size, CONTROLS, device=self._on.device)
+        for _ in range(3):  # compiles, and lets the libraries choose before anything is recorded
+            self._render(given)
+        torch.cuda.synchronize(self._on.device)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=self._stream):
+            made = self._render(given)
+        self._recordings[size] = graph, given, made
+
+    def _on_stream(self) -> Any:
+        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+
+    @contextmanager
+    def _guarded(self, count: int) -> Iterator[None]:
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            self._recordings.clear()
+            torch.cuda.empty_cache()
+            raise FaceOutOfMemory(
+                f"The GPU has no room to draw {count} pictures at once."
+            ) from error
+
+    # --- leaving the device and coming back -----------------------------------------
+
+    def _tensors(self) -> Iterator[tuple[Any, str]]:
+        for name in _NAMES:
+            yield self._references, name
+        for network in self._networks.by_name().values():
+            for tensor in (*network.parameters(), *network.buffers()):
+                yield tensor, "data"
+
+    @property
+    def resident(self) -> bool:
+        """Whether it is on the device, and not put away in host memory."""
+        return not self._home
+
+    def unload(self) -> None:
+        """Put everything away into host memory, from which it comes back with the next picture."""
+        with self._lock:
+            self._put_away()
+
+    def _put_away(self) -> None:
+        if self._home:
+            return
+        self._recordings.clear()
+        for holder, name in self._tensors():
+            tensor = getattr(holder, name)
+            kept = torch.empty_like(tensor, device="cpu", pin_memory=self._on.on_gpu)
+            kept.copy_(tensor)
+            setattr(holder, name, kept)
+            self._home.append((holder, name, kept))
+        if self._on.on_gpu:
+            torch.cuda.empty_cache()
+
+    def _return(self) -> bool:
+        """Come back, and say whether it was away."""
+        away = bool(self._home)
+        for holder, name, kept in self._home:
+            setattr(holder, name, kept.to(self._on.device, non_blocking=True))
+        if away and self._on.on_gpu:
+            torch.cuda.synchronize(self._on.device)
+        self._home.clear()
+        return away
+
+    def _watch(self) -> None:
+        """See that it is put away when it has not been used for long enough."""
+        if self._unload_after is not None and not self._watched:
+            self._watched = True
+            self._after(self._unload_after)
+
+    def _after(self, seconds: float) -> None:
+        timer = threading.Timer(seconds, self._look)
+        timer.daemon = True
+        timer.start()
+
+    def _look(self) -> None:
+        assert self._unload_after is not None
+        with self._lock:
+            left = self._used + self._unload_after - self._clock()
+            if left <= 0:
+                self._put_away()
+                self._watched = False
+        if left > 0:
+            self._after(left)

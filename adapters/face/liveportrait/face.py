@@ -1,0 +1,101 @@
+"""LivePortrait as a face that speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maestra.core.persona import Manner
+
+from ..motion import LOOK_AHEAD, LOOK_BACK, Performer, audible
+from ..portrait import Mesh, prepared
+from ..streaming import Moment, StreamingFace
+from .drawing import Device, Engine
+from .features import Features, Landmarker
+from .networks import Networks, read_networks
+from .performing import controls
+from .settings import LivePortraitSettings
+
+if TYPE_CHECKING:
+    from maestra.ports.audio import Picture
+
+__all__ = ["LivePortrait"]
+
+_WARM_UP_COMPILING = 180.0
+_WARM_UP = 20.0
+_HEARD_FOR = 3
+
+
+class LivePortrait(StreamingFace):
+    """A face drawn by neural networks (``maestra.ports.face.Face``), ``size`` pixels square.
+
+    ``portrait`` and ``mesh`` are as for the puppet: a square picture and where its features are,
+    or any picture with a face in it, which is then found once.
+
+    :param networks: with their weights; they are fused and taken to the device. Absent, they are
+        read from the folder in ``settings``.
+    :raises FaceError: the portrait or the mesh can't be read or don't fit each other, or the device
+        that is asked for is not there.
+    :raises ModelMissing: weights are absent or don't fit.
+    """
+
+    def __init__(
+        self,
+        portrait: Path,
+        mesh: Path | Mesh | None,
+        manner: Manner | None = None,
+        seed: int = 0,
+        *,
+        settings: LivePortraitSettings | None = None,
+        networks: Networks | None = None,
+        size: int = 512,
+        cache: Path | None = None,
+    ) -> None:
+        chosen = settings or LivePortraitSettings()
+        super().__init__(
+            look_back=LOOK_BACK, look_ahead=LOOK_AHEAD, most_at_once=chosen.most_at_once
+        )
+        self.width = self.height = size
+        self.warm_up = _WARM_UP_COMPILING if chosen.compile else _WARM_UP
+        device = Device.choose(
+            chosen.device,
+            chosen.precision,
+            most_at_once=chosen.most_at_once,
+            compiled=chosen.compile,
+            graphs=chosen.graphs,
+        )
+        picture, known = prepared(portrait, mesh, cache)
+        features = Features.of_mesh(known)
+        if chosen.landmarks:
+            features = Landmarker(Path(chosen.landmarks).expanduser()).find(picture, features)
+        if networks is None:
+            networks = read_networks(Path(chosen.weights).expanduser())
+        self._performer = Performer(manner if manner is not None else Manner(), seed)
+        self._engine = Engine(
+            networks,
+            picture,
+            features,
+            size=size,
+            device=device,
+            unload_after=chosen.unload_after or None,
+        )
+        self._eyes_open = self._engine.eyes_open
+        self._cold = True
+
+    def draw(self, moments: Sequence[Moment]) -> Sequence[Picture]:
+        """See ``StreamingFace``."""
+        if self._cold:
+            self._engine.warm()
+            self._cold = False
+        rows = np.stack([self._controls(moment) for moment in moments])
+        return self._engine.draw(rows, hurried=any(moment.speaking for moment in moments))
+
+    def _controls(self, moment: Moment) -> NDArray[np.float32]:
+        # Over the last pictures, so that a mouth that falls silent takes as long to shut.
+        heard = [audible(moment.sound, LOOK_BACK - n / self.frame_rate) for n in range(_HEARD_FOR)]
+        loud = sum(heard) / len(heard)
+        return controls(self._performer.pose(moment), loud, self._eyes_open)
