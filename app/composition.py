@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import attrs
+
 from maestra.core.endpointing import EndpointingPolicy, EndpointingSettings
 from maestra.core.persona import Persona
 from maestra.core.stream_url import BadStreamUrl, StreamUrl
@@ -92,6 +94,7 @@ _SETTINGS: Mapping[tuple[str, str], str] = {
     ("brain", "openai"): "maestra.adapters.brain.openai:OpenAISettings",
     ("face", "liveportrait"): "maestra.adapters.face.liveportrait:LivePortraitSettings",
     ("face", "musetalk"): "maestra.adapters.face.musetalk:MuseTalkSettings",
+    ("face", "sadtalker"): "maestra.adapters.face.sadtalker:SadTalkerSettings",
     ("senses.asr", "deepgram"): "maestra.adapters.senses.deepgram:DeepgramSettings",
     ("senses.asr", "faster-whisper"): "maestra.adapters.senses.whisper:WhisperSettings",
     ("voice", "kokoro"): "maestra.adapters.voice.kokoro:KokoroSettings",
@@ -488,6 +491,8 @@ def _face(name: str, config: Config, who: Persona) -> Face:
         return _liveportrait(config, who)
     if name == "musetalk":
         return _sized(_musetalk(config, who), config)
+    if name == "sadtalker":
+        return _sized(_sadtalker(config, who), config)
     built: Face = _third_party("face", name, config.face, who)
     return built
 
@@ -530,6 +535,25 @@ def _musetalk(config: Config, who: Persona) -> Face:
         personas.portrait_path(who),
         personas.mesh_path(who),
         settings(config, "face", "musetalk"),
+        manner=who.manner,
+        seed=1,
+    )
+
+
+def _sadtalker(config: Config, who: Persona) -> Face:
+    from . import personas
+
+    try:
+        from maestra.adapters.face.sadtalker.face import SadTalker, SadTalkerSettings
+    except ImportError as error:
+        raise FaceError(
+            f"the face sadtalker needs {error.name}: install maestra[local,faces]"
+        ) from error
+    chosen: SadTalkerSettings = settings(config, "face", "sadtalker")
+    return SadTalker(
+        personas.portrait_path(who),
+        personas.mesh_path(who),
+        chosen if chosen.weights else attrs.evolve(chosen, weights=str(_stored("sadtalker"))),
         manner=who.manner,
         seed=1,
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes.face import FakeFace
+from fakes.tiny_liveportrait import tiny_liveportrait
 from fakes.tiny_musetalk import tiny_musetalk
 from numpy.typing import NDArray
 
@@ -45,13 +46,26 @@ def _musetalk(folder: Path) -> Face:
     return tiny_musetalk(folder / "musetalk")
 
 
+def _liveportrait() -> Face:
+    pytest.importorskip("torch")
+    return tiny_liveportrait()
+
+
+def _sadtalker(folder: Path) -> Face:
+    pytest.importorskip("safetensors")
+    from fakes.sadtalker import tiny_sadtalker
+
+    return tiny_sadtalker(folder / "sadtalker")
+
+
 @pytest.fixture(
-    params=[FakeFace, _puppet, _still, _scaled, _musetalk],
-    ids=["fake", "puppet", "still", "scaled", "musetalk"],
+    params=[FakeFace, _puppet, _still, _scaled, _liveportrait, _musetalk, _sadtalker],
+    ids=["fake", "puppet", "still", "scaled", "liveportrait", "musetalk", "sadtalker"],
 )
 def face(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Face:
-    if request.param is _musetalk:
-        return _musetalk(tmp_path_factory.getbasetemp())
+    if request.param in (_musetalk, _sadtalker):
+        with_weights: Callable[[Path], Face] = request.param
+        return with_weights(tmp_path_factory.getbasetemp())
     build: Callable[[], Face] = request.param
     return build()
 

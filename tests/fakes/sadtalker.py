@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from golden import recipe
 from safetensors.torch import save_file
@@ -12,10 +13,15 @@ from safetensors.torch import save_file
 from maestra.adapters.face.liveportrait.appearance import AppearanceWidths
 from maestra.adapters.face.liveportrait.generator import GeneratorWidths
 from maestra.adapters.face.liveportrait.warping import WarpingWidths
+from maestra.adapters.face.sadtalker import SadTalkerSettings, mel
 from maestra.adapters.face.sadtalker.audio import ExpressionNetwork
+from maestra.adapters.face.sadtalker.face import SadTalker
 from maestra.adapters.face.sadtalker.networks import MAPPING, Networks, Sizes, build
+from maestra.app import personas
 
-__all__ = ["TINY", "write_weights"]
+__all__ = ["TINY", "tiny_sadtalker", "write_weights"]
+
+_PERSONA = Path(personas.__file__).parent / "teacher_mary_v1"
 
 _NAMES = ("audio2exp", "audio2pose", "kp_extractor", "generator", "face_3drecon", "mapping")
 
@@ -42,18 +48,32 @@ TINY = Sizes(
 _UNUSED = {"audio2pose.netD_motion.seq.3.bias": torch.zeros(1)}
 
 
+def tiny_sadtalker(folder: Path, **options: Any) -> SadTalker:
+    """The shipped persona's face; its weights are written to ``folder`` unless they are there."""
+    if not (folder / MAPPING).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_weights(folder)
+    return SadTalker(
+        _PERSONA / "portrait.png",
+        _PERSONA / "mesh.json",
+        SadTalkerSettings(weights=str(folder), device="cpu", **options),
+        sizes=TINY,
+    )
+
+
 def write_weights(folder: Path) -> Networks:
     """Write weights by the recipe for networks of ``TINY`` sizes; the networks that hold them."""
     networks = build(TINY)
     state = dict(_UNUSED)
     recipes: dict[str, dict[str, Any]] = {
         "kp_extractor": {"constants": ["down.weight"]},
-        "generator": {"overrides": {"dense_motion_network.mask.weight": {"gain": 16.0}}},
+        "audio2pose": {"overrides": {"netG.decoder.pose_linear.weight": {"gain": 0.1}}},
+        "generator": {"overrides": {"dense_motion_network.mask.weight": {"gain": 4.0}}},
         "mapping": {"overrides": {"fc_exp.weight": {"gain": 0.3}, "fc_yaw.weight": {"gain": 8.0}}},
     }
     for name in _NAMES:
         recipe.fill(getattr(networks, name), "sadtalker", name, **recipes.get(name, {}))
-    _hold_still_in_silence(networks.audio2exp)
+    _speak_about_rest(networks.audio2exp)
     for name in _NAMES[:-1]:
         tensors = getattr(networks, name).state_dict()
         state |= {f"{name}.{key}": tensor.contiguous() for key, tensor in tensors.items()}
@@ -62,12 +82,15 @@ def write_weights(folder: Path) -> Networks:
     return networks
 
 
-def _hold_still_in_silence(network: ExpressionNetwork) -> None:
-    """Give silence the portrait's own expression, as training does; speech changes it a little."""
-    silence = torch.full((1, 1, 80, 16), -4.0)
+def _speak_about_rest(network: ExpressionNetwork) -> None:
+    """Have expressions lie about the portrait's own, as training does, and not far to one side."""
+    time = np.arange(32_000) / 16_000
+    voice = np.sin(2 * np.pi * 200 * time) + 0.7 * np.sin(2 * np.pi * 800 * time)
+    heard = mel.mel(0.2 * voice * np.sin(np.pi * 3 * time) ** 2)
+    windows = heard[mel.windows(50, len(heard))].transpose(0, 2, 1).astype(np.float32)
     with torch.no_grad():
-        heard = network.audio_encoder(silence).flatten()
+        mean = network.audio_encoder(torch.from_numpy(windows)[:, None]).mean(dim=(0, 2, 3))
         weight = network.mapping1.weight
-        weight[:, :512] *= 0.2
+        weight[:, :512] *= 0.3
         weight[:, 512:576] = torch.eye(64)
-        network.mapping1.bias.copy_(-weight[:, :512] @ heard)
+        network.mapping1.bias.copy_(-weight[:, :512] @ mean)

@@ -3,8 +3,9 @@
 How it differs from the published program, which has the whole speech before it begins:
 
 * A picture's row of coefficients needs sound to 92.5 ms after it. The mapping network reads 13 rows
-  on either side; of those after it the first ``FUTURE`` are made of speech that is known, and the
-  others repeat the last of them, as the published program does at the end.
+  on either side; of those after it the first ``FUTURE`` are made of speech that is known. The
+  others are taken to be the mean of these and the picture's own. (The published program repeats
+  the last row at the end; live, where the end moves on, that would make the newest row tremble.)
 * The pose network makes 32 poses of 32 pictures' speech at once. They are shown when they are all
   there and can be smoothed (Savitzky-Golay, 13 poses, order 2) with those before and after them:
   the head follows the speech ``POSE_DELAY`` pictures later. The mouth doesn't wait.
@@ -29,7 +30,7 @@ import torch
 from attrs import frozen
 
 from maestra.core.persona import Manner
-from maestra.ports.audio import FRAME_RATE, PLAYOUT_RATE_HZ, SLICE_SAMPLES
+from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
 
 from ..motion import Idle
 from ..streaming import REMEMBERED
@@ -45,7 +46,15 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-__all__ = ["FUTURE", "LOOK_AHEAD", "LOOK_BACK", "POSE_DELAY", "SMOOTHING", "Driver"]
+__all__ = [
+    "FUTURE",
+    "LOOK_AHEAD",
+    "LOOK_BACK",
+    "LOW_PASS",
+    "POSE_DELAY",
+    "SMOOTHING",
+    "Driver",
+]
 
 _T = TypeVar("_T")
 
@@ -69,16 +78,21 @@ _TAPS = 161
 _CUT_OFF_HZ = 7_700.0
 
 _SHUT_DB, _OPEN_DB = -52.0, -40.0
-_NEAR = 0.04
+_NEAR = 0.1
 """Seconds around a picture in which sound opens the mouth."""
 
-_OPENING, _SHUTTING = 1 / 3, 1 / 4
+_LOUDNESS_HOP = PLAYOUT_RATE_HZ // 100
+
+_OPENING, _SHUTTING = 1 / 11, 1 / 6
 """By how much the mouth is released and shut from picture to picture, at most."""
+
+_TALK = 0.04
+"""How fast the pose network takes over the head, and leaves it: the share of the way a picture."""
 
 _DRIFT = np.array([0.025, 0.04, 0.02])
 """How far the head turns by itself, in radians: pitch, yaw, roll."""
 
-_SEAM = 10
+_SEAM = 24
 """Pictures in which the keypoints go over."""
 
 
@@ -89,7 +103,7 @@ def _low_pass() -> NDArray[np.float64]:
     return normalised
 
 
-_LOW_PASS = _low_pass()
+LOW_PASS = _low_pass()
 _SILENT = np.full((BANDS, WINDOW), -4, np.float32)
 
 
@@ -177,6 +191,16 @@ class Driver:
         points = [self._shown[moment.number].points for moment in moments]
         return np.stack([p for p in points if p is not None])
 
+    def heard(self, number: int) -> Floats:
+        """The mel window of picture ``number``, one of the last, ``(80, 16)``."""
+        return self._heard[number].window
+
+    def row(self, number: int) -> Floats:
+        """The coefficients shown at picture ``number``, one of the last, ``(70,)``."""
+        found = self._shown[number].row
+        assert found is not None
+        return found
+
     # --- what was ---------------------------------------------------------------
 
     def _go_back_to(self, number: int) -> tuple[_Shown, bool]:
@@ -210,7 +234,7 @@ class Driver:
         if not sound.any():
             return [_Heard(window=_SILENT, loud=0.0)] * count
         back = round(LOOK_BACK * PLAYOUT_RATE_HZ)
-        low = np.convolve(sound, _LOW_PASS, mode="same")[::_DECIMATION]
+        low = np.convolve(sound, LOW_PASS, mode="same")[::_DECIMATION]
         begin = (first * SLICE_SAMPLES - back) // _DECIMATION  # the number of low's first sample
         heard = []
         for index in range(count):
@@ -229,7 +253,7 @@ class Driver:
         state = before
         for what in heard:
             opened = min(max(what.loud, state.open - _SHUTTING), state.open + _OPENING)
-            talk = state.talk + ((1.0 if what.loud > 0 else 0.0) - state.talk) * 0.06
+            talk = state.talk + ((1.0 if what.loud > 0 else 0.0) - state.talk) * _TALK
             state = _Shown(open=opened if opened > 1e-6 else 0.0, talk=talk)
             states.append(state)
         said = self._expressions(heard, [state.open for state in states])
@@ -243,6 +267,7 @@ class Driver:
         """``(n, 64)``, without blinks."""
         own = self._own[:64]
         shares = np.array(opened, np.float32)[:, None]
+        shares = shares * shares * (3 - 2 * shares)
         if not shares.any():
             return np.repeat(own[None], len(heard), axis=0)
         windows = torch.from_numpy(np.stack([what.window for what in heard])).to(self._row.device)
@@ -263,11 +288,11 @@ class Driver:
     def _pose_change(self, number: int) -> NDArray[np.float64]:
         """The pose network's change of pose shown at picture ``number``, ``(6,)``."""
         middle = number - POSE_DELAY
-        near = [self._pose_of(middle + step) for step in range(-_SMOOTHED, _SMOOTHED + 1)]
+        near = [self.pose_of(middle + step) for step in range(-_SMOOTHED, _SMOOTHED + 1)]
         change: NDArray[np.float64] = SMOOTHING @ np.stack(near)
         return change
 
-    def _pose_of(self, number: int) -> Floats:
+    def pose_of(self, number: int) -> Floats:
         """The pose network's change of pose for what picture ``number`` hears, ``(6,)``."""
         block = number // BLOCK
         if block not in self._blocks:
@@ -305,10 +330,11 @@ class Driver:
                 found = kept.row if kept is not None else None
             return self._row_at(number, self._own[:64], 0.0) if found is None else found
 
-        windows = [
-            [row(min(number + step, number + FUTURE)) for step in range(-REACH, REACH + 1)]
-            for number in range(first, first + count)
-        ]
+        windows = []
+        for number in range(first, first + count):
+            known = [row(number + step) for step in range(-REACH, FUTURE + 1)]
+            likely = np.mean(known[REACH:], axis=0)
+            windows.append([*known, *[likely] * (REACH - FUTURE)])
         rows = torch.from_numpy(np.array(windows, np.float32)).to(self._row.device)
         pose = self._networks.mapping(rows.transpose(1, 2))
         points: Floats = keypoints(self._canonical, pose).cpu().numpy()
@@ -334,9 +360,13 @@ class Driver:
 
 
 def _loud(sound: Floats, begin: int) -> float:
-    """How loud it is around the picture whose sound begins there, 0 … 1."""
-    reach, hop = round(_NEAR * PLAYOUT_RATE_HZ), PLAYOUT_RATE_HZ // FRAME_RATE // 4
-    near = sound[max(0, begin - reach) : begin + SLICE_SAMPLES + reach]
-    near = near[: len(near) // hop * hop].reshape(-1, hop)
-    level = 10 * np.log10(np.mean(np.square(near, dtype=np.float64), axis=1).max() + 1e-12)
-    return float(np.clip((level - _SHUT_DB) / (_OPEN_DB - _SHUT_DB), 0, 1))
+    """How loud it is around the picture whose sound begins there, 0 … 1; further away it counts
+    for less."""
+    reach = round(_NEAR * PLAYOUT_RATE_HZ)
+    near = sound[begin - reach : begin + SLICE_SAMPLES + reach]
+    near = near[: len(near) // _LOUDNESS_HOP * _LOUDNESS_HOP].reshape(-1, _LOUDNESS_HOP)
+    level = 10 * np.log10(np.mean(np.square(near, dtype=np.float64), axis=1) + 1e-12)
+    loud = np.clip((level - _SHUT_DB) / (_OPEN_DB - _SHUT_DB), 0, 1)
+    middle = (np.arange(len(near)) + 0.5) * _LOUDNESS_HOP - reach - SLICE_SAMPLES / 2
+    away = np.maximum(np.abs(middle) - SLICE_SAMPLES / 2, 0) / reach
+    return float(np.max(loud * np.clip(1 - away, 0, 1)))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from maestra.ports.audio import Picture
 
-__all__ = ["SIZE", "SadTalker"]
+__all__ = ["SIZE", "SadTalker", "SadTalkerSettings"]
 
 SIZE = 512
 

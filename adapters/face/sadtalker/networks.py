@@ -20,6 +20,7 @@ from .semantics import FaceModelNetwork, KeypointNetwork, MappingNetwork
 __all__ = ["MAPPING", "PUBLISHED", "Networks", "Sizes", "build", "load"]
 
 MAPPING = "mapping_00229-model.pth.tar"
+_CONVERTED = "mapping_00229-model.safetensors"
 
 _OPTIONAL = ("num_batches_tracked",)
 
@@ -74,11 +75,12 @@ def load(folder: Path, *, large: bool = False, sizes: Sizes = PUBLISHED) -> Netw
         first key that is missing or misshapen is named.
     """
     name = f"SadTalker_V0.0.2_{512 if large else 256}.safetensors"
-    for file in (name, MAPPING):
-        if not (folder / file).is_file():
-            raise ModelMissing(
-                f"sadtalker: there is no {file} in {folder}; see docs/how-to/sadtalker.md."
-            )
+    mapping = folder / _CONVERTED
+    if not mapping.is_file():
+        mapping = folder / MAPPING
+    for file in (folder / name, mapping):
+        if not file.is_file():
+            raise ModelMissing(f"sadtalker: there is no {file.name} in {folder}.")
     networks = build(sizes)
     state = read_weights(folder / name)
     for network, prefix, unused in (
@@ -98,8 +100,8 @@ def load(folder: Path, *, large: bool = False, sizes: Sizes = PUBLISHED) -> Netw
         )
     load_weights(
         networks.mapping,
-        read_weights(folder / MAPPING, entry="mapping"),
-        name=f"SadTalker ({MAPPING})",
+        read_weights(mapping, entry="mapping"),
+        name=f"SadTalker ({mapping.name})",
         optional=_OPTIONAL,
     )
     return networks

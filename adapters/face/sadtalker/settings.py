@@ -12,10 +12,11 @@ __all__ = ["SadTalkerSettings"]
 @frozen(kw_only=True)
 class SadTalkerSettings:
     weights: str = field(
+        default="",
         metadata={
             "doc": "the folder with the published SadTalker_V0.0.2_256.safetensors and "
-            "mapping_00229-model.pth.tar"
-        }
+            "mapping_00229-model.pth.tar; empty, where maestra models keeps them"
+        },
     )
     large: bool = field(
         default=False,

@@ -1,0 +1,191 @@
+"""SadTalker live: speech that comes bit by bit, and networks of a few channels."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fakes.sadtalker import TINY, tiny_sadtalker, write_weights
+from golden import recipe
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+from maestra.adapters.face.sadtalker import SadTalkerSettings, audio, mel, networks, placing
+from maestra.adapters.face.sadtalker.driver import LOOK_AHEAD, LOOK_BACK, LOW_PASS, Driver
+from maestra.adapters.face.sadtalker.face import SadTalker
+from maestra.adapters.face.sadtalker.networks import MAPPING, Networks
+from maestra.adapters.face.streaming import Moment
+from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
+from maestra.ports.errors import FaceError, ModelMissing
+
+Floats = NDArray[np.float32]
+MAIN = "SadTalker_V0.0.2_256.safetensors"
+PICTURES = 80
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sadtalker")
+    write_weights(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small(weights: Path) -> Networks:
+    return networks.load(weights, sizes=TINY)
+
+
+def speech(pictures: int = PICTURES) -> Floats:
+    """Band-limited, with pauses."""
+    t = np.arange(pictures * SLICE_SAMPLES) / PLAYOUT_RATE_HZ
+    voice = sum(
+        np.sin(2 * np.pi * f * t + 3 * np.sin(2 * np.pi * 2.3 * t)) for f in (180, 900, 2700)
+    )
+    return np.asarray(0.15 * voice * (np.sin(2 * np.pi * 1.5 * t) > -0.6), np.float32)
+
+
+def moments(sound: Floats, first: int, count: int) -> list[Moment]:
+    back, ahead = (round(s * PLAYOUT_RATE_HZ) for s in (LOOK_BACK, LOOK_AHEAD))
+    padded = np.pad(sound, (back, ahead + SLICE_SAMPLES))
+    length = back + SLICE_SAMPLES + ahead
+    return [
+        Moment(number=n, sound=padded[n * SLICE_SAMPLES :][:length], speaking=True)
+        for n in range(first, first + count)
+    ]
+
+
+def driven(small: Networks, sound: Floats, batches: list[int]) -> tuple[Driver, Floats]:
+    row = torch.from_numpy(recipe.uniform("sadtalker", "ref_coeff", (70,), -0.6, 0.6))
+    driver = Driver(small, row, torch.zeros(1, 15, 3), seed=3)
+    found, number = [], 0
+    with torch.inference_mode():
+        for batch in batches:
+            found.append(driver.drive(moments(sound, number, batch)))
+            number += batch
+    return driver, np.concatenate(found)
+
+
+def test_what_is_heard_live_is_what_the_whole_sound_holds(small: Networks) -> None:
+    sound = speech()
+    driver, _ = driven(small, sound, [8] * 5)
+    # Three samples for one: the whole sound, low-passed by the same filter.
+    low = np.convolve(sound, LOW_PASS, mode="same")[::3]
+    whole = mel.mel(low)
+    places = mel.windows(40, len(whole))
+    for number in range(3, 40):
+        theirs = whole[places[number]].T
+        assert np.abs(driver.heard(number) - theirs).max() < 1e-3, number
+
+
+def test_how_many_are_drawn_at_once_makes_no_difference(small: Networks) -> None:
+    sound = speech()
+    _, one = driven(small, sound, [1] * 20)
+    _, some = driven(small, sound, [1, 8, 3, 8])
+    assert np.abs(one - some).max() < 1e-4
+
+
+def test_a_picture_that_is_drawn_again_is_the_same(small: Networks) -> None:
+    sound = speech()
+    driver, first = driven(small, sound, [8] * 7)
+    silence = [
+        Moment(number=m.number, sound=np.zeros_like(m.sound), speaking=False)
+        for m in moments(sound, 40, 12)
+    ]
+    with torch.inference_mode():
+        idle = np.concatenate([driver.drive([moment]) for moment in silence])
+        again = np.concatenate([driver.drive([moment]) for moment in silence])
+    assert np.array_equal(idle, again)
+    assert np.abs(idle[0] - first[39]).max() <= np.abs(np.diff(first, axis=0)).max()
+    assert np.abs(idle[11] - first[51]).max() > 0
+
+
+def test_the_poses_are_those_of_the_whole_block(small: Networks) -> None:
+    driver, _ = driven(small, speech(), [8] * 4)
+    heard = np.stack([driver.heard(number) for number in range(audio.BLOCK)])
+    noise = np.random.Generator(np.random.PCG64([3, 0])).standard_normal(64).astype(np.float32)
+    row = torch.from_numpy(recipe.uniform("sadtalker", "ref_coeff", (70,), -0.6, 0.6))
+    with torch.inference_mode():
+        whole = small.audio2pose(torch.from_numpy(heard), row[64:], torch.from_numpy(noise), 0)
+    live = np.stack([driver.pose_of(number) for number in range(audio.BLOCK)])
+    assert np.allclose(whole.numpy(), live, atol=1e-6)
+
+
+def test_the_mouth_is_the_portraits_own_in_silence_and_the_networks_in_speech(
+    small: Networks,
+) -> None:
+    sound = speech()
+    sound[: 10 * SLICE_SAMPLES] = 0
+    sound[60 * SLICE_SAMPLES :] = 0
+    driver, _ = driven(small, sound, [8] * (PICTURES // 8))
+    own = recipe.uniform("sadtalker", "ref_coeff", (70,), -0.6, 0.6)[:64]
+    blink = small.audio2exp.of_blink().numpy()
+
+    def apart(number: int) -> float:
+        moved = driver.row(number)[:64] - own
+        # What is left when the eyelids, which go their own way, are taken out.
+        return float(np.abs(moved - blink * (moved @ blink) / (blink @ blink)).max())
+
+    assert max(apart(number) for number in [*range(7), *range(70, PICTURES)]) < 1e-5
+    assert min(apart(number) for number in range(25, 50)) > 1e-3
+
+
+def test_the_same_speech_makes_the_same_pictures_and_a_batch_may_be_cleared(weights: Path) -> None:
+    def pictures(cut: bool) -> list[bytes]:
+        face = tiny_sadtalker(weights)
+        face.push(speech(20))
+        shown = [frame.picture.tobytes() for frame in islice(face.frames(), 6)]
+        face.clear(4)
+        if not cut:
+            face.push(speech(20))
+        return shown + [frame.picture.tobytes() for frame in islice(face.frames(), 4)]
+
+    assert pictures(cut=True) == pictures(cut=True)
+    assert pictures(cut=True)[-1] != pictures(cut=False)[-1]
+
+
+def test_only_the_face_of_the_portrait_moves(weights: Path) -> None:
+    face = tiny_sadtalker(weights)
+    face.push(speech(12))
+    drawn = [frame.picture.astype(int) for frame in islice(face.frames(), 10)]
+    changed = np.abs(drawn[9] - drawn[0]).sum(axis=2) > 0
+    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    assert 60 < rows[0] < rows[-1] < 450
+    assert 60 < columns[0] < columns[-1] < 450
+
+
+def test_the_portrait_is_aligned_to_the_mean_face() -> None:
+    picture = np.zeros((256, 256, 3), np.uint8)
+    points = np.array([[90, 100], [166, 100], [128, 150], [98, 185], [158, 185]], np.float64)
+    for channel, (x, y) in enumerate(points[:2].astype(int)):
+        picture[y - 2 : y + 3, x - 2 : x + 3, channel] = 255
+    found = placing.aligned(picture, points)
+    assert (224, 224, 3) == found.shape
+    left, right = (np.argwhere(found[:, :, c] > 200).mean(axis=0) for c in (0, 1))
+    # The mean face's eyes are 0.62 apart, at 102 pixels a unit, about the middle.
+    assert abs((right - left)[1] - 63) < 8
+    assert abs((right + left)[1] / 2 - 112) < 6
+
+
+@pytest.mark.parametrize("key", ["audio2exp.mapping1.weight", "generator.decoder.fc.bias"])
+def test_weights_that_lack_something_are_refused_by_its_name(
+    weights: Path, tmp_path: Path, key: str
+) -> None:
+    state = load_file(weights / MAIN)
+    del state[key]
+    save_file(state, tmp_path / MAIN)
+    (tmp_path / MAPPING).write_bytes((weights / MAPPING).read_bytes())
+    with pytest.raises(ModelMissing, match=key):
+        networks.load(tmp_path, sizes=TINY)
+
+
+def test_what_is_not_there_is_said(tmp_path: Path, weights: Path) -> None:
+    with pytest.raises(ModelMissing, match=MAIN):
+        networks.load(tmp_path)
+    (tmp_path / MAIN).touch()
+    with pytest.raises(ModelMissing, match=MAPPING):
+        networks.load(tmp_path)
+    with pytest.raises(FaceError, match="no device called"):
+        SadTalker(Path("x.png"), None, SadTalkerSettings(device="abacus"))
