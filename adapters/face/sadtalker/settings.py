@@ -14,35 +14,35 @@ class SadTalkerSettings:
     weights: str = field(
         default="",
         metadata={
-            "doc": "the folder with the published SadTalker_V0.0.2_256.safetensors and "
+            "doc": "The folder with the published SadTalker_V0.0.2_256.safetensors and "
             "mapping_00229-model.pth.tar; empty, where maestra models keeps them"
         },
     )
     large: bool = field(
         default=False,
-        metadata={"doc": "draw 512 pixels wide, with SadTalker_V0.0.2_512.safetensors"},
+        metadata={"doc": "Draw 512 pixels wide, with SadTalker_V0.0.2_512.safetensors"},
     )
     style: int = field(
         default=0,
-        metadata={"doc": "which manner of moving the head", "minimum": 0, "maximum": 45},
+        metadata={"doc": "Which manner of moving the head", "minimum": 0, "maximum": 45},
     )
     pose: float = field(
         default=1.0,
-        metadata={"doc": "how much the head moves while it speaks", "minimum": 0.0, "maximum": 2.0},
+        metadata={"doc": "How much the head moves while it speaks", "minimum": 0.0, "maximum": 2.0},
     )
     expression: float = field(
         default=1.0,
-        metadata={"doc": "how much the mouth moves", "minimum": 0.0, "maximum": 2.0},
+        metadata={"doc": "How much the mouth moves", "minimum": 0.0, "maximum": 2.0},
     )
     device: str = field(
         default="auto",
-        metadata={"doc": "where it runs, such as cuda:0 or cpu; auto: on a GPU if there is one"},
+        metadata={"doc": "Where it runs, such as cuda:0 or cpu; auto: on a GPU if there is one"},
     )
     precision: Literal["auto", "float32", "float16", "bfloat16"] = field(
         default="auto",
-        metadata={"doc": "of the face renderer; auto: float16 on a GPU, else float32"},
+        metadata={"doc": "Of the face renderer; auto: float16 on a GPU, else float32"},
     )
     batch: int = field(
         default=8,
-        metadata={"doc": "pictures drawn at once, at most", "minimum": 1, "maximum": 64},
+        metadata={"doc": "Pictures drawn at once, at most", "minimum": 1, "maximum": 64},
     )
