@@ -42,6 +42,7 @@ __all__ = [
     "brains",
     "check",
     "check_weights",
+    "encoder_complaint",
     "faces",
     "floor",
     "forethought",
@@ -589,7 +590,23 @@ def publish(config: Config, url: StreamUrl) -> Publish:
             video_bit_rate=config.stream.video_bitrate,
             audio_bit_rate=config.stream.audio_bitrate,
             keyframe_interval=config.stream.keyframe_interval,
+            encoder=config.stream.encoder,
         ),
+    )
+
+
+def encoder_complaint(config: Config) -> str:
+    """What there is to say of the encoder that the configuration asks for; empty if it works."""
+    if config.stream.encoder != "nvenc":
+        return ""
+    from maestra.adapters.streams.publish import video_encoder
+
+    size = config.face.size
+    if video_encoder("nvenc", size, size) == "h264_nvenc":
+        return ""
+    return (
+        "NVENC does not work here: x264 encodes the pictures. Set stream.encoder to auto or x264, or"
+        " see whether nvidia-smi finds a GPU and its driver."
     )
 
 

@@ -377,6 +377,15 @@ class StreamConfig(Section):
         validator=_check,
         metadata=_about("Seconds from keyframe to keyframe.", unit="s", minimum=0.2, maximum=10),
     )
+    encoder: str = field(
+        default="auto",
+        validator=_check,
+        metadata=_about(
+            "Who encodes the pictures. nvenc is an NVIDIA GPU's encoder, and x264 where that does"
+            " not work; auto tries it, too.",
+            choices=("auto", "x264", "nvenc"),
+        ),
+    )
 
     def __attrs_post_init__(self) -> None:
         if self.reconnect_min > self.reconnect_max:

@@ -520,6 +520,8 @@ def run(control: Connection, slices: Connection, settings: PlayoutSettings) -> N
     from .. import composition
 
     url = settings.url
+    if url is not None and (complaint := composition.encoder_complaint(settings.config)):
+        control.send(Failed(worker="publish", adapter="nvenc", kind="StreamError", text=complaint))
     playout(
         control,
         slices,

@@ -8,10 +8,13 @@ import socket
 import time
 from pathlib import Path
 
+import av
+import av.error
 import numpy as np
 import pytest
 from fakes import streams
 
+from maestra.adapters.streams import publish as publishing
 from maestra.adapters.streams.publish import Encoding, PyavPublish
 from maestra.core.stream_url import StreamUrl
 from maestra.ports.errors import StreamError, StreamRefused
@@ -117,6 +120,68 @@ def test_bit_rates_are_kept_to(tmp_path: Path) -> None:
         output.close()
         sizes.append(path.stat().st_size * 8 / 3)
     assert sizes[0] < 500_000 < sizes[1] < 3_000_000
+
+
+@pytest.mark.parametrize("wanted", ["auto", "nvenc"])
+def test_without_a_gpu_x264_encodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    class Broken:
+        @staticmethod
+        def create(name: str, mode: str) -> None:
+            raise av.error.ExternalError(542398533, "Generic error in an external library", name)
+
+    monkeypatch.setattr("maestra.adapters.streams.publish.VideoCodecContext", Broken)
+    path = tmp_path / "lesson.mkv"
+    output = _encoded_by(wanted, path)
+    for _, sound, picture in streams.slices(50):
+        output.write(sound, picture)
+    output.close()
+    assert b"x264 - core" in path.read_bytes()  # it signs its work
+
+
+def test_which_encoder_works_is_asked_for_every_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def losing(wanted: str, width: int, height: int) -> str:
+        asked.append(wanted)
+        return "mpeg4" if len(asked) == 1 else "libx264"
+
+    monkeypatch.setattr(publishing, "video_encoder", losing)
+    monkeypatch.setattr(publishing, "_LOW_DELAY", {"mpeg4": {}, "libx264": {}})
+    for codec in ("mpeg4", "h264"):
+        path = tmp_path / f"{codec}.mkv"
+        output = _encoded_by("nvenc", path)
+        for _, sound, picture in streams.slices(25):
+            output.write(sound, picture)
+        output.close()
+        with av.open(str(path)) as container:
+            assert container.streams.video[0].codec_context.name == codec
+    assert asked == ["nvenc", "nvenc"]
+
+
+@pytest.mark.gpu
+def test_nvenc_in_step(tmp_path: Path) -> None:
+    if publishing.video_encoder("nvenc", 512, 512) != "h264_nvenc":
+        pytest.skip("this GPU has no NVENC")
+    path = tmp_path / "lesson.mkv"
+    output = _encoded_by("nvenc", path, size=512)
+    for _, sound, picture in streams.slices(150, size=512):
+        output.write(sound, picture)
+    output.close()
+    got = streams.recorded(path)
+    assert (got.frames, got.monotonic) == (150, True)
+    assert got.offsets == pytest.approx([0.0] * 6, abs=IN_STEP)
+    assert got.keyframes == pytest.approx([0.0, 2.0, 4.0], abs=0.001)
+    assert b"x264 - core" not in path.read_bytes()
+
+
+def _encoded_by(wanted: str, path: Path, size: int = streams.SIZE) -> PyavPublish:
+    return PyavPublish(
+        StreamUrl.parse(str(path)), width=size, height=size, encoding=Encoding(encoder=wanted)
+    )
 
 
 @pytest.mark.parametrize(
