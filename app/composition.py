@@ -508,17 +508,21 @@ def _liveportrait(config: Config, who: Persona) -> Face:
     from . import personas
 
     try:
+        from maestra.adapters.face.liveportrait import LivePortraitSettings
         from maestra.adapters.face.liveportrait.face import LivePortrait
     except ImportError as error:
         raise FaceError(
             f"the face liveportrait needs {error.name}: install maestra[local,faces]"
         ) from error
+    chosen: LivePortraitSettings = settings(config, "face", "liveportrait")
     return LivePortrait(
         personas.portrait_path(who),
         personas.mesh_path(who),
         manner=who.manner,
         seed=1,
-        settings=settings(config, "face", "liveportrait"),
+        settings=chosen
+        if chosen.weights
+        else attrs.evolve(chosen, weights=str(_stored("liveportrait"))),
         size=config.face.size,
     )
 

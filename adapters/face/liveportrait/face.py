@@ -27,7 +27,6 @@ __all__ = ["LivePortrait"]
 
 _WARM_UP_COMPILING = 180.0
 _WARM_UP = 20.0
-_HEARD_FOR = 3
 
 
 class LivePortrait(StreamingFace):
@@ -95,7 +94,7 @@ class LivePortrait(StreamingFace):
         return self._engine.draw(rows, hurried=any(moment.speaking for moment in moments))
 
     def _controls(self, moment: Moment) -> NDArray[np.float32]:
-        # Over the last pictures, so that a mouth that falls silent takes as long to shut.
-        heard = [audible(moment.sound, LOOK_BACK - n / self.frame_rate) for n in range(_HEARD_FOR)]
-        loud = sum(heard) / len(heard)
+        # After the last word there is no sound at all: the performer shuts the mouth within three
+        # pictures, and at once would be a jump.
+        loud = audible(moment.sound, LOOK_BACK) if moment.speaking else 1.0
         return controls(self._performer.pose(moment), loud, self._eyes_open)

@@ -26,10 +26,12 @@ _SHIFT_X, _SHIFT_Y = 0.011, 0.0025
 _BREATH = 0.0015
 _GROWTH = 0.01
 
-_OPEN_RATIO = 0.5
+_OPEN_RATIO = 0.4
 """How open the mouth is in an "ah", in terms of its width; half of all mouths at all are below
 0.01, and one in a hundred is above 0.6."""
-_PARTED_RATIO = 0.08
+_PARTED_RATIO = 0.04
+_EASE = 0.85
+"""A jaw that falls shut does so over some pictures: lips that are nearly shut shut more slowly."""
 _WIDEST_RATIO = 0.6
 
 _Moves = dict[tuple[int, int], float]
@@ -53,7 +55,7 @@ _SPREAD: _Moves = {(20, 2): -0.001, (20, 1): -0.001, (14, 1): -0.001}
 _OPEN: _Moves = {(19, 1): 0.001, (19, 2): 0.0001, (17, 1): -0.0001}
 
 _BROW_UNITS, _GAZE_X_UNITS, _GAZE_Y_UNITS = 12.0, 10.0, 12.0
-_ROUND_UNITS, _SPREAD_UNITS, _PRESS_UNITS = 14.0, 11.0, 6.0
+_ROUND_UNITS, _SPREAD_UNITS, _PRESS_UNITS = 9.0, 9.0, 3.0
 
 
 def controls(pose: Pose, loud: float, eyes_open: float) -> NDArray[np.float32]:
@@ -69,7 +71,7 @@ def controls(pose: Pose, loud: float, eyes_open: float) -> NDArray[np.float32]:
     row[_X] = _SHIFT_X * pose.x
     row[_Y] = _SHIFT_Y * pose.y - _BREATH * pose.breath
     row[_NEAR] = _GROWTH * pose.near
-    opening = (_OPEN_RATIO * pose.jaw + _PARTED_RATIO * pose.part) * (1 - pose.press**2)
+    opening = (_OPEN_RATIO * pose.jaw**_EASE + _PARTED_RATIO * pose.part) * (1 - pose.press**2)
     row[LIPS] = min(opening, _WIDEST_RATIO) * loud
     row[EYES] = eyes_open * (1 - pose.blink)
 

@@ -15,7 +15,7 @@ class LivePortraitSettings:
         default="",
         metadata={
             "doc": "The folder with the published weights, .safetensors or .pth: the one that has"
-            " base_models and retargeting_models in it."
+            " base_models and retargeting_models in it. Empty: the one that maestra models keeps."
         },
     )
     device: Literal["auto", "cuda", "cpu"] = field(

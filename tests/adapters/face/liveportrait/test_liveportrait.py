@@ -221,7 +221,7 @@ def test_the_mouth_is_asked_to_open_in_speech_and_shut_in_silence(
 
     assert max(asked[:4]) < 0.02
     assert max(asked[8:14]) > 0.15
-    assert max(asked[18:]) == 0
+    assert max(asked[20:]) < 0.02
 
 
 def test_the_same_speech_is_drawn_the_same_again_after_stepping_back() -> None:
