@@ -43,7 +43,7 @@ def _scaled() -> Face:
 def _musetalk(folder: Path) -> Face:
     pytest.importorskip("diffusers")
     pytest.importorskip("safetensors")
-    return tiny_musetalk(folder / "musetalk")
+    return tiny_musetalk(folder / "musetalk", idle_seconds=2.0)
 
 
 def _liveportrait() -> Face:

@@ -74,7 +74,7 @@ def write_tiny_weights(folder: Path) -> Mapping[str, Path]:
 
 
 def tiny_musetalk(folder: Path, *, seed: int = 5, **changes: Any) -> MuseTalk:
-    """A face built of weights that are written to ``folder``, on the CPU, two seconds of idling.
+    """A face built of weights that are written to ``folder``, on the CPU, a second of idling.
 
     On one thread: networks as small as these only wait for more.
     """
@@ -89,7 +89,7 @@ def tiny_musetalk(folder: Path, *, seed: int = 5, **changes: Any) -> MuseTalk:
     if not (folder / "musetalkV15").is_dir():
         write_tiny_weights(folder)
     who = composition.persona(Config().persona)
-    options = {"weights": str(folder), "device": "cpu", "batch": 4, "idle_seconds": 2.0, **changes}
+    options = {"weights": str(folder), "device": "cpu", "batch": 4, "idle_seconds": 1.0, **changes}
     return MuseTalk(
         personas.portrait_path(who),
         personas.mesh_path(who),

@@ -5,24 +5,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-import numpy as np
 from attrs import frozen
 
-from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
-
+from ..motion import audible
 from ..streaming import REMEMBERED
 
 if TYPE_CHECKING:
-    from maestra.ports.audio import Samples
-
     from ..streaming import Moment
 
 __all__ = ["Gate", "Shown"]
-
-_SHUT_DB, _OPEN_DB = -52.0, -40.0
-_HOP = PLAYOUT_RATE_HZ // 100
-_REACH = 0.12
-"""Seconds around a picture in which sound opens the mouth; less with the distance."""
 
 _OPENING, _SHUTTING = 1 / 5, 1 / 6
 """By how much from picture to picture, at most."""
@@ -45,13 +36,13 @@ class Gate:
     """
 
     def __init__(self, look_back: float) -> None:
-        self._begin = round(look_back * PLAYOUT_RATE_HZ)
+        self._look_back = look_back
         self._states: OrderedDict[int, Shown] = OrderedDict()
 
     def step(self, moment: Moment) -> Shown:
         """What is shown at ``moment``, which follows the last one before it."""
         before = self._before(moment.number)
-        wanted = self._wanted(moment.sound) if moment.speaking else 0.0
+        wanted = audible(moment.sound, self._look_back) if moment.speaking else 0.0
         share = min(max(wanted, before.share - _SHUTTING), before.share + _OPENING)
         shown = Shown(
             share=max(share, 0.0) if share > 1e-6 else 0.0,
@@ -71,14 +62,3 @@ class Gate:
                 return self._states[newest]
             last = self._states.pop(newest)
         return last
-
-    def _wanted(self, sound: Samples) -> float:
-        reach = round(_REACH * PLAYOUT_RATE_HZ)
-        begin = max(0, self._begin - reach)
-        near = sound[begin : self._begin + SLICE_SAMPLES + reach]
-        near = near[: len(near) // _HOP * _HOP].reshape(-1, _HOP)
-        level = 10 * np.log10(np.mean(np.square(near, dtype=np.float64), axis=1) + 1e-12)
-        loud = np.clip((level - _SHUT_DB) / (_OPEN_DB - _SHUT_DB), 0, 1)
-        middle = (np.arange(len(near)) + 0.5) * _HOP + begin - self._begin - SLICE_SAMPLES / 2
-        away = np.maximum(np.abs(middle) - SLICE_SAMPLES / 2, 0) / reach
-        return float(np.max(loud * np.clip(1 - away, 0, 1)))

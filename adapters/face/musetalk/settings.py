@@ -43,7 +43,7 @@ class MuseTalkSettings:
         metadata={
             "doc": "How long the idle movement lasts before it begins again",
             "unit": "s",
-            "minimum": 2.0,
+            "minimum": 1.0,
             "maximum": 60.0,
         },
     )

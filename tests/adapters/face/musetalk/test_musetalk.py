@@ -114,17 +114,17 @@ def test_a_window_too_short_for_a_picture_is_refused(folder: Path) -> None:
 
 
 def test_however_the_speech_arrives_the_pictures_are_the_same(folder: Path) -> None:
-    said = speech(16)
+    said = speech(11)
 
     def pictures(parts: Sequence[Sound], batch: int) -> NDArray[np.int16]:
         face = tiny_musetalk(folder, batch=batch)
         for part in parts:
             face.push(part)
         face.push(np.zeros(0, np.float32), last=True)
-        return np.stack(take(face, 20)).astype(np.int16)
+        return np.stack(take(face, 14)).astype(np.int16)
 
     at_once = pictures([said], 1)
-    in_parts = pictures([*np.split(said, [7, 1000, 1920, 9999, 40_000])], 8)
+    in_parts = pictures([*np.split(said, [7, 1000, 1920, 9999, 15_000])], 8)
     assert np.abs(at_once - in_parts).max() <= 1
     assert np.abs(np.diff(at_once, axis=0)).max() > 20
 
@@ -137,8 +137,8 @@ def test_the_mouth_is_shut_in_silence_whatever_the_model_thinks(face: MuseTalk) 
     pictures = take(face, 60)
 
     same = [bool((a == b).all()) for a, b in zip(idle, pictures, strict=True)]
-    assert not (idle[0] == idle[20]).all()
-    np.testing.assert_array_equal(idle[3], idle[53])
+    assert not (idle[0] == idle[12]).all()
+    np.testing.assert_array_equal(idle[3], idle[28])
     assert all(same[:16])
     assert not any(same[20:30])
     assert all(same[40:])
@@ -244,7 +244,7 @@ def test_the_cycle_is_drawn_once_and_again_where_it_is_damaged(
     for kept in (folder / "cache").rglob("latents.npy"):
         kept.write_bytes(kept.read_bytes()[:1000])
     mended = tiny_musetalk(folder)
-    assert 50 == sum(encoded)
+    assert 25 == sum(encoded)
     np.testing.assert_array_equal(first, take(mended, 1)[0])
 
 
@@ -257,7 +257,7 @@ def test_it_is_built_as_the_configuration_says(
 
     monkeypatch.setattr(module, "MuseTalk", partial(module.MuseTalk, sizes=tiny_sizes()))
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(folder / "cache"))
-    options = {"weights": str(folder), "device": "cpu", "idle_seconds": 2.0}
+    options = {"weights": str(folder), "device": "cpu", "idle_seconds": 1.0}
     config = Config(face=FaceConfig(backend=("musetalk",), options={"musetalk": options}, size=256))
     built = dict(composition.faces(config, composition.persona(config.persona)))["musetalk"]()
     assert (256, 256, 3) == next(built.frames()).picture.shape
@@ -333,11 +333,13 @@ def test_half_precision_on_a_gpu_paints_the_same_faces(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # of torch's, in itself
 def test_compiled_networks_paint_the_same_faces(folder: Path) -> None:
     said = speech(6)
     pictures = []
     for compiled in (False, True):
-        face = tiny_musetalk(folder, compile=compiled)
+        face = tiny_musetalk(folder, compile=compiled, batch=1)
         face.push(said, last=True)
         pictures.append(np.stack(take(face, 6)).astype(np.int16))
     assert np.abs(pictures[0] - pictures[1]).max() <= 1
