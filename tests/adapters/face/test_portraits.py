@@ -153,3 +153,111 @@ def test_without_mediapipe_it_says_what_to_install(
 
     with pytest.raises(FaceError, match=r"install maestra\[portraits\]"):
         open_portrait(photo, tmp_path / "cache")
+
+
+# --- pictures as people have them ---------------------------------------------------
+
+
+def _turned(shown: Any, degrees: float) -> Any:
+    """Landmarks of a head that is turned away: the nose moves towards one eye."""
+    points = shown.copy()
+    points[module._NOSE_TIP, 0] += degrees
+    return points
+
+
+class _Crowd:
+    """What MediaPipe finds: faces of these heights, beside one another, in terms of the first's."""
+
+    def __init__(self, *sizes: float, nose: float = 0.0) -> None:
+        points = _turned(landmarks(), nose) / 512
+        self.multi_face_landmarks = [
+            SimpleNamespace(landmark=[SimpleNamespace(x=x * s, y=y * s) for x, y in points])
+            for s in sizes
+        ]
+
+
+@pytest.mark.parametrize(
+    ("found", "refusal"),
+    [
+        (_Crowd(1.0, 0.8), r"more than one face in me\.jpg: cut it"),
+        (_Crowd(1.0, nose=45.0), r"face in me\.jpg is seen from the side"),
+        (_Crowd(0.01), "too small to be moved"),
+    ],
+    ids=["two faces", "profile", "tiny"],
+)
+def test_a_portrait_that_will_not_do_is_said_why(
+    photo: Path,
+    tmp_path: Path,
+    finder: type[FakeFaceMesh],
+    monkeypatch: pytest.MonkeyPatch,
+    found: _Crowd,
+    refusal: str,
+) -> None:
+    monkeypatch.setattr(finder, "process", lambda self, picture: found)
+    with pytest.raises(FaceError, match=refusal):
+        open_portrait(photo, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_somebody_small_in_the_background_is_not_the_teacher(
+    photo: Path, tmp_path: Path, finder: type[FakeFaceMesh], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = open_portrait(photo, tmp_path / "one")[1]
+    crowd = _Crowd(0.3, 1.0)
+    monkeypatch.setattr(finder, "process", lambda self, picture: crowd)
+
+    assert alone == open_portrait(photo, tmp_path / "two")[1]
+
+
+def test_a_huge_picture_is_looked_through_at_a_smaller_size(
+    tmp_path: Path, finder: type[FakeFaceMesh], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def process(self: FakeFaceMesh, picture: Any) -> _Crowd:
+        sizes.append(picture.shape)
+        return _Crowd(1.0)
+
+    monkeypatch.setattr(finder, "process", process)
+    mesh = module.find_mesh(np.zeros((8000, 8000, 3), np.uint8))
+
+    assert sizes == [(1280, 1280, 3)]
+    assert mesh.size == (8000, 8000)
+    assert 2000 < mesh.nose_tip[0] < 6000
+
+
+def test_a_transparent_picture_stands_on_grey_and_a_grey_one_has_three_channels(
+    tmp_path: Path,
+) -> None:
+    half = np.full((8, 8, 4), (10, 20, 200, 255), np.uint8)
+    half[:4, :, 3] = 0
+    assert cv2.imwrite(str(tmp_path / "clear.png"), half)
+    seen = module.read_picture(tmp_path / "clear.png")
+    assert seen[0, 0].tolist() == [160, 160, 160]
+    assert seen[7, 7].tolist() == [200, 20, 10]
+
+    assert cv2.imwrite(str(tmp_path / "grey.png"), np.full((8, 8), 77, np.uint8))
+    assert np.array_equal(module.read_picture(tmp_path / "grey.png"), np.full((8, 8, 3), 77))
+
+
+def test_a_photo_is_turned_as_its_exif_says(tmp_path: Path) -> None:
+    tall = np.zeros((32, 16, 3), np.uint8)
+    tall[:8] = 255
+    _, jpeg = cv2.imencode(".jpg", tall)
+    # Orientation 6: what is on the left of the file belongs on top.
+    tiff = b"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06" + bytes(6)
+    body = b"Exif\x00\x00" + tiff
+    exif = b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
+    raw = jpeg.tobytes()
+    (tmp_path / "phone.jpg").write_bytes(raw[:2] + exif + raw[2:])
+
+    seen = module.read_picture(tmp_path / "phone.jpg")
+    assert seen.shape == (16, 32, 3)
+    assert seen[:, -6:].mean() > 240 and seen[:, :20].mean() < 15
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n and no more", b"\xff\xd8\xff\xe0"])
+def test_a_corrupt_picture_is_said_so(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "me.png").write_bytes(content)
+    with pytest.raises(FaceError, match=r"me\.png is not a picture"):
+        module.read_picture(tmp_path / "me.png")
