@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,6 +44,7 @@ __all__ = [
     "check",
     "check_weights",
     "encoder_complaint",
+    "face_stages",
     "faces",
     "floor",
     "forethought",
@@ -58,6 +60,7 @@ __all__ = [
     "settings",
     "settings_class",
     "stream_url",
+    "unlearnt_face",
     "voice_activity",
     "voices",
 ]
@@ -99,6 +102,7 @@ _SETTINGS: Mapping[tuple[str, str], str] = {
     ("senses.asr", "deepgram"): "maestra.adapters.senses.deepgram:DeepgramSettings",
     ("senses.asr", "faster-whisper"): "maestra.adapters.senses.whisper:WhisperSettings",
     ("voice", "kokoro"): "maestra.adapters.voice.kokoro:KokoroSettings",
+    ("voice", "styletts2"): "maestra.adapters.voice.styletts2.settings:StyleTTS2Settings",
     ("voice", "openai"): "maestra.adapters.voice.openai_speech:OpenAISpeechSettings",
     ("voice", "elevenlabs"): "maestra.adapters.voice.elevenlabs:ElevenLabsSettings",
 }
@@ -426,6 +430,8 @@ def _voice(name: str, config: Config, who: Persona) -> Voice:
         )
     if name == "kokoro":
         return _kokoro(config, who)
+    if name == "styletts2":
+        return _styletts2(config, who)
     if name == "openai":
         from maestra.adapters.voice.openai_speech import OpenAISpeech, OpenAISpeechSettings
 
@@ -448,6 +454,30 @@ def _voice(name: str, config: Config, who: Persona) -> Voice:
         )
     built: Voice = _third_party("voice", name, config.voice, who)
     return built
+
+
+def _styletts2(config: Config, who: Persona) -> Voice:
+    from maestra.adapters.voice.styletts2.settings import StyleTTS2Settings
+
+    chosen: StyleTTS2Settings = settings(config, "voice", "styletts2")
+    reference = chosen.reference or who.voices.get("styletts2")
+    if reference is None:
+        raise VoiceError(
+            "StyleTTS2 speaks in the manner of a recording: name a WAV in"
+            " voice.options.styletts2.reference"
+        )
+    try:
+        from maestra.adapters.voice.styletts2.voice import StyleTTS2
+    except ImportError as error:
+        raise VoiceError(
+            f"the voice styletts2 needs {error.name}: install maestra[local,styletts2]"
+        ) from error
+    return StyleTTS2(
+        chosen,
+        weights=Path(chosen.weights).expanduser() if chosen.weights else _stored("styletts2"),
+        reference=Path(reference).expanduser(),
+        pace=who.manner.speech_rate,
+    )
 
 
 def _kokoro(config: Config, who: Persona) -> Voice:
@@ -562,6 +592,60 @@ def _sadtalker(config: Config, who: Persona) -> Face:
         manner=who.manner,
         seed=1,
     )
+
+
+def unlearnt_face(name: str, config: Config, who: Persona, cache: Path) -> Face:
+    """A face as it is configured, but for its weights, which are numbers drawn at random, and the
+    length of its idle movement: who measures its speed needs no others.
+
+    :param cache: a folder for what it keeps; not one that other faces use.
+    :raises ValueError: the face has no weights.
+    """
+    from maestra.adapters.face.weights import fill_at_random
+
+    from . import personas
+
+    portrait, mesh = personas.portrait_path(who), personas.mesh_path(who)
+    chosen = settings(config, "face", name)
+    if name == "liveportrait":
+        from maestra.adapters.face.liveportrait.face import LivePortrait
+        from maestra.adapters.face.liveportrait.networks import Networks as LivePortraitNetworks
+
+        portraits = LivePortraitNetworks.unfilled()
+        for network in portraits.by_name().values():
+            fill_at_random(network)
+        return LivePortrait(
+            portrait, mesh, who.manner, 1, settings=chosen, networks=portraits, cache=cache
+        )
+    if name == "musetalk":
+        from maestra.adapters.face.musetalk.face import MuseTalk
+        from maestra.adapters.face.musetalk.networks import PUBLISHED
+        from maestra.adapters.face.musetalk.networks import Networks as MuseTalkNetworks
+
+        muses = MuseTalkNetworks.unfilled(PUBLISHED)
+        for network in (muses.encoder, muses.vae, muses.unet):
+            fill_at_random(network)
+        short = attrs.evolve(chosen, idle_seconds=0.2)
+        return MuseTalk(portrait, mesh, short, manner=who.manner, cache=cache, networks=muses)
+    if name == "sadtalker":
+        from maestra.adapters.face.sadtalker import networks as sadtalker
+        from maestra.adapters.face.sadtalker.face import SadTalker
+
+        sad = sadtalker.build()
+        for attribute in attrs.fields(sadtalker.Networks):
+            fill_at_random(getattr(sad, attribute.name))
+        return SadTalker(portrait, mesh, chosen, manner=who.manner, cache=cache, networks=sad)
+    raise ValueError(f"the face {name} has no weights")
+
+
+def face_stages(
+    tracer: Callable[[str], AbstractContextManager[object]],
+) -> AbstractContextManager[None]:
+    """A context in which ``tracer`` is entered where a face begins a stage of its work, with the
+    stage's name, and left where it ends. For the faces of this process."""
+    from maestra.adapters.face.tracing import traced
+
+    return traced(tracer)
 
 
 def _still(config: Config, who: Persona) -> Face:
