@@ -157,12 +157,12 @@ def test_a_sample_of_what_is_always_the_same_is_that() -> None:
     def knows(x: object, time: object) -> object:
         sigma = torch.exp(4 * time[0])  # type: ignore[index]
         total = torch.sqrt(sigma**2 + data**2)
-        noisy = x * total  # type: ignore[operator]
+        noisy = x * total
         return (answer - (data / total) ** 2 * noisy) * total / (sigma * data)
 
     generator = torch.Generator().manual_seed(1)
     noise = torch.randn((1, 1, 4), generator=generator)
-    found = sample(knows, noise, sigma_data=data, steps=8, generator=generator)  # type: ignore[arg-type]
+    found = sample(knows, noise, sigma_data=data, steps=8, generator=generator)
     assert torch.allclose(found, answer, atol=2e-3)
 
 
