@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "BINS",
+    "KEYPOINTS",
     "REACH",
     "FaceModelNetwork",
     "HeadPose",
@@ -40,8 +42,11 @@ __all__ = [
 REACH = 13
 """Rows on either side of a picture's own that the mapping network reads."""
 
-_BINS = 66
-_KEYPOINTS = 15
+BINS = 66
+"""Of 3 degrees each, from -99 on, in which an angle is told."""
+
+KEYPOINTS = 15
+
 _PI = 3.14  # as it was trained
 
 
@@ -70,11 +75,11 @@ class MappingNetwork(nn.Module):
         for number in range(3):
             layer = nn.Sequential(nn.LeakyReLU(0.1), nn.Conv1d(width, width, 3, dilation=3))
             setattr(self, f"encoder{number}", layer)
-        self.fc_roll = nn.Linear(width, _BINS)
-        self.fc_pitch = nn.Linear(width, _BINS)
-        self.fc_yaw = nn.Linear(width, _BINS)
+        self.fc_roll = nn.Linear(width, BINS)
+        self.fc_pitch = nn.Linear(width, BINS)
+        self.fc_yaw = nn.Linear(width, BINS)
         self.fc_t = nn.Linear(width, 3)
-        self.fc_exp = nn.Linear(width, 3 * _KEYPOINTS)
+        self.fc_exp = nn.Linear(width, 3 * KEYPOINTS)
 
     def forward(self, rows: Tensor) -> HeadPose:
         """:param rows: ``(n, row, 27)``."""
@@ -93,7 +98,7 @@ class MappingNetwork(nn.Module):
 
 def degrees(bins: Tensor) -> Tensor:
     """The expected angle, ``(n,)``, of ``(n, 66)`` unnormalised log probabilities."""
-    numbers = torch.arange(_BINS, dtype=bins.dtype, device=bins.device)
+    numbers = torch.arange(BINS, dtype=bins.dtype, device=bins.device)
     return (torch.softmax(bins, dim=1) * numbers).sum(dim=1) * 3 - 99
 
 
@@ -128,7 +133,7 @@ def keypoints(canonical: Tensor, pose: HeadPose) -> Tensor:
     down and doesn't move otherwise: of the translation only y is kept."""
     turned = canonical @ rotation(pose).transpose(1, 2)
     lift = pose.t * torch.tensor([0, 1, 0], dtype=pose.t.dtype, device=pose.t.device)
-    return turned + lift[:, None] + pose.exp.reshape(-1, _KEYPOINTS, 3)
+    return turned + lift[:, None] + pose.exp.reshape(-1, KEYPOINTS, 3)
 
 
 class _Up(ConvNorm):
@@ -183,7 +188,7 @@ class KeypointNetwork(nn.Module):
         super().__init__()
         self.down = _Quarter()
         self.predictor = _KeypointPredictor(widths, depth)
-        self.kp = nn.Conv3d(widths[0], _KEYPOINTS, 3, padding=1)
+        self.kp = nn.Conv3d(widths[0], KEYPOINTS, 3, padding=1)
 
     def forward(self, picture: Tensor) -> Tensor:
         """:param picture: RGB, 0 … 1, ``(1, 3, 256, 256)``.

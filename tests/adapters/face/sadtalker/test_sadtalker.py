@@ -13,7 +13,14 @@ from golden import recipe
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from maestra.adapters.face.sadtalker import SadTalkerSettings, audio, mel, networks, placing
+from maestra.adapters.face.sadtalker import (
+    SadTalkerSettings,
+    audio,
+    estimator,
+    mel,
+    networks,
+    placing,
+)
 from maestra.adapters.face.sadtalker.driver import LOOK_AHEAD, LOOK_BACK, LOW_PASS, Driver
 from maestra.adapters.face.sadtalker.face import SadTalker
 from maestra.adapters.face.sadtalker.networks import MAPPING, Networks
@@ -179,6 +186,19 @@ def test_weights_that_lack_something_are_refused_by_its_name(
     (tmp_path / MAPPING).write_bytes((weights / MAPPING).read_bytes())
     with pytest.raises(ModelMissing, match=key):
         networks.load(tmp_path, sizes=TINY)
+
+
+def test_the_pose_estimator_comes_from_the_older_split_checkpoint(tmp_path: Path) -> None:
+    made = estimator.PoseEstimator(width=4)
+    recipe.fill(made, "sadtalker", "he_estimator")
+    entries = {"generator": {}, "he_estimator": made.state_dict(), "epoch": 189}
+    torch.save(entries, tmp_path / estimator.SPLIT)
+    with torch.inference_mode():
+        picture = torch.from_numpy(recipe.image("sadtalker", "source_image"))
+        found = estimator.load_estimator(tmp_path, width=4)(picture)
+        assert torch.equal(made(picture).yaw, found.yaw)
+    with pytest.raises(ModelMissing, match=r"conv1\.weight is"):
+        estimator.load_estimator(tmp_path, width=8)
 
 
 def test_what_is_not_there_is_said(tmp_path: Path, weights: Path) -> None:

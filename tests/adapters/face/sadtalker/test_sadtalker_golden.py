@@ -13,7 +13,7 @@ from golden import recipe
 from golden.recipe import Golden, rel_l2, rel_max
 from numpy.typing import NDArray
 
-from maestra.adapters.face.sadtalker import audio, driver, mel, semantics
+from maestra.adapters.face.sadtalker import audio, driver, estimator, mel, semantics
 from maestra.adapters.face.sadtalker.render import RenderNetwork
 
 NETWORK = 5e-6
@@ -153,6 +153,14 @@ def test_the_coefficients_of_a_picture(golden: Golden) -> None:
     found = network(uniform("recon_image", (1, 3, 224, 224), 0, 1))
     assert rel_max(found, golden["face_3drecon/coeff257"]) <= NETWORK
     assert torch.equal(semantics.row_of(found)[:64], found[0, 80:144])
+
+
+@pytest.mark.slow
+def test_the_pose_of_a_picture(golden: Golden) -> None:
+    network = filled(golden, estimator.PoseEstimator(), "he_estimator")
+    found = network(torch.from_numpy(recipe.image("sadtalker", "source_image")))
+    for head in HEADS:
+        assert rel_max(getattr(found, head), golden[f"he_estimator/{head}"]) <= NETWORK
 
 
 @pytest.mark.slow
