@@ -693,8 +693,8 @@ def encoder_complaint(config: Config) -> str:
     if video_encoder("nvenc", size, size) == "h264_nvenc":
         return ""
     return (
-        "NVENC does not work here: x264 encodes the pictures. Set stream.encoder to auto or x264, or"
-        " see whether nvidia-smi finds a GPU and its driver."
+        "NVENC does not work here: x264 encodes the pictures. Set stream.encoder to auto, or see"
+        " whether nvidia-smi finds a GPU and its driver."
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-__all__ = ["load_weights", "read_weights"]
+__all__ = ["fill_at_random", "load_weights", "read_weights"]
 
 _PICKLED = (".pth", ".pt", ".bin", ".ckpt", ".model", ".tar")
 
@@ -132,5 +132,27 @@ def load_weights(
     }
     unmade = any(tensor.is_meta for tensor in wanted.values())
     network.load_state_dict(fitting, assign=unmade)
+    network.eval()
+    network.requires_grad_(False)
+
+
+def fill_at_random(network: Module) -> None:
+    """Have ``network`` know nothing, and set it to evaluation: for who asks how fast it is.
+
+    What is on the ``meta`` device comes to the CPU, with numbers that neither vanish nor explode
+    from layer to layer; any other weight stays as the network made it.
+    """
+    import torch
+
+    if any(parameter.is_meta for parameter in network.parameters()):
+        network.to_empty(device="cpu")
+        with torch.no_grad():
+            for name, parameter in network.named_parameters():
+                if parameter.dim() > 1:
+                    parameter.normal_(0.0, parameter[0].numel() ** -0.5)
+                else:
+                    parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+            for buffer in network.buffers():
+                buffer.zero_()
     network.eval()
     network.requires_grad_(False)

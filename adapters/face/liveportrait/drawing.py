@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from maestra.ports.errors import FaceError, FaceOutOfMemory
 
+from ..tracing import stage
 from .features import Features
 from .geometry import CROP_SIDE, Crop, placed_mask
 from .keypoints import Motion, retarget_eyes, retarget_lips, rotation, stitched
@@ -223,13 +224,23 @@ class Engine:
         with self._lock, self._guarded(count):
             hurried = self._return() or hurried
             with torch.inference_mode(), self._on_stream():
-                pictures = self._fetched(self._drawn(torch.from_numpy(filled), hurried))
+                drawn = self._drawn(torch.from_numpy(filled), hurried)
+                with stage("copy"):
+                    pictures = self._fetched(drawn)
             self._used = self._clock()
             self._watch()
         return [pictures[i] for i in range(count)]
 
     def driven(self, rows: Tensor) -> Tensor:
         """The keypoints, ``(count, 21, 3)``, that ``rows`` of controls ask for."""
+        with stage("motion"):
+            placed = self._placed(rows)
+        with stage("stitch"):
+            source = self._references.keypoints.expand(len(rows), -1, -1)
+            return stitched(self._networks.stitching, source, placed)
+
+    def _placed(self, rows: Tensor) -> Tensor:
+        """Likewise, before they are stitched to the portrait's shoulders."""
         of = self._references
         count = len(rows)
         angles = of.angles + rows[:, :3]
@@ -247,22 +258,25 @@ class Engine:
         # between blinks. The lips' are not: a portrait that laughs is to shut its mouth.
         placed = placed + retarget_lips(self._networks.lip, source, lips, rows[:, LIPS : LIPS + 1])
         placed = placed + retarget_eyes(self._networks.eye, source, eyes, wanted)
-        placed = placed - retarget_eyes(self._networks.eye, source, eyes, own)
-        return stitched(self._networks.stitching, source, placed)
+        return placed - retarget_eyes(self._networks.eye, source, eyes, own)
 
     def _pictures(self, rows: Tensor) -> Tensor:
         """``(count, CONTROLS)`` to ``(count, size, size, 3)`` uint8."""
         of = self._references
         count = len(rows)
-        warped = self._networks.warping_module(
-            of.volume.expand(count, -1, -1, -1, -1),
-            self.driven(rows),
-            of.keypoints.expand(count, -1, -1),
-        )
-        drawn = self._networks.spade_generator(warped.features).float() * 255
-        laid = F.grid_sample(drawn, of.grid.expand(count, -1, -1, -1), align_corners=False)
-        whole = of.picture + of.mask * (laid - of.picture)
-        return whole.clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        driven = self.driven(rows)
+        with stage("warp"):
+            warped = self._networks.warping_module(
+                of.volume.expand(count, -1, -1, -1, -1),
+                driven,
+                of.keypoints.expand(count, -1, -1),
+            )
+        with stage("generate"):
+            drawn = self._networks.spade_generator(warped.features).float() * 255
+        with stage("paste"):
+            laid = F.grid_sample(drawn, of.grid.expand(count, -1, -1, -1), align_corners=False)
+            whole = of.picture + of.mask * (laid - of.picture)
+            return whole.clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
     def _drawn(self, rows: Tensor, hurried: bool) -> Tensor:
         if not self._on.graphs:

@@ -14,6 +14,7 @@ from maestra.core.persona import Manner
 from ..motion import LOOK_AHEAD, LOOK_BACK, Performer, audible
 from ..portrait import Mesh, prepared
 from ..streaming import Moment, StreamingFace
+from ..tracing import stage
 from .drawing import Device, Engine
 from .features import Features, Landmarker
 from .networks import Networks, read_networks
@@ -90,7 +91,8 @@ class LivePortrait(StreamingFace):
         if self._cold:
             self._engine.warm()
             self._cold = False
-        rows = np.stack([self._controls(moment) for moment in moments])
+        with stage("motion"):
+            rows = np.stack([self._controls(moment) for moment in moments])
         return self._engine.draw(rows, hurried=any(moment.speaking for moment in moments))
 
     def _controls(self, moment: Moment) -> NDArray[np.float32]:

@@ -17,12 +17,13 @@ from maestra.ports.errors import FaceError
 from ..portrait import Mesh, open_portrait, read_picture
 from ..puppet.rig import SIZE, Rig
 from ..streaming import REMEMBERED, Moment, StreamingFace
+from ..tracing import stage
 from ..weights import load_weights, read_weights
 from .blending import cut_square, face_box, laid_in, mesh_mask, soft_mask, square_around
 from .cycle import cycle_key, cycle_poses, open_cycle
 from .features import Hearing
 from .gate import Gate, Shown
-from .networks import PUBLISHED, Sizes, find_weights, fingerprint, load_networks
+from .networks import PUBLISHED, Networks, Sizes, find_weights, fingerprint, load_networks
 from .painter import Painter, no_room
 from .settings import MuseTalkSettings
 
@@ -51,6 +52,8 @@ class MuseTalk(StreamingFace):
     :param portrait: the picture; square where there is a ``mesh``.
     :param mesh: where its features are; absent, the face is found once (see ``open_portrait``).
     :param sizes: of the networks, others than the published ones for tests.
+    :param networks: with their weights, which are taken to the device; absent, they are read from
+        the folder in ``settings``. Faces of networks that are not the same need another ``cache``.
     :raises FaceError: the portrait or the mesh can't be read or don't fit each other, a face must
         be found and can't be, the device is not there, or a library is missing.
     :raises ModelMissing: weights are absent or are not those of these networks.
@@ -66,9 +69,9 @@ class MuseTalk(StreamingFace):
         seed: int = 0,
         cache: Path | None = None,
         sizes: Sizes = PUBLISHED,
+        networks: Networks | None = None,
     ) -> None:
         device, precision = _device(settings)
-        files = find_weights(Path(settings.weights).expanduser())
         if cache is None:
             import platformdirs
 
@@ -82,7 +85,12 @@ class MuseTalk(StreamingFace):
             raise FaceError(f"The portrait {portrait.name} and its mesh are not both square.")
 
         with no_room():
-            networks = load_networks(files, sizes)
+            if networks is None:
+                files = find_weights(Path(settings.weights).expanduser())
+                networks = load_networks(files, sizes)
+                drawn_by = fingerprint(files["vae"])
+            else:
+                drawn_by = "networks that were given"
             networks.to(device, precision)
             self._hearing = Hearing(networks.encoder)
             self._painter = Painter(networks, compiled=settings.compile)
@@ -105,7 +113,7 @@ class MuseTalk(StreamingFace):
             known.to_json(),
             repr(manner),
             f"{seed} {count} {precision} {self._box}",
-            fingerprint(files["vae"]),
+            drawn_by,
         )
         with no_room():
             self._cycle = open_cycle(
@@ -132,14 +140,16 @@ class MuseTalk(StreamingFace):
         if not seen:
             return pictures
         with no_room(), torch.inference_mode():
-            self._hear([moments[index] for index in seen], [shown[index] for index in seen])
+            with stage("encode"):
+                self._hear([moments[index] for index in seen], [shown[index] for index in seen])
             painted = self._painter.paint(
                 self._cycle.latents[[places[index] for index in seen]],
                 torch.stack([self._told[moments[index].number] for index in seen]),
             )
-        for face, index in zip(painted, seen, strict=True):
-            mask = np.round(self._mask * np.float32(shown[index].share)).astype(np.uint8)
-            pictures[index] = laid_in(pictures[index], face, self._box, self._square, mask)
+        with stage("blend"):
+            for face, index in zip(painted, seen, strict=True):
+                mask = np.round(self._mask * np.float32(shown[index].share)).astype(np.uint8)
+                pictures[index] = laid_in(pictures[index], face, self._box, self._square, mask)
         return pictures
 
     def _hear(self, moments: Sequence[Moment], shown: Sequence[Shown]) -> None:

@@ -16,6 +16,7 @@ import torch
 
 from maestra.ports.errors import FaceOutOfMemory
 
+from ..tracing import stage
 from .networks import LATENT_SCALE, Networks
 
 if TYPE_CHECKING:
@@ -100,15 +101,21 @@ class Painter:
             torch.cat([x, x[-1:].expand(filled - count, *x.shape[1:])]) for x in (latents, prompts)
         )
         latents = latents.contiguous(memory_format=torch.channels_last)
-        told = self._unet(latents, self._now, encoder_hidden_states=prompts, return_dict=False)[0]
+        with stage("unet"):
+            told = self._unet(latents, self._now, encoder_hidden_states=prompts, return_dict=False)[
+                0
+            ]
         if self._decoding is None:
-            return self._pixels(told)[:count]
+            with stage("vae"):
+                return self._pixels(told)[:count]
         self._decoding.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._decoding):
             told.record_stream(self._decoding)
-            pixels = self._pixels(told)[:count]
-            host = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
-            return host.copy_(pixels, non_blocking=True)
+            with stage("vae"):
+                pixels = self._pixels(told)[:count]
+            with stage("copy"):
+                host = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
+                return host.copy_(pixels, non_blocking=True)
 
     def _pixels(self, told: torch.Tensor) -> torch.Tensor:
         picture = self._decode(told / LATENT_SCALE, return_dict=False)[0].float()

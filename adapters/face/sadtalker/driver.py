@@ -34,6 +34,7 @@ from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
 
 from ..motion import Idle
 from ..streaming import REMEMBERED
+from ..tracing import stage
 from .audio import BLOCK
 from .mel import BANDS, HOP, RATE_HZ, WINDOW, first_frame, mel
 from .semantics import REACH, keypoints
@@ -178,10 +179,11 @@ class Driver:
         """The keypoints of ``moments``, which follow one another, ``(n, 15, 3)``."""
         first = moments[0].number
         before, again = self._go_back_to(first)
-        heard = self._listen(moments)
-        for moment, what in zip(moments, heard, strict=False):
-            self._keep(self._heard, moment.number, what)
-        ahead = self._rows(first, heard, before)
+        with stage("coefficients"):
+            heard = self._listen(moments)
+            for moment, what in zip(moments, heard, strict=False):
+                self._keep(self._heard, moment.number, what)
+            ahead = self._rows(first, heard, before)
         wanted = self._wanted(first, len(moments), ahead)
         for index, moment in enumerate(moments):
             seam = again or moment.speaking != before.speaking
@@ -336,8 +338,10 @@ class Driver:
             likely = np.mean(known[REACH:], axis=0)
             windows.append([*known, *[likely] * (REACH - FUTURE)])
         rows = torch.from_numpy(np.array(windows, np.float32)).to(self._row.device)
-        pose = self._networks.mapping(rows.transpose(1, 2))
-        points: Floats = keypoints(self._canonical, pose).cpu().numpy()
+        with stage("mapping"):
+            pose = self._networks.mapping(rows.transpose(1, 2))
+        with stage("keypoints"):
+            points: Floats = keypoints(self._canonical, pose).cpu().numpy()
         return points
 
     @staticmethod

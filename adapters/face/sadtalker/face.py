@@ -15,8 +15,9 @@ from maestra.ports.errors import FaceError, FaceOutOfMemory
 from ..liveportrait.layers import fuse
 from ..portrait import Mesh, open_portrait, read_picture
 from ..streaming import Moment, StreamingFace
+from ..tracing import stage
 from .driver import LOOK_AHEAD, LOOK_BACK, Driver
-from .networks import PUBLISHED, Sizes, load
+from .networks import PUBLISHED, Networks, Sizes, load
 from .placing import aligned, five_points, paste_mask, square_around
 from .semantics import row_of
 from .settings import SadTalkerSettings
@@ -46,6 +47,8 @@ class SadTalker(StreamingFace):
     :param mesh: where its features are; absent, the face is found once (see ``open_portrait``).
     :param cache: where found faces are kept; absent, the user's cache directory.
     :param sizes: of the networks, others than the published ones for tests.
+    :param networks: with their weights, which are taken to the device; absent, they are read from
+        the folder in ``settings``.
     :raises FaceError: the portrait or the mesh can't be read or don't fit each other, a face must
         be found and can't be, or the device is not there.
     :raises ModelMissing: weights are absent or are not those of these networks.
@@ -61,13 +64,15 @@ class SadTalker(StreamingFace):
         seed: int = 0,
         cache: Path | None = None,
         sizes: Sizes = PUBLISHED,
+        networks: Networks | None = None,
     ) -> None:
         super().__init__(look_back=LOOK_BACK, look_ahead=LOOK_AHEAD, most_at_once=settings.batch)
         device, self._precision = _device(settings)
         self.width = self.height = SIZE
         self.warm_up = 10.0 if device.type == "cuda" else 0.0
         picture, known = _open(portrait, mesh, cache)
-        networks = load(Path(settings.weights).expanduser(), large=settings.large, sizes=sizes)
+        if networks is None:
+            networks = load(Path(settings.weights).expanduser(), large=settings.large, sizes=sizes)
         self._picture, points = _fitted(picture, known)
         self._box = square_around(points, SIZE)
         self._mask = paste_mask(self._box.side)
@@ -110,18 +115,21 @@ class SadTalker(StreamingFace):
             with torch.inference_mode():
                 driving = torch.from_numpy(self._driver.drive(moments)).to(self._source.device)
                 count = len(moments)
-                drawn = self._render(
-                    self._appearance.expand(count, -1, -1, -1, -1),
-                    driving,
-                    self._source.expand(count, -1, -1),
-                )
-                faces = (drawn.float() * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+                with stage("generator"):
+                    drawn = self._render(
+                        self._appearance.expand(count, -1, -1, -1, -1),
+                        driving,
+                        self._source.expand(count, -1, -1),
+                    )
+                with stage("copy"):
+                    faces = (drawn.float() * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise FaceOutOfMemory(
                 f"sadtalker: there is no room to draw {len(moments)} pictures at once."
             ) from error
-        return [self._put_back(face) for face in faces]
+        with stage("paste"):
+            return [self._put_back(face) for face in faces]
 
     def _put_back(self, face: Picture) -> Picture:
         left, top, side = self._box
