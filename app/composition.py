@@ -46,6 +46,7 @@ __all__ = [
     "encoder_complaint",
     "face_stages",
     "faces",
+    "fill",
     "floor",
     "forethought",
     "hearing",
@@ -287,6 +288,18 @@ def check_weights(name: str) -> bool:
     else:
         return False
     return True
+
+
+def fill(network: Any, weights: Path, *, name: str, optional: Sequence[str] = ()) -> None:
+    """Put published weights, which nothing runs, into a network that is no adapter's.
+
+    :param name: what to call the weights where something is wrong.
+    :param optional: endings of keys that they may lack.
+    :raises ModelMissing: they are absent, or not those of the network.
+    """
+    from maestra.adapters.weights import load_weights, read_weights
+
+    load_weights(network, read_weights(weights), name=name, optional=optional)
 
 
 def hearing(config: Config, *, fast: bool) -> Hearing:
@@ -601,7 +614,7 @@ def unlearnt_face(name: str, config: Config, who: Persona, cache: Path) -> Face:
     :param cache: a folder for what it keeps; not one that other faces use.
     :raises ValueError: the face has no weights.
     """
-    from maestra.adapters.face.weights import fill_at_random
+    from maestra.adapters.weights import fill_at_random
 
     from . import personas
 

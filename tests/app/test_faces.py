@@ -16,7 +16,7 @@ pytest.importorskip("av")
 
 from maestra.adapters.face.streaming import Moment, StreamingFace  # noqa: E402
 from maestra.adapters.face.tracing import stage, traced  # noqa: E402
-from maestra.adapters.face.weights import fill_at_random  # noqa: E402
+from maestra.adapters.weights import fill_at_random  # noqa: E402
 from maestra.app.experiments import faces  # noqa: E402
 
 if TYPE_CHECKING:

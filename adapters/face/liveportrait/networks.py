@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from maestra.ports.errors import ModelMissing
 
-from ..weights import load_weights, read_weights
+from ...weights import load_weights, read_weights
 from .appearance import AppearanceExtractor, AppearanceWidths
 from .generator import GeneratorWidths, SpadeGenerator
 from .layers import fuse

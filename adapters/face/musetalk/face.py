@@ -14,11 +14,11 @@ from maestra.core.persona import Manner
 from maestra.ports.audio import FRAME_RATE
 from maestra.ports.errors import FaceError
 
+from ...weights import load_weights, read_weights
 from ..portrait import Mesh, open_portrait, read_picture
 from ..puppet.rig import SIZE, Rig
 from ..streaming import REMEMBERED, Moment, StreamingFace
 from ..tracing import stage
-from ..weights import load_weights, read_weights
 from .blending import cut_square, face_box, laid_in, mesh_mask, soft_mask, square_around
 from .cycle import cycle_key, cycle_poses, open_cycle
 from .features import Hearing

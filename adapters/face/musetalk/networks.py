@@ -31,7 +31,7 @@ from attrs import frozen
 
 from maestra.ports.errors import FaceError, ModelMissing
 
-from ..weights import load_weights, read_weights
+from ...weights import load_weights, read_weights
 
 __all__ = [
     "PUBLISHED",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 from torch.nn import functional
 
-from ..weights import load_weights, read_weights
+from ...weights import load_weights, read_weights
 from .semantics import BINS, KEYPOINTS, HeadPose
 
 if TYPE_CHECKING:

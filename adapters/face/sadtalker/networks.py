@@ -9,10 +9,10 @@ from attrs import field, frozen
 
 from maestra.ports.errors import ModelMissing
 
+from ...weights import load_weights, read_weights
 from ..liveportrait.appearance import AppearanceWidths
 from ..liveportrait.generator import GeneratorWidths
 from ..liveportrait.warping import WarpingWidths
-from ..weights import load_weights, read_weights
 from .audio import ExpressionNetwork, PoseNetwork
 from .render import RenderNetwork
 from .semantics import FaceModelNetwork, KeypointNetwork, MappingNetwork

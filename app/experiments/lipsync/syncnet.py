@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import frozen
 
+from ... import composition
 from .mfcc import mfcc
 
 if TYPE_CHECKING:
@@ -135,12 +136,8 @@ class SyncNet:
 
         :raises ModelMissing: they are absent, or not those of these networks.
         """
-        from maestra.adapters.face.weights import load_weights, read_weights
-
         networks = build()
-        load_weights(
-            networks, read_weights(path), name="SyncNet", optional=("num_batches_tracked",)
-        )
+        composition.fill(networks, path, name="SyncNet", optional=("num_batches_tracked",))
         return cls(networks)
 
     def lip_features(self, windows: Floats) -> Floats:

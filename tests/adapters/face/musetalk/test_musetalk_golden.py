@@ -29,7 +29,7 @@ from maestra.adapters.face.musetalk.features import (  # noqa: E402
 from maestra.adapters.face.musetalk.networks import PUBLISHED, Networks  # noqa: E402
 from maestra.adapters.face.musetalk.painter import Painter  # noqa: E402
 from maestra.adapters.face.musetalk.parsing import FaceParser, mask_of  # noqa: E402
-from maestra.adapters.face.weights import load_weights  # noqa: E402
+from maestra.adapters.weights import load_weights  # noqa: E402
 
 NETWORK = 5e-6
 CHAINED = 5e-4

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from maestra.adapters.face.weights import load_weights, read_weights
+from maestra.adapters.weights import load_weights, read_weights
 from maestra.ports.errors import ModelMissing
 
 torch = pytest.importorskip("torch")
