@@ -26,7 +26,8 @@ _PERSONA = Path(personas.__file__).parent / "teacher_mary_v1"
 _NAMES = ("audio2exp", "audio2pose", "kp_extractor", "generator", "face_3drecon", "mapping")
 
 TINY = Sizes(
-    picture=64,
+    picture=32,
+    hearing=4,
     mapping=32,
     face_model=4,
     keypoints=(4, 4, 8),
@@ -39,6 +40,7 @@ TINY = Sizes(
         compressed=2,
         hourglass=(4, 8, 8),
         output=8,
+        kernel=3,
         mask_floor=1e-3,
     ),
     generator=GeneratorWidths(features=8, middle=8, blocks=1, up=(8, 4), hidden=4, enlarge=False),
@@ -86,11 +88,12 @@ def _speak_about_rest(network: ExpressionNetwork) -> None:
     """Have expressions lie about the portrait's own, as training does, and not far to one side."""
     time = np.arange(32_000) / 16_000
     voice = np.sin(2 * np.pi * 200 * time) + 0.7 * np.sin(2 * np.pi * 800 * time)
-    heard = mel.mel(0.2 * voice * np.sin(np.pi * 3 * time) ** 2)
-    windows = heard[mel.windows(50, len(heard))].transpose(0, 2, 1).astype(np.float32)
+    sound = mel.mel(0.2 * voice * np.sin(np.pi * 3 * time) ** 2)
+    windows = sound[mel.windows(50, len(sound))].transpose(0, 2, 1).astype(np.float32)
     with torch.no_grad():
         mean = network.audio_encoder(torch.from_numpy(windows)[:, None]).mean(dim=(0, 2, 3))
         weight = network.mapping1.weight
-        weight[:, :512] *= 0.3
-        weight[:, 512:576] = torch.eye(64)
-        network.mapping1.bias.copy_(-weight[:, :512] @ mean)
+        heard = len(mean)
+        weight[:, :heard] *= 0.3
+        weight[:, heard : heard + 64] = torch.eye(64)
+        network.mapping1.bias.copy_(-weight[:, :heard] @ mean)

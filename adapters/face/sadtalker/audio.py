@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 __all__ = ["BLOCK", "STYLES", "ExpressionNetwork", "PoseNetwork"]
 
@@ -46,37 +47,44 @@ class _Convolution(nn.Module):
         y = self.conv_block(x)
         return torch.relu(y + x if self._residual else y)
 
+    def fold(self) -> None:
+        """Put the norm into the convolution."""
+        self.conv_block = nn.Sequential(fuse_conv_bn_eval(*self.conv_block))
+
 
 def _again(channels: int) -> _Convolution:
     return _Convolution(channels, channels, residual=True)
 
 
-def _audio_encoder() -> nn.Sequential:
-    """``(windows, 1, 80, 16)`` → ``(windows, 512, 1, 1)``, as in Wav2Lip."""
+def _audio_encoder(width: int) -> nn.Sequential:
+    """``(windows, 1, 80, 16)`` → ``(windows, 16 width, 1, 1)``, as in Wav2Lip."""
     return nn.Sequential(
-        _Convolution(1, 32),
-        _again(32),
-        _again(32),
-        _Convolution(32, 64, stride=(3, 1)),
-        _again(64),
-        _again(64),
-        _Convolution(64, 128, stride=3),
-        _again(128),
-        _again(128),
-        _Convolution(128, 256, stride=(3, 2)),
-        _again(256),
-        _Convolution(256, 512, padding=0),
-        _Convolution(512, 512, kernel=1, padding=0),
+        _Convolution(1, width),
+        _again(width),
+        _again(width),
+        _Convolution(width, 2 * width, stride=(3, 1)),
+        _again(2 * width),
+        _again(2 * width),
+        _Convolution(2 * width, 4 * width, stride=3),
+        _again(4 * width),
+        _again(4 * width),
+        _Convolution(4 * width, 8 * width, stride=(3, 2)),
+        _again(8 * width),
+        _Convolution(8 * width, 16 * width, padding=0),
+        _Convolution(16 * width, 16 * width, kernel=1, padding=0),
     )
 
 
 class ExpressionNetwork(nn.Module):
-    """What the mouth does: mel windows → expression coefficients of the 3-D face model."""
+    """What the mouth does: mel windows → expression coefficients of the 3-D face model.
 
-    def __init__(self) -> None:
+    :param width: of the first layer; 32 is the published one.
+    """
+
+    def __init__(self, width: int = 32) -> None:
         super().__init__()
-        self.audio_encoder = _audio_encoder()
-        self.mapping1 = nn.Linear(512 + 64 + 1, 64)
+        self.audio_encoder = _audio_encoder(width)
+        self.mapping1 = nn.Linear(16 * width + 64 + 1, 64)
 
     def forward(self, windows: Tensor, reference: Tensor, blink: Tensor) -> Tensor:
         """The expressions, ``(n, 64)``.
@@ -129,25 +137,25 @@ class _Upsample(nn.Module):
 class _ResUNet(nn.Module):
     """A U-net over (time, pose); only time is halved on the way down."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.input_layer = nn.Sequential(
-            nn.Conv2d(1, 32, 3, padding=1),
-            nn.BatchNorm2d(32),
+            nn.Conv2d(1, width, 3, padding=1),
+            nn.BatchNorm2d(width),
             nn.ReLU(),
-            nn.Conv2d(32, 32, 3, padding=1),
+            nn.Conv2d(width, width, 3, padding=1),
         )
-        self.input_skip = nn.Sequential(nn.Conv2d(1, 32, 3, padding=1))
-        self.residual_conv_1 = _ResidualConvolution(32, 64, (2, 1))
-        self.residual_conv_2 = _ResidualConvolution(64, 128, (2, 1))
-        self.bridge = _ResidualConvolution(128, 256, (2, 1))
-        self.upsample_1 = _Upsample(256)
-        self.up_residual_conv1 = _ResidualConvolution(256 + 128, 128)
-        self.upsample_2 = _Upsample(128)
-        self.up_residual_conv2 = _ResidualConvolution(128 + 64, 64)
-        self.upsample_3 = _Upsample(64)
-        self.up_residual_conv3 = _ResidualConvolution(64 + 32, 32)
-        self.output_layer = nn.Sequential(nn.Conv2d(32, 1, 1), nn.Sigmoid())
+        self.input_skip = nn.Sequential(nn.Conv2d(1, width, 3, padding=1))
+        self.residual_conv_1 = _ResidualConvolution(width, 2 * width, (2, 1))
+        self.residual_conv_2 = _ResidualConvolution(2 * width, 4 * width, (2, 1))
+        self.bridge = _ResidualConvolution(4 * width, 8 * width, (2, 1))
+        self.upsample_1 = _Upsample(8 * width)
+        self.up_residual_conv1 = _ResidualConvolution(12 * width, 4 * width)
+        self.upsample_2 = _Upsample(4 * width)
+        self.up_residual_conv2 = _ResidualConvolution(6 * width, 2 * width)
+        self.upsample_3 = _Upsample(2 * width)
+        self.up_residual_conv3 = _ResidualConvolution(3 * width, width)
+        self.output_layer = nn.Sequential(nn.Conv2d(width, 1, 1), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
         first = self.input_layer(x) + self.input_skip(x)
@@ -163,16 +171,16 @@ class _ResUNet(nn.Module):
 class _PoseDecoder(nn.Module):
     """The half of the variational autoencoder that makes poses."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.classbias = nn.Parameter(torch.zeros(STYLES, _NOISE))
-        self.linear_audio = nn.Linear(512, _POSE)
+        self.linear_audio = nn.Linear(16 * width, _POSE)
         self.MLP = nn.Sequential()
         self.MLP.add_module("L0", nn.Linear(_POSE + _NOISE + BLOCK * _POSE, 128))
         self.MLP.add_module("A0", nn.ReLU())
         self.MLP.add_module("L1", nn.Linear(128, BLOCK * _POSE))
         self.MLP.add_module("sigmoid", nn.Sigmoid())
-        self.resunet = _ResUNet()
+        self.resunet = _ResUNet(width)
         self.pose_linear = nn.Linear(_POSE, _POSE)
 
     def forward(self, heard: Tensor, reference: Tensor, noise: Tensor, style: int) -> Tensor:
@@ -185,29 +193,31 @@ class _PoseDecoder(nn.Module):
 
 
 class _Listener(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.audio_encoder = _audio_encoder()
+        self.audio_encoder = _audio_encoder(width)
 
 
 class _Generator(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.decoder = _PoseDecoder()
+        self.decoder = _PoseDecoder(width)
 
 
 class PoseNetwork(nn.Module):
     """What the head does: a block of ``BLOCK`` mel windows and a portion of noise → as many poses.
 
     Of the published tensors it leaves out ``UNUSED``, which only the training needs.
+
+    :param width: of the first layers; 32 is the published one.
     """
 
     UNUSED = ("netG.encoder.", "netD_motion.")
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 32) -> None:
         super().__init__()
-        self.audio_encoder = _Listener()
-        self.netG = _Generator()
+        self.audio_encoder = _Listener(width)
+        self.netG = _Generator(width)
 
     def forward(self, windows: Tensor, reference: Tensor, noise: Tensor, style: int) -> Tensor:
         """The changes of pose against ``reference``, ``(BLOCK, 6)``.

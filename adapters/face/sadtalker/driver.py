@@ -30,9 +30,9 @@ import torch
 from attrs import frozen
 
 from maestra.core.persona import Manner
-from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
+from maestra.ports.audio import FRAME_RATE, PLAYOUT_RATE_HZ, SLICE_SAMPLES
 
-from ..motion import Idle
+from ..motion import Idle, audible
 from ..streaming import REMEMBERED
 from ..tracing import stage
 from .audio import BLOCK
@@ -77,12 +77,6 @@ _KEPT = REMEMBERED + POSE_DELAY + 2 * BLOCK
 _DECIMATION = PLAYOUT_RATE_HZ // RATE_HZ
 _TAPS = 161
 _CUT_OFF_HZ = 7_700.0
-
-_SHUT_DB, _OPEN_DB = -52.0, -40.0
-_NEAR = 0.1
-"""Seconds around a picture in which sound opens the mouth."""
-
-_LOUDNESS_HOP = PLAYOUT_RATE_HZ // 100
 
 _OPENING, _SHUTTING = 1 / 11, 1 / 6
 """By how much the mouth is released and shut from picture to picture, at most."""
@@ -244,7 +238,8 @@ class Driver:
             at = first_frame(first + index) * HOP - 401 - begin
             frames = mel(low[at : at + (WINDOW - 1) * HOP + 801], padded=False)
             window = frames.T.astype(np.float32)
-            heard.append(_Heard(window=window, loud=_loud(sound, back + index * SLICE_SAMPLES)))
+            loud = audible(sound, LOOK_BACK + index / FRAME_RATE)
+            heard.append(_Heard(window=window, loud=loud))
         return heard
 
     # --- what is wanted ---------------------------------------------------------
@@ -361,16 +356,3 @@ class Driver:
             apart=apart,
             gone=gone,
         )
-
-
-def _loud(sound: Floats, begin: int) -> float:
-    """How loud it is around the picture whose sound begins there, 0 … 1; further away it counts
-    for less."""
-    reach = round(_NEAR * PLAYOUT_RATE_HZ)
-    near = sound[begin - reach : begin + SLICE_SAMPLES + reach]
-    near = near[: len(near) // _LOUDNESS_HOP * _LOUDNESS_HOP].reshape(-1, _LOUDNESS_HOP)
-    level = 10 * np.log10(np.mean(np.square(near, dtype=np.float64), axis=1) + 1e-12)
-    loud = np.clip((level - _SHUT_DB) / (_OPEN_DB - _SHUT_DB), 0, 1)
-    middle = (np.arange(len(near)) + 0.5) * _LOUDNESS_HOP - reach - SLICE_SAMPLES / 2
-    away = np.maximum(np.abs(middle) - SLICE_SAMPLES / 2, 0) / reach
-    return float(np.max(loud * np.clip(1 - away, 0, 1)))

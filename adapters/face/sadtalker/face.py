@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +14,12 @@ import torch
 from maestra.core.persona import Manner
 from maestra.ports.errors import FaceError, FaceOutOfMemory
 
+from ..device import Residence, weights_of
 from ..liveportrait.layers import fuse
 from ..portrait import Mesh, open_portrait, read_picture
 from ..streaming import Moment, StreamingFace
 from ..tracing import stage
+from .drawing import Renderer
 from .driver import LOOK_AHEAD, LOOK_BACK, Driver
 from .networks import PUBLISHED, Networks, Sizes, load
 from .placing import aligned, five_points, paste_mask, square_around
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["SIZE", "SadTalker", "SadTalkerSettings"]
 
 SIZE = 512
+
+_WARM_UP_COMPILING = 180.0
+_WARM_UP = 20.0
 
 _PRECISIONS: Mapping[str, torch.dtype] = {
     "float32": torch.float32,
@@ -67,78 +74,89 @@ class SadTalker(StreamingFace):
         networks: Networks | None = None,
     ) -> None:
         super().__init__(look_back=LOOK_BACK, look_ahead=LOOK_AHEAD, most_at_once=settings.batch)
-        device, self._precision = _device(settings)
+        device, precision = _device(settings)
         self.width = self.height = SIZE
-        self.warm_up = 10.0 if device.type == "cuda" else 0.0
+        self.warm_up = _warm_up(device, settings)
         picture, known = _open(portrait, mesh, cache)
         if networks is None:
             networks = load(Path(settings.weights).expanduser(), large=settings.large, sizes=sizes)
         self._picture, points = _fitted(picture, known)
-        self._box = square_around(points, SIZE)
-        self._mask = paste_mask(self._box.side)
-        left, top, side = self._box
-        crop = _resized(
-            self._picture[top : top + side, left : left + side],
-            sizes.picture * (2 if settings.large else 1),
-        )
+        self._box = left, top, side = square_around(points, SIZE)
+        old = self._picture[top : top + side, left : left + side]
+        crop = _resized(old, sizes.picture * (2 if settings.large else 1))
         shown = aligned(crop, (points - (left, top)) * (crop.shape[0] / side))
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._cold = device.type == "cuda" or settings.compile
         try:
             with torch.inference_mode():
                 row = row_of(networks.face_3drecon(_tensor(shown))).to(device)
                 # What only the portrait is shown to need not stay on the device.
                 canonical = networks.kp_extractor(_tensor(crop)).to(device)
-                for network in (networks.audio2exp, networks.audio2pose, networks.mapping):
-                    network.to(device)
-                self._driver = Driver(
-                    networks,
-                    row,
-                    canonical,
-                    style=settings.style,
-                    pose=settings.pose,
-                    expression=settings.expression,
-                    manner=manner,
-                    seed=seed,
-                )
-                self._source = self._driver.source()
-                self._render = networks.generator
-                fuse(self._render)
-                self._render.to(device, self._precision)
-                self._appearance = self._render.appearance(
-                    _tensor(crop).to(device, self._precision)
-                )
+            asked = (networks.audio2exp, networks.audio2pose, networks.mapping)
+            for network in asked:
+                fuse(network)
+                network.to(device)
+            self._driver = Driver(
+                networks,
+                row,
+                canonical,
+                style=settings.style,
+                pose=settings.pose,
+                expression=settings.expression,
+                manner=manner,
+                seed=seed,
+            )
+            with torch.inference_mode():
+                source = self._driver.source()
+            self._renderer = Renderer(
+                networks.generator,
+                _tensor(crop),
+                source,
+                old,
+                paste_mask(side),
+                device=device,
+                precision=precision,
+                compiled=settings.compile,
+                stream=self._stream,
+            )
         except torch.OutOfMemoryError as error:
             raise FaceOutOfMemory(f"sadtalker: {device} has no room for its weights.") from error
+        self._residence = Residence(
+            lambda: chain(self._renderer.places(), weights_of(*asked)),
+            device,
+            unload_after=settings.unload_after or None,
+        )
 
     def draw(self, moments: Sequence[Moment]) -> Sequence[Picture]:
         """See ``StreamingFace``."""
         try:
-            with torch.inference_mode():
-                driving = torch.from_numpy(self._driver.drive(moments)).to(self._source.device)
-                count = len(moments)
-                with stage("generator"):
-                    drawn = self._render(
-                        self._appearance.expand(count, -1, -1, -1, -1),
-                        driving,
-                        self._source.expand(count, -1, -1),
-                    )
-                with stage("copy"):
-                    faces = (drawn.float() * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+            with self._residence.at_work(), torch.inference_mode(), self._on_stream():
+                if self._cold:
+                    self._renderer.warm(self._most_at_once)
+                    self._cold = False
+                faces = self._renderer.draw(self._driver.drive(moments))
+                with stage("paste"):
+                    return [self._put_back(face) for face in faces]
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise FaceOutOfMemory(
                 f"sadtalker: there is no room to draw {len(moments)} pictures at once."
             ) from error
-        with stage("paste"):
-            return [self._put_back(face) for face in faces]
+
+    def _on_stream(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
 
     def _put_back(self, face: Picture) -> Picture:
         left, top, side = self._box
         picture = self._picture.copy()
-        place = picture[top : top + side, left : left + side]
-        new = _resized(face, side).astype(np.float32)
-        old = place.astype(np.float32)
-        place[:] = np.rint(old + self._mask * (new - old)).astype(np.uint8)
+        picture[top : top + side, left : left + side] = face
         return picture
+
+
+def _warm_up(device: torch.device, settings: SadTalkerSettings) -> float:
+    if settings.compile:
+        return _WARM_UP_COMPILING
+    return _WARM_UP if device.type == "cuda" else 0.0
 
 
 def _open(portrait: Path, mesh: Path | None, cache: Path | None) -> tuple[Picture, Mesh]:
@@ -189,6 +207,8 @@ def _device(settings: SadTalkerSettings) -> tuple[torch.device, torch.dtype]:
         raise FaceError(f"sadtalker: there is no device called {name!r}.") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise FaceError(f"sadtalker: there is no GPU {name}; set its device to cpu.")
+    if device.type == "cpu" and settings.precision not in ("auto", "float32"):
+        raise FaceError("sadtalker: half precision is for a GPU; set its precision to float32.")
     if settings.precision == "auto":
         return device, torch.float16 if device.type == "cuda" else torch.float32
     return device, _PRECISIONS[settings.precision]

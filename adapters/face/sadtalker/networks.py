@@ -30,6 +30,7 @@ class Sizes:
     """How large the networks are, and the ``picture`` that they draw: the published sizes."""
 
     picture: int = 256
+    hearing: int = 32
     mapping: int = 1024
     face_model: int = 64
     keypoints: Sequence[int] = (32, 64, 128, 256, 512, 1024)
@@ -58,8 +59,8 @@ class Networks:
 def build(sizes: Sizes = PUBLISHED) -> Networks:
     """The networks with weights that mean nothing yet."""
     return Networks(
-        audio2exp=ExpressionNetwork(),
-        audio2pose=PoseNetwork(),
+        audio2exp=ExpressionNetwork(sizes.hearing),
+        audio2pose=PoseNetwork(sizes.hearing),
         mapping=MappingNetwork(width=sizes.mapping),
         kp_extractor=KeypointNetwork(sizes.keypoints, sizes.keypoint_depth),
         generator=RenderNetwork(sizes.appearance, sizes.warping, sizes.generator),

@@ -46,3 +46,15 @@ class SadTalkerSettings:
         default=8,
         metadata={"doc": "Pictures drawn at once, at most", "minimum": 1, "maximum": 64},
     )
+    compile: bool = field(
+        default=False,
+        metadata={"doc": "Compile the renderer with torch.compile: minutes more to begin with"},
+    )
+    unload_after: float = field(
+        default=0.0,
+        metadata={
+            "doc": "Leave the GPU after so long without a picture being asked for; 0 stays",
+            "unit": "seconds",
+            "minimum": 0.0,
+        },
+    )
