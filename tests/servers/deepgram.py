@@ -1,6 +1,6 @@
 """A server of Deepgram's streaming transcription that does as it is told.
 
-It hears a word in every quarter of a second of sound that is not silent.
+It hears a word in every quarter of a second of sound that is not silent, or what its ``ear`` does.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 import http
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 from attrs import define, field
+from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
@@ -34,6 +35,7 @@ class _Connection:
     covered: int = 0
     told: int = 0
     quiet: int = 0
+    sound: list[NDArray[np.float32]] = field(factory=list)
 
 
 @define
@@ -41,7 +43,7 @@ class TranscriptServer:
     """``drop_after`` samples of sound the next connection is cut, once. ``refuse`` is an HTTP
     status. ``mute`` never answers; ``error`` is told instead of the first result; with
     ``malformed``, what is no JSON comes before each result. ``serves`` is false where there is no
-    server."""
+    server. ``ear`` writes down what was heard since the last final result."""
 
     refuse: int | None = None
     drop_after: int | None = None
@@ -50,6 +52,8 @@ class TranscriptServer:
     malformed: bool = False
     url: str = ""
     serves: bool = True
+    ear: Callable[[NDArray[np.float32]], str] | None = None
+    sockets: list[ServerConnection] = field(factory=list)
     asked: list[dict[str, list[str]]] = field(factory=list)
     samples: list[int] = field(factory=list)
     kept_alive: threading.Event = field(factory=threading.Event)
@@ -66,6 +70,7 @@ class TranscriptServer:
     def talk(self, socket: ServerConnection) -> None:
         state = _Connection()
         number = len(self.samples)
+        self.sockets.append(socket)
         self.samples.append(0)
         try:
             for message in socket:
@@ -93,7 +98,9 @@ class TranscriptServer:
         state.heard += len(samples)
         state.loud += int(np.count_nonzero(samples))
         state.quiet = 0 if samples.any() else state.quiet + len(samples)
-        if self.mute:
+        if self.ear is not None:
+            state.sound.append(samples.astype(np.float32) / 32768)
+        if self.mute or self.ear is not None:
             return
         words = state.loud // _PER_WORD
         if words > state.told:
@@ -114,6 +121,9 @@ class TranscriptServer:
 
     def _result(self, state: _Connection, **flags: bool) -> str:
         transcript = " ".join(WORDS[: state.loud // _PER_WORD])
+        if self.ear is not None:
+            sound, state.sound = state.sound, []
+            transcript = self.ear(np.concatenate([np.zeros(0, np.float32), *sound]))
         alternative: dict[str, Any] = {"transcript": transcript, "confidence": 0.9, "words": []}
         return json.dumps(
             {
@@ -132,6 +142,12 @@ class TranscriptServer:
                 **flags,
             }
         )
+
+    def die(self) -> None:
+        """Let nobody in any more, and cut off who is there."""
+        self.refuse = 503
+        for socket in self.sockets:
+            socket.close_socket()
 
 
 @contextmanager

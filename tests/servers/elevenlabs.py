@@ -64,6 +64,12 @@ class VoiceServer:
             return connection.respond(http.HTTPStatus.UNAUTHORIZED, "no\n")
         return None
 
+    def die(self) -> None:
+        """Let nobody in any more, and cut off who is there."""
+        self.refuse_status = 503
+        for socket in self.sockets:
+            socket.transport.abort()
+
     async def talk(self, socket: ServerConnection) -> None:
         self.sockets.append(socket)
         contexts: dict[str, asyncio.Task[None]] = {}
