@@ -455,12 +455,12 @@ def _run_one(model: str, options: argparse.Namespace) -> Figures:
         options.device.startswith("cuda")
         or (options.device == "auto" and torch.cuda.is_available())
     )
+    if not options.batch and not on_gpu:
+        options.batch = 1
     with tempfile.TemporaryDirectory() as cache:
         build, config = _builder(model, options, Path(cache))
         settings = composition.settings(config, "face", model)
         most = getattr(settings, _BATCH.get(model, ""), 1)
-        if not on_gpu and not options.batch:
-            most = 1
         how = [name for name in ("compile", "graphs") if getattr(settings, name, False)]
         precision = options.precision
         if precision == "auto":

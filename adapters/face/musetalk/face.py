@@ -15,6 +15,7 @@ from maestra.ports.audio import FRAME_RATE
 from maestra.ports.errors import FaceError
 
 from ...weights import load_weights, read_weights
+from ..device import Residence, weights_of
 from ..portrait import Mesh, open_portrait, read_picture
 from ..puppet.rig import SIZE, Rig
 from ..streaming import REMEMBERED, Moment, StreamingFace
@@ -94,6 +95,11 @@ class MuseTalk(StreamingFace):
             networks.to(device, precision)
             self._hearing = Hearing(networks.encoder)
             self._painter = Painter(networks, compiled=settings.compile)
+        self._residence = Residence(
+            lambda: weights_of(networks.encoder, networks.vae, networks.unet),
+            device,
+            unload_after=settings.unload_after or None,
+        )
         super().__init__(
             look_back=self._hearing.look_back,
             look_ahead=self._hearing.look_ahead,
@@ -139,7 +145,12 @@ class MuseTalk(StreamingFace):
         seen = [index for index, state in enumerate(shown) if state.share > 0]
         if not seen:
             return pictures
-        with no_room(), torch.inference_mode():
+        with (
+            no_room(),
+            self._residence.at_work(),
+            self._painter.on_stream(),
+            torch.inference_mode(),
+        ):
             with stage("encode"):
                 self._hear([moments[index] for index in seen], [shown[index] for index in seen])
             painted = self._painter.paint(

@@ -1,14 +1,15 @@
 """The picture networks at work: pictures to latents, once, and latents and prompts to pictures.
 
-On a GPU a batch is cut into parts: while the U-Net works on one, the autoencoder decodes the one
-before on a stream of its own and the pictures before that are copied back. Batches are filled up to
-a power of two, so that compiled networks see few shapes.
+On a GPU it has two streams of its own, and a batch is cut into parts: while the U-Net works on one
+in the first stream, the autoencoder decodes the one before in the second and the pictures before
+that are copied back. Batches are filled up to a power of two, so that compiled networks see few
+shapes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,7 +63,11 @@ class Painter:
             self._unet = torch.compile(self._unet, dynamic=False)
             self._decode = torch.compile(self._decode, dynamic=False)
         self._now = torch.zeros(1, dtype=torch.long, device=self._device)
-        self._decoding = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
+        self._drawing = self._decoding = None
+        if self._device.type == "cuda":
+            self._drawing, self._decoding = (torch.cuda.Stream(self._device) for _ in range(2))
+            # What was put there so far was put there in another stream.
+            self._drawing.wait_stream(torch.cuda.current_stream(self._device))
 
     def latents(self, crops: Picture) -> NDArray[np.float32]:
         """What the U-Net is given of face crops, ``(n, 256, 256, 3)`` RGB → ``(n, 8, 32, 32)``: the
@@ -79,6 +84,10 @@ class Painter:
             ]
         found: NDArray[np.float32] = (torch.cat(halves, dim=1).float() * LATENT_SCALE).cpu().numpy()
         return found
+
+    def on_stream(self) -> AbstractContextManager[object]:
+        """The stream to ``paint`` in, and to make the prompts in: beside what others do there."""
+        return nullcontext() if self._drawing is None else torch.cuda.stream(self._drawing)
 
     def paint(self, latents: NDArray[np.float32], prompts: torch.Tensor) -> Picture:
         """The faces of ``latents`` saying ``prompts``, ``(n, 256, 256, 3)`` RGB."""

@@ -38,6 +38,14 @@ class MuseTalkSettings:
         default=False,
         metadata={"doc": "Compile the networks when they are first used, which takes minutes"},
     )
+    unload_after: float = field(
+        default=0.0,
+        metadata={
+            "doc": "Leave the GPU after so long without speech; 0 stays",
+            "unit": "seconds",
+            "minimum": 0.0,
+        },
+    )
     idle_seconds: float = field(
         default=10.0,
         metadata={

@@ -198,6 +198,19 @@ def test_empty_speech_and_a_minute_at_once(face: MuseTalk) -> None:
     assert [8, 9] == [frame.number for frame in islice(face.frames(), 2)]
 
 
+def test_who_left_the_device_paints_the_same_faces_when_it_is_back(folder: Path) -> None:
+    stayed, left = tiny_musetalk(folder), tiny_musetalk(folder, unload_after=60.0)
+    stayed.push(speech(3), last=True)
+    left.push(speech(3), last=True)
+    seen, again = take(stayed, 1), take(left, 1)
+    left._residence.unload()
+    assert not left._residence.resident
+    seen += take(stayed, 2)
+    again += take(left, 2)
+    assert left._residence.resident
+    assert all(np.array_equal(a, b) for a, b in zip(seen, again, strict=True))
+
+
 def test_a_full_gpu_is_said_in_the_ports_words() -> None:
     with pytest.raises(FaceOutOfMemory), no_room():
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
