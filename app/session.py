@@ -53,6 +53,7 @@ from .answering import Answering, Clause
 from .conductor import Conductor, ReplyInMaking, slot_time
 from .config import Config, change
 from .event_log import EventLog, Subscription
+from .keeping_up import KeepingUp
 from .messages import (
     Advance,
     Advanced,
@@ -113,11 +114,9 @@ _STOOD_STILL = 0.5
 _EARS_HELD = 5 * 50
 """Chunks (5 s) that may wait for the floor detector's word before the music analysis gets them."""
 
-_HUNG_AFTER = from_seconds(10.0)
-"""A hearing or music worker this far behind a live input hangs, and is started anew."""
-
 _RESTARTS = 3
-"""How often a worker may be started anew in one session."""
+_RESTARTS_WITHIN = 600.0
+"""How often a worker may be started anew within so many seconds."""
 
 
 class SessionFailed(MaestraError):
@@ -225,9 +224,9 @@ class Session:
         self._failure: MaestraError | None = None
         self._stopped = False
         self._reset: ResetReport | None = None
-        self._ears_behind = False
-        self._music_behind = False
-        self._restarts = 0
+        self._keeping_up = {"hearing": KeepingUp(), "music": KeepingUp()}
+        self._behind: set[str] = set()
+        self._restarts: deque[float] = deque(maxlen=_RESTARTS + 1)
         self._kept = kept
 
     # --- the embedding program ------------------------------------------------
@@ -557,10 +556,12 @@ class Session:
     async def _start_anew(self, name: str) -> bool:
         """A worker has died. An ear and the speaker can be replaced in mid-lesson; without the
         others there is no lesson."""
-        self._restarts += 1
+        now = time.monotonic()
+        self._restarts.append(now)
+        too_often = len(self._restarts) > _RESTARTS and now - self._restarts[0] < _RESTARTS_WITHIN
         text = f"the {name} worker has died"
         replaceable = ("hearing", "music") if self._fast else ("hearing", "music", "speaker")
-        if name not in replaceable or self._restarts > _RESTARTS:
+        if name not in replaceable or too_often:
             self._fail(text, stream=name in ("ingest", "playout"))
             return False
         self.log(
@@ -581,6 +582,7 @@ class Session:
         worker.listen()
         # What it would have said of what it was told is lost; what comes now is heard again.
         self._progress[name] = max(self._progress[name], self._fed_to)
+        self._keeping_up[name].started_anew(time.monotonic())
         if self._input_ended:
             worker.send(EndOfStream())
         return True
@@ -601,10 +603,10 @@ class Session:
 
     def _end_the_hung(self) -> None:
         """Kill an ear that has stopped answering; it is started anew when its pipe closes."""
-        for name, progress in self._progress.items():
-            if self._finished[name] or self._fast:
-                continue
-            if self._fed_to - progress > _HUNG_AFTER:
+        now = time.monotonic()
+        for name, keeping_up in self._keeping_up.items():
+            if not self._finished[name] and keeping_up.hangs(now):
+                keeping_up.started_anew(now)
                 self._workers[name].kill()
 
     def _dispatch(self, name: str, message: object) -> None:
@@ -626,12 +628,14 @@ class Session:
                         lambda event=heard.event: conductor.music(event),  # type: ignore[misc]
                     )
                 self._progress["music"] = up_to
+                self._keeping_up["music"].said(time.monotonic(), up_to)
                 self._when(
                     MediaTime(up_to + _MUSIC_DELAY),
                     lambda: conductor.analysed(MediaTime(up_to - _SETTLED)),
                 )
             case Progress(up_to=up_to):
                 self._progress["hearing"] = up_to
+                self._keeping_up["hearing"].said(time.monotonic(), up_to)
                 self._release_music()
             case EndOfStream() if name == "ingest":
                 self._input_ended = True
@@ -721,11 +725,7 @@ class Session:
     def _feed(self, message: Feed) -> None:
         chunk = message.chunk
         self._fed_to = from_samples(chunk.end, chunk.rate_hz)
-        taken = self._workers["hearing"].send(message, droppable=not self._fast)
-        if not taken and not self._ears_behind:
-            text = "the hearing is too far behind; sound is lost until it has caught up"
-            self.log(log.Warned(t=self._t, source="hearing", text=text))
-        self._ears_behind = not taken
+        self._give("hearing", message)
         if self._student is not None:
             self._student.push(chunk)
         self._held.append(chunk)
@@ -742,7 +742,6 @@ class Session:
     def _release_music(self) -> None:
         """Give the music analysis what the floor detector has had time to judge."""
         judged = self._progress["hearing"]
-        music = self._workers["music"]
         while self._held:
             chunk = self._held[0]
             end = from_samples(chunk.end, chunk.rate_hz)
@@ -753,13 +752,23 @@ class Session:
             begin = from_samples(chunk.start, chunk.rate_hz)
             while len(self._floors) > 1 and self._floors[1][0] <= begin:
                 self._floors.popleft()
-            taken = music.send(
-                Feed(chunk=chunk, floor=self._floors[0][1]), droppable=not self._fast
-            )
-            if not taken and not self._music_behind:
-                text = "the music analysis is too far behind; music is lost until it has caught up"
-                self.log(log.Warned(t=self._t, source="music", text=text))
-            self._music_behind = not taken
+            self._give("music", Feed(chunk=chunk, floor=self._floors[0][1]))
+
+    def _give(self, name: str, message: Feed) -> None:
+        """Give an ear what is to be heard, unless it is too far behind a live input."""
+        keeping_up = self._keeping_up[name]
+        if not self._fast and keeping_up.spare():
+            if name not in self._behind:
+                self._behind.add(name)
+                what = "the music analysis" if name == "music" else "the hearing"
+                text = f"{what} is too far behind; sound is lost until it has caught up"
+                self.log(log.Warned(t=self._t, source=name, text=text))
+            return
+        self._behind.discard(name)
+        self._workers[name].send(message)
+        chunk = message.chunk
+        start, end = (from_samples(at, chunk.rate_hz) for at in (chunk.start, chunk.end))
+        keeping_up.sent(start, end, time.monotonic())
 
     # --- time -----------------------------------------------------------------
 
@@ -823,6 +832,8 @@ class Session:
                 text = f"the session stood still for {stood:.1f} s: an adapter blocks it, or others"
                 text += " leave it no processor"
                 self.log(log.Warned(t=self._t, source="session", text=text))
+                for keeping_up in self._keeping_up.values():
+                    keeping_up.excuse(stood)
 
     async def _drive_fast(self) -> None:
         """Go from report to report in the order of media time."""

@@ -48,20 +48,16 @@ def pipe() -> tuple[Connection, Connection]:
 
 @define
 class _Outbox:
-    """Messages on their way to a worker: bounded, so that a stalled worker costs no memory."""
+    """Messages on their way to a worker. Who sends sees to it that not too many wait."""
 
-    limit: int
     _items: deque[Any] = field(factory=deque)
     _changed: threading.Condition = field(factory=threading.Condition)
     _closed: bool = False
 
-    def put(self, message: object, *, droppable: bool) -> bool:
+    def put(self, message: object) -> None:
         with self._changed:
-            if droppable and len(self._items) >= self.limit:
-                return False
             self._items.append(message)
             self._changed.notify()
-            return True
 
     def take(self) -> list[Any]:
         """Everything that waits, once something does; empty when closed."""
@@ -99,12 +95,11 @@ class Worker:
         settings: object,
         *,
         pipes: Sequence[Connection] = (),
-        outbox_limit: int = 3_000,
     ) -> None:
         self.name = name
         self._settings = settings
         self._pipes = tuple(pipes)
-        self._outbox = _Outbox(limit=outbox_limit)
+        self._outbox = _Outbox()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: Connection | None = None
         self._carrier: threading.Thread | None = None
@@ -150,13 +145,13 @@ class Worker:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    def send(self, message: object, *, droppable: bool = False) -> bool:
-        """Queue ``message``; false if it was dropped because the worker is too far behind."""
-        return self._outbox.put(message, droppable=droppable)
+    def send(self, message: object) -> None:
+        """Queue ``message``."""
+        self._outbox.put(message)
 
     def hand(self, message: object, end: Connection) -> None:
         """Queue ``message``, and after it one end of a pipe, which is the worker's from now on."""
-        self._outbox.put(_WithConnection(message, end), droppable=False)
+        self._outbox.put(_WithConnection(message, end))
 
     def listen(self) -> None:
         """Begin to take in what the worker says; call it from the event loop, once."""
@@ -226,7 +221,7 @@ class Worker:
 
     def stop(self) -> None:
         """Tell it to leave; idempotent."""
-        self._outbox.put(Stop(), droppable=False)
+        self._outbox.put(Stop())
         self._outbox.close()
 
     def kill(self) -> None:
