@@ -7,7 +7,6 @@ controls (``performing``) and then nothing but work on the device until the byte
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -21,6 +20,7 @@ from torch.nn import functional as F
 
 from maestra.ports.errors import FaceError, FaceOutOfMemory
 
+from ..device import HostCopies, Residence, weights_of
 from ..tracing import stage
 from .features import Features
 from .geometry import CROP_SIDE, Crop, placed_mask
@@ -188,12 +188,6 @@ class Engine:
         self._networks = networks
         self._size = size
         self._on = device
-        self._lock = threading.Lock()
-        self._clock = clock
-        self._unload_after = unload_after
-        self._used = clock()
-        self._watched = False
-        self._home: list[tuple[Any, str, Tensor]] = []
         networks.drawing(device.device, device.precision)
         for name in _NAMES:
             tensor = getattr(self._references, name).to(device.device)
@@ -203,7 +197,14 @@ class Engine:
         )
         self._stream = torch.cuda.Stream(device.device) if device.on_gpu else None
         self._recordings: dict[int, tuple[Any, Tensor, Tensor]] = {}
-        self._pinned: dict[int, Tensor] = {}
+        self._copies = HostCopies(self._stream)
+        self._residence = Residence(
+            self._places,
+            device.device,
+            unload_after=unload_after,
+            leaving=self._recordings.clear,
+            clock=clock,
+        )
 
     @property
     def eyes_open(self) -> float:
@@ -221,14 +222,11 @@ class Engine:
         count = len(rows)
         size = self._on.size_for(count)
         filled = np.concatenate([rows, np.repeat(rows[-1:], size - count, axis=0)])
-        with self._lock, self._guarded(count):
-            hurried = self._return() or hurried
+        with self._guarded(count), self._residence.at_work() as came_back:
             with torch.inference_mode(), self._on_stream():
-                drawn = self._drawn(torch.from_numpy(filled), hurried)
+                drawn = self._drawn(torch.from_numpy(filled), hurried or came_back)
                 with stage("copy"):
-                    pictures = self._fetched(drawn)
-            self._used = self._clock()
-            self._watch()
+                    pictures = self._copies.fetch(drawn).copy()
         return [pictures[i] for i in range(count)]
 
     def driven(self, rows: Tensor) -> Tensor:
@@ -291,18 +289,6 @@ class Engine:
         graph.replay()
         return made
 
-    def _fetched(self, pictures: Tensor) -> NDArray[np.uint8]:
-        """The pictures in memory of their own."""
-        if self._stream is None:
-            return pictures.numpy()  # type: ignore[no-any-return]
-        pinned = self._pinned.get(len(pictures))
-        if pinned is None:
-            pinned = torch.empty_like(pictures, device="cpu", pin_memory=True)
-            self._pinned[len(pictures)] = pinned
-        pinned.copy_(pictures, non_blocking=True)
-        self._stream.synchronize()
-        return pinned.numpy().copy()  # type: ignore[no-any-return]
-
     # --- making it fast on a GPU ----------------------------------------------------
 
     def warm(self) -> None:
@@ -342,63 +328,16 @@ class Engine:
 
     # --- leaving the device and coming back -----------------------------------------
 
-    def _tensors(self) -> Iterator[tuple[Any, str]]:
+    def _places(self) -> Iterator[tuple[Any, str]]:
         for name in _NAMES:
             yield self._references, name
-        for network in self._networks.by_name().values():
-            for tensor in (*network.parameters(), *network.buffers()):
-                yield tensor, "data"
+        yield from weights_of(*self._networks.by_name().values())
 
     @property
     def resident(self) -> bool:
         """Whether it is on the device, and not put away in host memory."""
-        return not self._home
+        return self._residence.resident
 
     def unload(self) -> None:
         """Put everything away into host memory, from which it comes back with the next picture."""
-        with self._lock:
-            self._put_away()
-
-    def _put_away(self) -> None:
-        if self._home:
-            return
-        self._recordings.clear()
-        for holder, name in self._tensors():
-            tensor = getattr(holder, name)
-            kept = torch.empty_like(tensor, device="cpu", pin_memory=self._on.on_gpu)
-            kept.copy_(tensor)
-            setattr(holder, name, kept)
-            self._home.append((holder, name, kept))
-        if self._on.on_gpu:
-            torch.cuda.empty_cache()
-
-    def _return(self) -> bool:
-        """Come back, and say whether it was away."""
-        away = bool(self._home)
-        for holder, name, kept in self._home:
-            setattr(holder, name, kept.to(self._on.device, non_blocking=True))
-        if away and self._on.on_gpu:
-            torch.cuda.synchronize(self._on.device)
-        self._home.clear()
-        return away
-
-    def _watch(self) -> None:
-        """See that it is put away when it has not been used for long enough."""
-        if self._unload_after is not None and not self._watched:
-            self._watched = True
-            self._after(self._unload_after)
-
-    def _after(self, seconds: float) -> None:
-        timer = threading.Timer(seconds, self._look)
-        timer.daemon = True
-        timer.start()
-
-    def _look(self) -> None:
-        assert self._unload_after is not None
-        with self._lock:
-            left = self._used + self._unload_after - self._clock()
-            if left <= 0:
-                self._put_away()
-                self._watched = False
-        if left > 0:
-            self._after(left)
+        self._residence.unload()

@@ -13,6 +13,7 @@ from attrs import field, frozen
 from maestra.ports.errors import ModelMissing
 
 from ...weights import load_weights, read_weights
+from ..device import channels_last
 from .appearance import AppearanceExtractor, AppearanceWidths
 from .generator import GeneratorWidths, SpadeGenerator
 from .layers import fuse
@@ -95,11 +96,7 @@ class Networks:
             network.to(device)
         for network in (self.warping_module, self.spade_generator):
             network.to(precision)
-            for tensor in network.parameters():
-                if tensor.dim() == 4:
-                    tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
-                elif tensor.dim() == 5:
-                    tensor.data = tensor.data.contiguous(memory_format=torch.channels_last_3d)
+            channels_last(network)
 
 
 def read_networks(folder: Path, sizes: Architecture | None = None) -> Networks:
