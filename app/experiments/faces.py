@@ -83,8 +83,9 @@ class Spread:
 class Figures:
     """What was found so far of one model; ``None`` and empty is what was not measured.
 
-    ``at_once`` is pictures a second by the batch; ``stages`` are per picture, in ``staged_at_once``
-    at once. ``memory`` is in GB: of the GPU, what PyTorch held of it at most; else of the process.
+    ``picture`` is wall time, ``processor`` what it takes of all cores together, which other work on
+    the machine does not change much. ``at_once`` is pictures a second by the batch; ``stages`` are
+    per picture, in ``staged_at_once`` at once. ``memory`` is in GB: of the GPU, what PyTorch held of it at most; else of the process.
     """
 
     model: str
@@ -99,6 +100,7 @@ class Figures:
     fps: float | None = None
     rtf: float | None = None
     picture: Spread | None = None
+    processor: Spread | None = None
     first: Spread | None = None
     at_once: dict[int, float] = field(factory=dict)
     stages: dict[str, Spread] = field(factory=dict)
@@ -133,6 +135,7 @@ def table(found: Figures) -> str:
         f"| pictures a second, end to end | {known(found.fps, '{:.2f}')} |",
         f"| render_rtf at 25 fps | {known(found.rtf, '{:.3f}')} |",
         f"| a picture, end to end | {found.picture or _UNMEASURED} |",
+        f"| of the processor, on all cores together | {found.processor or _UNMEASURED} |",
         f"| first picture after silence | {found.first or _UNMEASURED} |",
     ]
     lines += [
@@ -197,10 +200,12 @@ class Stages:
 
 @frozen(kw_only=True)
 class _Draw:
-    """``count`` pictures that were drawn at once took ``seconds`` together."""
+    """``count`` pictures that were drawn at once took ``seconds`` together, and ``processor``
+    seconds of this process on all cores."""
 
     count: int
     seconds: float
+    processor: float
     stages: Mapping[str, float]
 
     @property
@@ -256,13 +261,16 @@ class _Show:
     def _draw_some(self) -> _Draw:
         if self._stages is not None:
             self._stages.collect()
-        begun = time.perf_counter()
+        begun, worked = time.perf_counter(), time.process_time()
         count = 1 + self._take()
         for _ in range(count - 1):
             self._take()
-        seconds = time.perf_counter() - begun
-        stages = {} if self._stages is None else self._stages.collect()
-        return _Draw(count=count, seconds=seconds, stages=stages)
+        return _Draw(
+            count=count,
+            seconds=time.perf_counter() - begun,
+            processor=time.process_time() - worked,
+            stages={} if self._stages is None else self._stages.collect(),
+        )
 
     def _take(self) -> int:
         """The next picture to YUV 4:2:0, as the publisher does; how many are ready behind it."""
@@ -388,6 +396,7 @@ def _as_in_a_lesson(draws: Sequence[_Draw], found: Figures) -> None:
         found.fps = _fps(draws)
         found.rtf = PLAYOUT_RATE_HZ / SLICE_SAMPLES / found.fps
         found.picture = Spread.of([draw.milliseconds for draw in draws])
+        found.processor = Spread.of([1000 * draw.processor / draw.count for draw in draws])
 
 
 def _fps(draws: Sequence[_Draw]) -> float:
@@ -425,8 +434,7 @@ def _configured(model: str, options: argparse.Namespace, *, staged: bool) -> Con
             told[_BATCH[model]] = options.batch
         if options.weights is not None:
             told["weights"] = str(options.weights)
-        if model != "sadtalker":
-            told["compile"] = options.compile and not staged
+        told["compile"] = options.compile and not staged
         if model == "liveportrait" and staged:
             told["graphs"] = False
     return Config(face=FaceConfig(backend=(model,), options={model: told} if told else {}))
