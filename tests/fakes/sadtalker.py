@@ -19,9 +19,9 @@ from maestra.adapters.face.sadtalker.face import SadTalker
 from maestra.adapters.face.sadtalker.networks import MAPPING, Networks, Sizes, build
 from maestra.app import personas
 
-__all__ = ["TINY", "tiny_sadtalker", "write_weights"]
+__all__ = ["PERSONA", "TINY", "tiny_sadtalker", "write_weights"]
 
-_PERSONA = Path(personas.__file__).parent / "teacher_mary_v1"
+PERSONA = Path(personas.__file__).parent / "teacher_mary_v1"
 
 _NAMES = ("audio2exp", "audio2pose", "kp_extractor", "generator", "face_3drecon", "mapping")
 
@@ -50,15 +50,15 @@ TINY = Sizes(
 _UNUSED = {"audio2pose.netD_motion.seq.3.bias": torch.zeros(1)}
 
 
-def tiny_sadtalker(folder: Path, **options: Any) -> SadTalker:
+def tiny_sadtalker(folder: Path, *, device: str = "cpu", **options: Any) -> SadTalker:
     """The shipped persona's face; its weights are written to ``folder`` unless they are there."""
     if not (folder / MAPPING).is_file():
         folder.mkdir(parents=True, exist_ok=True)
         write_weights(folder)
     return SadTalker(
-        _PERSONA / "portrait.png",
-        _PERSONA / "mesh.json",
-        SadTalkerSettings(weights=str(folder), device="cpu", **options),
+        PERSONA / "portrait.png",
+        PERSONA / "mesh.json",
+        SadTalkerSettings(weights=str(folder), device=device, **options),
         sizes=TINY,
     )
 

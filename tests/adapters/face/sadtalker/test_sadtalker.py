@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from fakes.sadtalker import TINY, tiny_sadtalker, write_weights
+from fakes.sadtalker import PERSONA, TINY, tiny_sadtalker, write_weights
 from golden import recipe
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from torch.nn import functional
 
 from maestra.adapters.face.sadtalker import (
     SadTalkerSettings,
@@ -21,14 +26,17 @@ from maestra.adapters.face.sadtalker import (
     networks,
     placing,
 )
+from maestra.adapters.face.sadtalker.drawing import Renderer
 from maestra.adapters.face.sadtalker.driver import LOOK_AHEAD, LOOK_BACK, LOW_PASS, Driver
 from maestra.adapters.face.sadtalker.face import SadTalker
 from maestra.adapters.face.sadtalker.networks import MAPPING, Networks
 from maestra.adapters.face.streaming import Moment
+from maestra.adapters.weights import fill_at_random
 from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
-from maestra.ports.errors import FaceError, ModelMissing
+from maestra.ports.errors import FaceError, FaceOutOfMemory, ModelMissing
 
 Floats = NDArray[np.float32]
+Picture = NDArray[np.uint8]
 MAIN = "SadTalker_V0.0.2_256.safetensors"
 PICTURES = 80
 
@@ -139,28 +147,179 @@ def test_the_mouth_is_the_portraits_own_in_silence_and_the_networks_in_speech(
     assert min(apart(number) for number in range(25, 50)) > 1e-3
 
 
+def drawn(face: SadTalker, count: int) -> list[Picture]:
+    return [frame.picture for frame in islice(face.frames(), count)]
+
+
 def test_the_same_speech_makes_the_same_pictures_and_a_batch_may_be_cleared(weights: Path) -> None:
     def pictures(cut: bool) -> list[bytes]:
         face = tiny_sadtalker(weights)
-        face.push(speech(20))
-        shown = [frame.picture.tobytes() for frame in islice(face.frames(), 6)]
-        face.clear(4)
+        face.push(speech(12))
+        shown = drawn(face, 2)
+        face.clear(1)
         if not cut:
-            face.push(speech(20))
-        return shown + [frame.picture.tobytes() for frame in islice(face.frames(), 4)]
+            face.push(speech(12))
+        return [picture.tobytes() for picture in shown + drawn(face, 3)]
 
-    assert pictures(cut=True) == pictures(cut=True)
-    assert pictures(cut=True)[-1] != pictures(cut=False)[-1]
+    found = pictures(cut=True)
+    assert pictures(cut=True) == found
+    assert pictures(cut=False)[-1] != found[-1]
 
 
 def test_only_the_face_of_the_portrait_moves(weights: Path) -> None:
     face = tiny_sadtalker(weights)
     face.push(speech(12))
-    drawn = [frame.picture.astype(int) for frame in islice(face.frames(), 10)]
-    changed = np.abs(drawn[9] - drawn[0]).sum(axis=2) > 0
+    first, *_, last = drawn(face, 6)
+    changed = np.abs(last.astype(int) - first).sum(axis=2) > 0
     rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
     assert 60 < rows[0] < rows[-1] < 450
     assert 60 < columns[0] < columns[-1] < 450
+
+
+# --- drawing fast -----------------------------------------------------------------
+
+
+def renderer(weights: Path, **how: Any) -> Renderer:
+    return Renderer(
+        networks.load(weights, sizes=TINY).generator,
+        torch.from_numpy(recipe.image("sadtalker", "crop", size=TINY.picture)),
+        torch.from_numpy(recipe.uniform("sadtalker", "source", (1, 15, 3), -0.5, 0.5)),
+        recipe.image8("sadtalker", "square", 48),
+        placing.paste_mask(48),
+        device=how.pop("device", torch.device("cpu")),
+        **how,
+    )
+
+
+def poses(count: int) -> Floats:
+    return recipe.uniform("sadtalker", "driving", (count, 15, 3), -0.5, 0.5)
+
+
+def apart(a: Picture, b: Picture) -> float:
+    return float(np.abs(a.astype(int) - b).mean())
+
+
+def test_what_is_drawn_lies_in_the_square_as_its_mask_says(weights: Path) -> None:
+    with torch.inference_mode():
+        made = renderer(weights).draw(poses(2))
+    square = recipe.image8("sadtalker", "square", 48)
+    assert made.shape == (2, 48, 48, 3)
+    for edge in (np.s_[[0, -1]], np.s_[:, [0, -1]]):
+        assert np.abs(made[0][edge].astype(int) - square[edge]).max() <= 2
+    assert apart(made[0, 12:36, 12:36], square[12:36, 12:36]) > 5
+    assert apart(made[0], made[1]) > 0
+
+
+def test_compiled_it_sees_few_shapes_and_draws_the_same(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes = []
+
+    def compiled(function: Callable[..., Any], **options: bool) -> Callable[..., Any]:
+        assert options == {"dynamic": False}
+
+        def watched(given: torch.Tensor) -> Any:
+            shapes.append(len(given))
+            return function(given)
+
+        return watched
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    with torch.inference_mode():
+        plain = renderer(weights).draw(poses(5))
+        fast = renderer(weights, compiled=True)
+        fast.warm(6)
+        warmed = set(shapes)
+        made = [fast.draw(poses(5)[:count]).copy() for count in (1, 3, 5)]
+    assert warmed == {1, 2, 4, 8}
+    assert set(shapes) == warmed
+    for few in made:
+        assert np.abs(few.astype(int) - plain[: len(few)]).max() <= 1
+
+
+@pytest.mark.slow
+def test_torch_can_follow_what_is_compiled(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole of it as one graph, which is then run and not compiled."""
+    compiling = partial(torch.compile, fullgraph=True, backend="aot_eager")
+    monkeypatch.setattr(torch, "compile", compiling)
+    with torch.inference_mode():
+        made = renderer(weights, compiled=True).draw(poses(2))
+        assert np.abs(renderer(weights).draw(poses(2)).astype(int) - made).max() <= 1
+
+
+def test_in_half_precision_it_draws_nearly_the_same(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = functional.avg_pool3d
+    # The CPU has none in half precision.
+    monkeypatch.setattr(functional, "avg_pool3d", lambda x, size: pool(x.float(), size).to(x.dtype))
+    with torch.inference_mode():
+        whole = renderer(weights).draw(poses(1))
+        half = renderer(weights, precision=torch.bfloat16).draw(poses(1))
+    assert 0 < apart(whole, half) < 2
+
+
+def test_away_from_the_gpu_and_back_it_draws_the_same(weights: Path) -> None:
+    face = tiny_sadtalker(weights, unload_after=600.0)
+    face.push(speech(12))
+    first = drawn(face, 3)
+    face._residence.unload()
+    assert not face._residence.resident
+    face.clear(0)
+    face.push(speech(12))
+    assert max(map(apart, first, drawn(face, 3))) < 0.1
+    assert face._residence.resident
+
+
+def test_a_full_gpu_is_said_so(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    face = tiny_sadtalker(weights)
+
+    def full(driving: Floats) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(face._renderer, "draw", full)
+    with pytest.raises(FaceOutOfMemory, match="no room to draw 1 pictures"):
+        drawn(face, 1)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("precision", "bound"), [("float32", 0.5), ("float16", 2.0)])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_on_a_gpu_it_draws_what_it_draws_elsewhere(
+    weights: Path, precision: str, bound: float, compiled: bool
+) -> None:
+    def pictures(**options: Any) -> list[Picture]:
+        face = tiny_sadtalker(weights, **options)
+        face.push(speech(20))
+        return drawn(face, 6)
+
+    here = pictures()
+    there = pictures(device="cuda:0", precision=precision, compile=compiled)
+    assert max(map(apart, here, there)) < bound
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_it_comes_back_soon(weights: Path) -> None:
+    known = networks.build()
+    for name in ("audio2exp", "audio2pose", "mapping", "kp_extractor", "generator", "face_3drecon"):
+        fill_at_random(getattr(known, name))
+    face = SadTalker(
+        PERSONA / "portrait.png",
+        PERSONA / "mesh.json",
+        SadTalkerSettings(device="cuda:0"),
+        networks=known,
+    )
+    before = drawn(face, 1)[0]
+    face._residence.unload()
+    torch.cuda.synchronize()
+    face.clear(0)
+    begun = time.monotonic()
+    again = drawn(face, 1)[0]
+    assert time.monotonic() - begun < 0.1
+    assert apart(before, again) < 0.5
+
+
+# --- the portrait and the weights -------------------------------------------------
 
 
 def test_the_portrait_is_aligned_to_the_mean_face() -> None:
@@ -209,3 +368,5 @@ def test_what_is_not_there_is_said(tmp_path: Path, weights: Path) -> None:
         networks.load(tmp_path)
     with pytest.raises(FaceError, match="no device called"):
         SadTalker(Path("x.png"), None, SadTalkerSettings(device="abacus"))
+    with pytest.raises(FaceError, match="half precision is for a GPU"):
+        SadTalker(Path("x.png"), None, SadTalkerSettings(device="cpu", precision="float16"))
