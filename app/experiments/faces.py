@@ -85,7 +85,8 @@ class Figures:
 
     ``picture`` is wall time, ``processor`` what it takes of all cores together, which other work on
     the machine does not change much. ``at_once`` is pictures a second by the batch; ``stages`` are
-    per picture, in ``staged_at_once`` at once. ``memory`` is in GB: of the GPU, what PyTorch held of it at most; else of the process.
+    per picture, in ``staged_at_once`` at once. ``memory`` is in GB: of the GPU, what PyTorch held
+    of it at most; else of the process.
     """
 
     model: str
