@@ -8,6 +8,10 @@ import signal
 import sys
 from multiprocessing.connection import Connection
 
+from maestra.ports.errors import leaves
+
+_GONE = (EOFError, BrokenPipeError, ConnectionResetError)
+
 _WORKERS = ("ingest", "hearing", "music", "speaker", "playout")
 
 
@@ -24,8 +28,11 @@ def main(arguments: list[str]) -> int:
     try:
         settings = control.recv()
         importlib.import_module(f"maestra.app.workers.{name}").run(control, *pipes, settings)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return 0  # the session has gone
+    except BaseException as error:
+        # The session, or the worker beside, has gone: it may be told from several tasks at once.
+        if all(isinstance(leaf, _GONE) for leaf in leaves(error)):
+            return 0
+        raise
     return 0
 
 
