@@ -36,10 +36,12 @@ __all__ = [
     "Option",
     "Preset",
     "SensesConfig",
+    "ServiceConfig",
     "StreamConfig",
     "VoiceConfig",
     "backend_settings",
     "change",
+    "from_values",
     "kind_in_words",
     "load",
     "not_none",
@@ -49,6 +51,9 @@ __all__ = [
 ]
 
 ENVIRONMENT_PREFIX = "MAESTRA_"
+
+_SECRETS = frozenset({"MAESTRA_SERVICE_TOKEN"})
+"""Of the environment's variables with that prefix, those that are no options."""
 
 DEFAULT = "default"
 """The origin of a value that nobody set."""
@@ -488,6 +493,78 @@ class ConversationConfig(Section):
 
 
 @frozen(kw_only=True)
+class ServiceConfig(Section):
+    """What `maestra serve` does, and does not."""
+
+    SECTION: ClassVar[str] = "service"
+
+    host: str = field(
+        default="127.0.0.1",
+        validator=_check,
+        metadata=_about("The address that it listens on. The default: this machine only."),
+    )
+    port: int = field(
+        default=8080,
+        validator=_check,
+        metadata=_about("The port that it listens on; 0: any free one.", minimum=0, maximum=65_535),
+    )
+    schemes: tuple[str, ...] = field(
+        default=("rtmp", "rtmps", "rtsp", "rtsps"),
+        validator=_check,
+        metadata=_about("What a stream's address may begin with.", minimum=1),
+    )
+    hosts: tuple[str, ...] = field(
+        default=("localhost",),
+        validator=_check,
+        metadata=_about(
+            "Where streams may come from and go to: names, `*.example.com`, addresses, networks"
+            " such as `10.1.0.0/16`, or `*` for every public address. A private address must be"
+            " named, by its host's whole name or as an address or network; a link-local one as an"
+            " address or network."
+        ),
+    )
+    max_sessions: int = field(
+        default=0,
+        validator=_check,
+        metadata=_about(
+            "The most sessions at once; 0: one for each processor.", minimum=0, maximum=1000
+        ),
+    )
+    starts_per_minute: int = field(
+        default=30,
+        validator=_check,
+        metadata=_about("How often a session may be started.", minimum=1, maximum=10_000),
+    )
+    idle_timeout: float = field(
+        default=300.0,
+        validator=_check,
+        metadata=_about(
+            "A session without any input for this long is ended.",
+            unit="s",
+            minimum=1,
+            maximum=86_400,
+        ),
+    )
+    drain: float = field(
+        default=30.0,
+        validator=_check,
+        metadata=_about(
+            "After SIGTERM, how long running sessions may take to end by themselves.",
+            unit="s",
+            minimum=0,
+            maximum=86_400,
+        ),
+    )
+
+    def __attrs_post_init__(self) -> None:
+        for scheme in self.schemes:
+            if scheme not in ("rtmp", "rtmps", "rtsp", "rtsps"):
+                raise ConfigError(
+                    f"service.schemes may hold rtmp, rtmps, rtsp and rtsps, not {scheme!r}"
+                )
+
+
+@frozen(kw_only=True)
 class Config(Section):
     """Everything that can be set. Immutable; ``change`` makes another."""
 
@@ -502,6 +579,7 @@ class Config(Section):
     face: FaceConfig = field(factory=FaceConfig)
     stream: StreamConfig = field(factory=StreamConfig)
     conversation: ConversationConfig = field(factory=ConversationConfig)
+    service: ServiceConfig = field(factory=ServiceConfig)
 
 
 for _cls in (
@@ -511,6 +589,7 @@ for _cls in (
     FaceConfig,
     StreamConfig,
     ConversationConfig,
+    ServiceConfig,
     Config,
 ):
     attrs.resolve_types(_cls, globals(), locals())
@@ -600,7 +679,7 @@ def load(
             values[key] = value
             origins[key] = f"{path}:{line}" if line else str(path)
     for name, text in sorted((os.environ if environ is None else environ).items()):
-        if name.startswith(ENVIRONMENT_PREFIX):
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in _SECRETS:
             key = _key_of_variable(name, known)
             values[key] = _parse(known.get(key), text, name)
             origins[key] = f"environment {name}"
@@ -615,6 +694,19 @@ def load(
     config = _with(Config(), values, known)
     _check_backends(config, known)
     return Effective(config=config, origins=types.MappingProxyType(origins))
+
+
+def from_values(values: Mapping[str, object]) -> Config:
+    """The configuration that has these values, as ``Effective.values`` gave them.
+
+    :raises ConfigError: a key is unknown, or a value is not allowed.
+    """
+    known = {option.key: option for option in options()}
+    for key in values:
+        _require(key, known, key)
+    config = _with(Config(), values, known)
+    _check_backends(config, known)
+    return config
 
 
 def change(config: Config, values: Mapping[str, object]) -> Config:

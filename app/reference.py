@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -314,9 +316,19 @@ def licences_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+# --- the service's interface --------------------------------------------------
+
+
+def openapi_page() -> str:
+    """The control interface of ``maestra serve`` in OpenAPI 3.1. Needs ``maestra[service]``."""
+    from .service.api import schema
+
+    return json.dumps(schema(), ensure_ascii=False, indent=2) + "\n"
+
+
 # --- writing and checking -----------------------------------------------------
 
-PAGES: Mapping[str, Callable[[], str]] = {
+PAGES: dict[str, Callable[[], str]] = {
     "reference/backends.md": backends_page,
     "reference/command.md": command_page,
     "reference/configuration.md": configuration_page,
@@ -325,6 +337,9 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference/licences.md": licences_page,
 }
 """The pages that are made, by their place under ``docs/``."""
+
+if find_spec("litestar") is not None:  # of maestra[service]
+    PAGES["reference/openapi.json"] = openapi_page
 
 
 def complaints(docs: Path) -> Iterator[str]:

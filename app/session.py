@@ -147,7 +147,7 @@ class ResetReport:
 
 @frozen(kw_only=True)
 class Status:
-    """How the session fares now."""
+    """How the session fares now. ``input_gone`` counts the seconds since sound last came in."""
 
     t: float
     state: str
@@ -158,6 +158,7 @@ class Status:
     takes: int
     notes: int
     fps: float | None
+    input_gone: float
     running: bool
 
 
@@ -209,6 +210,7 @@ class Session:
         self._tasks: TaskGroup | None = None
         self._making: dict[int, anyio.CancelScope] = {}
         self._anchor = 0.0
+        self._input_at = 0.0
         self._floors = deque([(SESSION_START, FloorLabel.SILENCE)])
         self._held: deque[AudioChunk] = deque()
         self._progress = {"hearing": SESSION_START, "music": SESSION_START}
@@ -250,8 +252,13 @@ class Session:
             takes=len(summary.takes),
             notes=conductor.accumulator.note_count,
             fps=self._fps,
+            input_gone=time.monotonic() - self._input_at if self._input_at else 0.0,
             running=not self._done.is_set(),
         )
+
+    def performance(self) -> tuple[PerformanceSummary, tuple[Observation, ...]]:
+        """What has been measured of the performance, and what is worth saying about it."""
+        return self._summed_up()
 
     async def update_config(self, values: Mapping[str, object]) -> Config:
         """Change live settings, by dotted key.
@@ -514,7 +521,7 @@ class Session:
             told = [error for error in leaves(group) if isinstance(error, MaestraError)]
             raise (told[0] if told else group) from None
 
-        self._anchor = time.monotonic()
+        self._anchor = self._input_at = time.monotonic()
         for name in ("playout", "ingest"):
             self._workers[name].send(Begin(anchor=self._anchor))
 
@@ -724,6 +731,8 @@ class Session:
 
     def _feed(self, message: Feed) -> None:
         chunk = message.chunk
+        if not message.bridged:
+            self._input_at = time.monotonic()
         self._fed_to = from_samples(chunk.end, chunk.rate_hz)
         self._give("hearing", message)
         if self._student is not None:
@@ -894,6 +903,10 @@ class KeptSound:
             self._file.close()
 
 
+def _stream_url(address: str | StreamUrl) -> StreamUrl:
+    return address if isinstance(address, StreamUrl) else composition.stream_url(address)
+
+
 def _kept_path(events_path: str | Path | None) -> Path | None:
     return Path(events_path).with_suffix(".student.wav") if events_path is not None else None
 
@@ -916,8 +929,8 @@ def _kept_sound(
 async def open_session(
     config: Config | None = None,
     *,
-    ingest: str,
-    publish: str | None = None,
+    ingest: str | StreamUrl,
+    publish: str | StreamUrl | None = None,
     persona: str | Persona | None = None,
     pace: Pace = "realtime",
     events_path: str | Path | None = None,
@@ -937,8 +950,8 @@ async def open_session(
     """
     config = config or Config()
     composition.check(config)
-    source = composition.stream_url(ingest)
-    target = composition.stream_url(publish) if publish else None
+    source = _stream_url(ingest)
+    target = _stream_url(publish) if publish else None
     if pace == "fast" and not source.is_file:
         raise SessionFailed("only a file can be listened to faster than it sounds", stream=True)
     if not isinstance(persona, Persona):

@@ -12,7 +12,7 @@ import re
 from typing import Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 __all__ = ["BadStreamUrl", "StreamKind", "StreamUrl"]
 
@@ -23,6 +23,8 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]+", re.IGNORECASE
 _NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f\\]")
 _FILE_FORMATS = {".mp4": "mp4", ".flv": "flv", ".mkv": "matroska"}
 _HIDDEN = "***"
+_SURELY_A_KEY = 12
+"""Characters from which on the last part of an address is not a word that somebody may say."""
 
 
 class BadStreamUrl(ValueError):
@@ -46,18 +48,28 @@ _PROTOCOLS: dict[str, tuple[str, ...]] = {
 }
 
 
+_PORTS: dict[str, int] = {
+    StreamKind.RTMP: 1935,
+    StreamKind.RTMPS: 443,
+    StreamKind.RTSP: 554,
+    StreamKind.RTSPS: 322,
+}
+
+
 @frozen(kw_only=True)
 class StreamUrl:
     """An address that may be opened.
 
     ``address`` is a path for a file, else a URL without the ``listen`` parameter; it may hold
     passwords and stream keys, so that ``str`` and ``repr`` of this object show :meth:`redacted`.
-    ``listen`` says that our side waits for the other to connect (RTMP only).
+    ``listen`` says that our side waits for the other to connect (RTMP only). ``pinned`` is the
+    numeric address that stands for the host, if somebody has looked it up and judged it already.
     """
 
     kind: StreamKind
     address: str = field(repr=False)
     listen: bool = False
+    pinned: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -105,6 +117,66 @@ class StreamUrl:
     @property
     def is_file(self) -> bool:
         return self.kind is StreamKind.FILE
+
+    @property
+    def host(self) -> str:
+        """The host's name or number as it was given, in small letters; empty for a file."""
+        return "" if self.is_file else (urlsplit(self.address).hostname or "")
+
+    @property
+    def port(self) -> int:
+        """The port as given, or the kind's own; 0 for a file."""
+        return 0 if self.is_file else urlsplit(self.address).port or _PORTS[self.kind]
+
+    def pin(self, number: str) -> Self:
+        """The same, to be reached at the numeric address ``number`` without another look-up, which
+        might give another answer.
+
+        RTMPS and RTSPS stay as they are: their servers are told, and judged by, the host's name.
+        """
+        if self.kind not in (StreamKind.RTMP, StreamKind.RTSP):
+            return self
+        return evolve(self, pinned=number)
+
+    @property
+    def dialled(self) -> str:
+        """The address to open: with ``pinned`` in place of the host."""
+        if not self.pinned:
+            return self.address
+        parts = urlsplit(self.address)
+        user, at, _ = parts.netloc.rpartition("@")
+        number = f"[{self.pinned}]" if ":" in self.pinned else self.pinned
+        port = f":{parts.port}" if parts.port else ""
+        return parts._replace(netloc=f"{user}{at}{number}{port}").geturl()
+
+    @property
+    def dialling(self) -> dict[str, str]:
+        """What FFmpeg has to be told besides ``dialled``: an RTMP server chooses among the sites
+        it serves by the host that it is called by."""
+        if not self.pinned or self.listen or self.kind is not StreamKind.RTMP:
+            return {}
+        parts = urlsplit(self.address)
+        application = parts.path.removeprefix("/").partition("/")[0]
+        host = parts.netloc.rpartition("@")[2]
+        return {"rtmp_tcurl": f"rtmp://{host}/{application}"}
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """What of the address must not stand in a text: passwords, and keys wherever they would be
+        told from ordinary words by where they stand or by their length."""
+        if self.is_file:
+            return frozenset()
+        parts = urlsplit(self.address)
+        user = parts.netloc.rpartition("@")[0]
+        found = {self.address, user, parts.password or "", parts.query}
+        values = [value.partition("=")[2] for value in parts.query.split("&")]
+        if self.kind in (StreamKind.RTMP, StreamKind.RTMPS):
+            key = parts.path.removeprefix("/").partition("/")[2]
+            values.append(key)
+            if key:
+                found.add(parts.path)
+        found.update(value for value in values if len(value) >= _SURELY_A_KEY)
+        return frozenset(one for one in found if one)
 
     @property
     def protocols(self) -> tuple[str, ...]:

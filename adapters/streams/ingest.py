@@ -94,7 +94,7 @@ class PyavIngest:
         limit = None if url.listen else self._open_timeout
         try:
             return av.open(
-                url.address,
+                url.dialled,
                 "r",
                 format="flv" if url.kind in (StreamKind.RTMP, StreamKind.RTMPS) else "rtsp",
                 options=self._options(),
@@ -119,7 +119,7 @@ class PyavIngest:
             ) from error
 
     def _options(self) -> dict[str, str]:
-        options = {"protocol_whitelist": ",".join(self._url.protocols)}
+        options = {"protocol_whitelist": ",".join(self._url.protocols), **self._url.dialling}
         match self._url.kind:
             case StreamKind.FILE:
                 options |= {"format_whitelist": _RECORDINGS}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 import threading
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
@@ -180,7 +181,7 @@ class PyavPublish:
                 raise StreamRefused(f"There is no folder {path.parent} to write {path.name} to.")
             return av.open(f"file:{path}", "w", format=name, container_options=options)
         # The muxer inside opens the address, and the outer one's own list is not handed down to it.
-        inner = {"flush_packets": "1", "protocol_whitelist": allowed}
+        inner = {"flush_packets": "1", "protocol_whitelist": allowed, **self._url.dialling}
         if self._url.kind in (StreamKind.RTMP, StreamKind.RTMPS):
             inner |= {
                 "rw_timeout": microseconds(self._timeout),
@@ -192,12 +193,14 @@ class PyavPublish:
         else:
             inner |= {"rtsp_transport": "tcp", "timeout": microseconds(self._timeout)}
         return av.open(
-            self._url.address,
+            self._url.dialled,
             "w",
             format="fifo",
             container_options={
                 "fifo_format": name,
-                "format_opts": ":".join(f"{key}={value}" for key, value in inner.items()),
+                "format_opts": ":".join(
+                    f"{key}={re.escape(value)}" for key, value in inner.items()
+                ),
                 "queue_size": str(_QUEUE),
             },
         )

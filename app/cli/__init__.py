@@ -22,6 +22,7 @@ _COMMANDS: Mapping[str, Callable[..., int]] = {
     "lesson": commands.lesson,
     "analyse": commands.analyse,
     "demo": commands.demo,
+    "serve": commands.serve,
     "doctor": commands.doctor,
     "models": commands.models,
     "personas": commands.personas,

@@ -30,6 +30,7 @@ __all__ = [
     "lesson",
     "models",
     "personas",
+    "serve",
     "toml_value",
 ]
 
@@ -111,6 +112,24 @@ def demo(parsed: argparse.Namespace) -> int:
     from ..demo import play
 
     return play(effective.config, out=parsed.out)
+
+
+def serve(parsed: argparse.Namespace) -> int:
+    """``maestra serve``."""
+    for name in ("host", "port"):
+        if (value := getattr(parsed, name)) is not None:
+            parsed.assignments.append(f"service.{name}={value}")
+    effective = _effective(parsed, keys=True)
+    if effective.config.conversation.keep_audio:
+        raise UsageError("maestra serve keeps no sound: leave conversation.keep_audio off")
+    _check_persona(effective.config.persona)
+    try:
+        from ..service.server import serve as run
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error.name} is missing: pip install 'maestra[service]'") from None
+
+    run(effective, insecure=parsed.insecure, token_file=parsed.token_file)
+    return 0
 
 
 def analyse(parsed: argparse.Namespace) -> int:

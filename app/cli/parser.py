@@ -116,6 +116,24 @@ def grammar() -> Grammar:
     )
     _add_configuration(demo)
 
+    serve = command(
+        "serve",
+        "Hold lessons for others, over HTTP. SIGTERM lets them end for a while, Ctrl-C stops them.",
+    )
+    serve.add_argument("--host", metavar="HOST", help="Where to listen: service.host.")
+    serve.add_argument("--port", metavar="PORT", help="Where to listen: service.port.")
+    serve.add_argument(
+        "--token-file",
+        metavar="FILE",
+        type=Path,
+        help="Where the token is; made if it is not there. Without it, MAESTRA_SERVICE_TOKEN or a"
+        " file of your own.",
+    )
+    serve.add_argument(
+        "--insecure", action="store_true", help="Ask for no token. On loopback only."
+    )
+    _add_configuration(serve)
+
     doctor = command(
         "doctor",
         "Say what is installed, which models are there, and what is wrong. Says how to mend it,"

@@ -120,8 +120,9 @@ class Worker:
             stdin=subprocess.DEVNULL,
             # By default each thread that ever allocates keeps a heap of its own, and keeps it big.
             env={"MALLOC_ARENA_MAX": "2", **os.environ},
-            # A terminal's Ctrl-C is for the session alone, which then tells its workers.
-            start_new_session=True,
+            # A terminal's Ctrl-C is for the session alone, which then tells its workers. Who leads
+            # a group has its workers in it, so that whoever made the group can end it as one.
+            start_new_session=os.getsid(0) != os.getpid(),
         )
         theirs.close()
         for end in self._pipes:

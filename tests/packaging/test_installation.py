@@ -135,7 +135,7 @@ def test_what_is_installed_is_what_the_licences_page_tells_of() -> None:
     told = dependencies().values()
 
     assert {d.distribution for d in told if not d.extra} == _distributions(project["dependencies"])
-    for extra in ("local", "portraits", "kokoro", "openai", "elevenlabs", "deepgram", "musetalk"):
+    for extra in ("local", "portraits", "kokoro", "openai", "elevenlabs", "deepgram", "musetalk", "service"):
         listed = {d.distribution for d in told if d.extra == extra}
         assert listed == _distributions(extras[extra]), extra
 

@@ -1,0 +1,524 @@
+"""One session as the service sees it: its process, what it was asked, and what it has said.
+
+``Lesson.run`` starts the runner, listens to it, and sees to it that it ends: by itself, because it
+was told to, or because it is killed when it hangs. Nothing that happens there is an error here.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+
+import anyio
+import anyio.to_thread
+from anyio.abc import SocketStream
+from attrs import define, field, frozen
+
+from maestra.core import log
+from maestra.core.stream_url import StreamUrl
+from maestra.ports.errors import MaestraError
+
+from .lines import Lines
+from .logs import Secrets
+
+__all__ = [
+    "RUNNER",
+    "End",
+    "Events",
+    "Health",
+    "Lesson",
+    "LessonError",
+    "LessonState",
+    "Patience",
+    "Wanted",
+]
+
+RUNNER: Final = (sys.executable, "-m", "maestra.app.service.runner")
+
+_KEPT_EVENTS = 20_000
+"""Of a session's events so many are kept for those who come late or come back: an hour of a
+lively lesson."""
+
+_COMPLAINTS = 50
+"""Lines of what the runner wrote to its standard error that are kept."""
+
+
+class LessonError(MaestraError):
+    """The session did not do what it was asked. ``kind`` is the class of what went wrong there."""
+
+    def __init__(self, text: str, *, kind: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+class LessonState(enum.StrEnum):
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    ENDED = "ended"
+
+
+@frozen(kw_only=True)
+class End:
+    """Why a session is over: ``finished``, ``stopped``, ``idle``, ``drained``, ``failed``,
+    ``crashed`` or ``hung``; and one sentence, if there is more to say."""
+
+    cause: str
+    text: str = ""
+
+
+@frozen(kw_only=True)
+class Health:
+    """How a connection fares. ``url`` without its secrets."""
+
+    url: str
+    ok: bool
+    text: str = ""
+
+
+@frozen(kw_only=True)
+class Patience:
+    """How long (s) the service waits: for an answer, for a sign of life, for a session that was
+    told to stop, and for processes whose runner has gone."""
+
+    answer: float = 10.0
+    loading: float = 75.0
+    hung: float = 10.0
+    stop: float = 15.0
+    orphans: float = 4.0
+
+
+@frozen(kw_only=True)
+class Wanted:
+    """What a session shall be. ``config`` as dotted keys and values."""
+
+    ingest: StreamUrl
+    publish: StreamUrl
+    persona: str
+    config: Mapping[str, object]
+
+
+class Events:
+    """A session's events, numbered from 1, for any number of readers: each only remembers where it
+    is, so a reader that is slow or goes away costs nothing."""
+
+    def __init__(self, keep: int = _KEPT_EVENTS) -> None:
+        self._kept: deque[tuple[str, str]] = deque(maxlen=keep)
+        self._count = 0
+        self._news = anyio.Event()
+        self.closed = False
+
+    @property
+    def last(self) -> int:
+        """The number of the newest."""
+        return self._count
+
+    @property
+    def first(self) -> int:
+        """The number of the oldest that is kept."""
+        return self._count - len(self._kept) + 1
+
+    def append(self, kind: str, data: str) -> None:
+        self._kept.append((kind, data))
+        self._count += 1
+        self._wake()
+
+    def close(self) -> None:
+        self.closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        news, self._news = self._news, anyio.Event()
+        news.set()
+
+    def after(self, number: int, most: int) -> list[tuple[int, str, str]]:
+        """The number, type and JSON of up to ``most`` events that come after ``number``."""
+        begin = max(number + 1, self.first)
+        end = min(self._count, begin + most - 1)
+        offset = self.first
+        return [(at, *self._kept[at - offset]) for at in range(begin, end + 1)]
+
+    async def wait(self, number: int) -> None:
+        """Until there is an event after ``number``, or there will be none."""
+        while self._count <= number and not self.closed:
+            await self._news.wait()
+
+
+@define
+class _Watch:
+    """What is gathered from the events for those who ask how things are."""
+
+    latencies: dict[str, dict[str, float]] = field(factory=dict)
+    input_text: str = ""
+    output_text: str = ""
+
+    def note(self, event: Mapping[str, Any]) -> None:
+        match event:
+            case {"type": "reply_started", "latency": dict(parts)}:
+                for name, value in parts.items():
+                    if isinstance(value, int | float):
+                        known = self.latencies.setdefault(
+                            name, {"last": 0.0, "mean": 0.0, "count": 0}
+                        )
+                        known["count"] += 1
+                        known["last"] = value
+                        known["mean"] = round(
+                            known["mean"] + (value - known["mean"]) / known["count"], 4
+                        )
+            case {"type": "warning", "source": "ingest", "text": str(text)}:
+                self.input_text = text
+            case {"type": "adapter_failed", "port": "ingest", "text": str(text)}:
+                self.input_text = text
+            case {"type": "adapter_failed", "port": "publish" | "playout", "text": str(text)}:
+                self.output_text = text
+            case _:
+                pass
+
+
+class Lesson:
+    """One session. ``on_event`` gets each event of it; ``patience`` is how long it is waited for.
+
+    :param idle_timeout: seconds without input after which it is ended.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        wanted: Wanted,
+        *,
+        command: Sequence[str] = RUNNER,
+        idle_timeout: float,
+        secrets: Secrets,
+        on_event: Callable[[Lesson, Mapping[str, Any]], None],
+        patience: Patience | None = None,
+    ) -> None:
+        self.id = session_id
+        self.wanted = wanted
+        self.state = LessonState.STARTING
+        self.started_at = datetime.now(UTC)
+        self.events = Events()
+        self.status: Mapping[str, Any] = {}
+        self.end: End | None = None
+        self.over = anyio.Event()
+        self.watch = _Watch()
+        self._command = tuple(command)
+        self._idle_timeout = idle_timeout
+        self._secrets = secrets
+        self._on_event = on_event
+        self._patience = patience or Patience()
+        self._begun = time.monotonic()
+        self._ended_at: float | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lines: Lines | None = None
+        self._ready = anyio.Event()
+        self._answers: dict[int, tuple[anyio.Event, list[Mapping[str, Any]]]] = {}
+        self._number = 0
+        self._heard_at = self._begun
+        self._stop_at: float | None = None
+        self._stopping = anyio.Event()
+        self._reason: End | None = None
+        self._last_t = 0.0
+        self._complaints: deque[str] = deque(maxlen=_COMPLAINTS)
+
+    # --- what may be asked ----------------------------------------------------
+
+    @property
+    def pid(self) -> int | None:
+        """The process, which leads a group of its own."""
+        return self._process.pid if self._process else None
+
+    @property
+    def is_over(self) -> bool:
+        return self.state is LessonState.ENDED
+
+    @property
+    def uptime(self) -> float:
+        """Seconds from its start until now, or until its end."""
+        return (self._ended_at or time.monotonic()) - self._begun
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """The last lines that its processes wrote to standard error, without secrets."""
+        return tuple(self._complaints)
+
+    def input(self) -> Health:
+        gone = float(self.status.get("input_gone") or 0.0)
+        ok = bool(self.status.get("running")) and gone < 1.0 and not self.is_over
+        text = "" if ok else self.watch.input_text or "nothing has come in yet"
+        return Health(url=self.wanted.ingest.redacted(), ok=ok, text=text)
+
+    def output(self) -> Health:
+        """``text`` is what last went wrong there; an output is opened again by itself."""
+        ok = self.state is LessonState.RUNNING and not self.watch.output_text
+        return Health(url=self.wanted.publish.redacted(), ok=ok, text=self.watch.output_text)
+
+    async def ask(self, do: str, **arguments: object) -> Mapping[str, Any]:
+        """Have the session do something, once it has begun.
+
+        :raises LessonError: it is over, refuses, or does not answer.
+        """
+        with anyio.move_on_after(self._patience.loading):
+            await self._ready.wait()
+        return await self._ask(do, **arguments)
+
+    async def _ask(self, do: str, **arguments: object) -> Mapping[str, Any]:
+        if self.is_over or self._lines is None:
+            raise LessonError("The session is over.", kind="SessionOver")
+        self._number += 1
+        number = self._number
+        came, box = self._answers[number] = (anyio.Event(), [])
+        try:
+            with anyio.move_on_after(self._patience.answer):
+                with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+                    await self._lines.send({"id": number, "do": do, **arguments})
+                await came.wait()
+        finally:
+            del self._answers[number]
+        if not box:
+            if self.is_over:
+                raise LessonError("The session has ended.", kind="SessionOver")
+            raise LessonError("The session does not answer.", kind="TimeoutError")
+        if "error" in box[0]:
+            error = box[0]["error"]
+            raise LessonError(self._secrets.hide(str(error["text"])), kind=str(error["kind"]))
+        result: Mapping[str, Any] = box[0].get("result") or {}
+        return result
+
+    async def stop(self, reason: End | None = None) -> None:
+        """End it, and wait until it has ended. ``reason`` is what is said of it."""
+        self.tell_to_stop(reason or End(cause="stopped"))
+        await self.over.wait()
+
+    def tell_to_stop(self, reason: End) -> None:
+        if self.is_over or self._stop_at is not None:
+            return
+        self.state = LessonState.STOPPING
+        self._reason = reason
+        self._stop_at = time.monotonic()
+        self._stopping.set()
+
+    # --- its life -------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Start it, and mind it until nothing of it is left."""
+        try:
+            await self._live()
+        finally:
+            self._finish()
+
+    async def _live(self) -> None:
+        ours, theirs = socket.socketpair()
+        hears, says = socket.socketpair()
+        try:
+            self._process = await anyio.to_thread.run_sync(partial(self._start, theirs, says))
+        except OSError as error:
+            ours.close()
+            hears.close()
+            text = f"The session's process cannot be started: {error.strerror}."
+            self._reason = End(cause="crashed", text=text)
+            return
+        finally:
+            theirs.close()
+            says.close()
+        self._lines = await Lines.of(ours)
+        hears.setblocking(False)
+        errors = await SocketStream.from_socket(hears)
+        silent = anyio.Event()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._read_errors, errors, silent)
+                async with anyio.create_task_group() as minded:
+                    minded.start_soon(self._mind)
+                    minded.start_soon(self._begin)
+                    minded.start_soon(self._pass_on_the_stop)
+                    await self._listen()
+                    minded.cancel_scope.cancel()
+                # Workers leave when their runner does. Once none of them can be heard, none is.
+                with anyio.move_on_after(self._patience.orphans):
+                    await silent.wait()
+                tasks.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                # Until it has been waited for, no other process can have its number.
+                self._kill()
+                await anyio.to_thread.run_sync(self._process.wait)
+                await self._lines.aclose()
+                await errors.aclose()
+
+    def _start(self, theirs: socket.socket, says: socket.socket) -> subprocess.Popen[bytes]:
+        kept = {k: v for k, v in os.environ.items() if k != "MAESTRA_SERVICE_TOKEN"}
+        return subprocess.Popen(
+            [*self._command, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=says.fileno(),
+            env=kept,
+            start_new_session=True,
+        )
+
+    async def _pass_on_the_stop(self) -> None:
+        assert self._lines is not None
+        await self._stopping.wait()
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            await self._lines.send({"id": -1, "do": "stop"})
+
+    async def _begin(self) -> None:
+        wanted = self.wanted
+        try:
+            await self._ask_patiently(
+                "open",
+                config=wanted.config,
+                ingest={"url": _whole(wanted.ingest), "pinned": wanted.ingest.pinned},
+                publish={"url": _whole(wanted.publish), "pinned": wanted.publish.pinned},
+                persona=wanted.persona,
+            )
+        except LessonError:
+            return  # why is told with its end
+        if self.state is LessonState.STARTING:
+            self.state = LessonState.RUNNING
+        self._ready.set()
+
+    async def _ask_patiently(self, do: str, **arguments: object) -> None:
+        """As ``_ask``, for as long as loading may take: what loads for ever is killed elsewhere."""
+        assert self._lines is not None
+        came, box = self._answers[0] = (anyio.Event(), [])
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            await self._lines.send({"id": 0, "do": do, **arguments})
+        await came.wait()
+        self._answers.pop(0, None)
+        if not box or "error" in box[0]:
+            raise LessonError("The session could not begin.", kind="SessionFailed")
+
+    async def _listen(self) -> None:
+        """Take in what the runner says, to its end."""
+        assert self._lines is not None
+        while True:
+            try:
+                message = await self._lines.receive()
+            except ValueError as error:
+                self._complaints.append(f"what the session says is not understood: {error}")
+                return
+            if message is None:
+                return
+            self._heard_at = time.monotonic()
+            match message:
+                case {"event": dict(event)}:
+                    self._take(event)
+                case {"status": dict(status)}:
+                    self.status = status
+                case {"answer": int(number)}:
+                    if number in self._answers:
+                        came, box = self._answers[number]
+                        box.append(message)
+                        came.set()
+                case {"ended": {"cause": str(cause), "text": str(text)}}:
+                    if self._reason is None or cause == "failed":
+                        self._reason = End(cause=cause, text=self._secrets.hide(text))
+                case _:
+                    pass
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        text = json.dumps(event, ensure_ascii=False)
+        hidden = self._secrets.hide(text)
+        if hidden != text:
+            event = json.loads(hidden)
+        if isinstance(event.get("t"), int | float):
+            self._last_t = float(event["t"])
+        self.watch.note(event)
+        self.events.append(str(event.get("type", "message")), hidden)
+        self._on_event(self, event)
+
+    async def _read_errors(self, errors: SocketStream, silent: anyio.Event) -> None:
+        rest = b""
+        with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+            while True:
+                *lines, rest = (rest + await errors.receive()).split(b"\n")
+                rest = rest[-4096:]
+                for line in lines:
+                    text = line[-4096:].decode(errors="replace")
+                    self._complaints.append(self._secrets.hide(text))
+        silent.set()
+
+    async def _mind(self) -> None:
+        """End what hangs, what will not stop, and what nobody sends anything to."""
+        while True:
+            await anyio.sleep(0.25)
+            now, patience = time.monotonic(), self._patience
+            if now - self._heard_at > patience.hung:
+                text = f"The session gave no sign of life for {patience.hung:g} s and was killed."
+                self._reason = End(cause="hung", text=text)
+                self._kill()
+                return
+            if self._stop_at is not None and now - self._stop_at > patience.stop:
+                text = f"The session did not stop within {patience.stop:g} s and was killed."
+                self._reason = End(cause="hung", text=text)
+                self._kill()
+                return
+            if self.state is LessonState.STARTING and now - self._begun > patience.loading:
+                text = f"The session was not ready within {patience.loading:g} s and was killed."
+                self._reason = End(cause="hung", text=text)
+                self._kill()
+                return
+            gone = float(self.status.get("input_gone") or 0.0)
+            if gone > self._idle_timeout and self._stop_at is None:
+                text = f"No input came for {self._idle_timeout:g} s (service.idle_timeout)."
+                self.tell_to_stop(End(cause="idle", text=text))
+
+    def _kill(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _finish(self) -> None:
+        self._ended_at = time.monotonic()
+        self.end = self._reason or self._how_it_crashed()
+        self.state = LessonState.ENDED
+        if not self._is_told():
+            cause = self.end.cause if self.end.cause in ("finished", "stopped") else "failed"
+            ended = log.SessionEnded(
+                t=self._last_t,
+                wall=time.monotonic(),
+                cause=cause,  # type: ignore[arg-type]
+                text=self.end.text,
+            )
+            self._take(log.encode(ended))
+        self.events.close()
+        self._ready.set()
+        for came, _ in self._answers.values():
+            came.set()
+        self.over.set()
+
+    def _is_told(self) -> bool:
+        return any(
+            kind == "session_ended" for _, kind, _ in self.events.after(self.events.last - 1, 1)
+        )
+
+    def _how_it_crashed(self) -> End:
+        code = self._process.returncode if self._process is not None else None
+        if code is None or code >= 0:
+            how = f"ended without a word (code {code})"
+        else:
+            try:
+                how = f"was ended by {signal.Signals(-code).name}"
+            except ValueError:
+                how = f"was ended by signal {-code}"
+        return End(cause="crashed", text=f"The session's process {how}.")
+
+
+def _whole(url: StreamUrl) -> str:
+    if not url.listen:
+        return url.address
+    return f"{url.address}{'&' if '?' in url.address else '?'}listen=1"

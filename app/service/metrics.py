@@ -1,0 +1,145 @@
+"""What Prometheus is told. The latencies' names are the design's, and the service hears of them by
+the sessions' events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+__all__ = ["MEDIA_TYPE", "Metrics"]
+
+MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
+_HTTP: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+_RATIOS: Final = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0)
+_STEADY_FPS: Final = 24.0
+_MUSIC: Final = frozenset({"playing", "singing", "both"})
+
+
+class Metrics:
+    """The service's metrics, and what each session adds to them."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+
+        def histogram(name: str, doc: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"maestra_{name}", doc, labels, buckets=buckets, registry=registry)
+
+        def counter(name: str, doc: str, *labels: str) -> Counter:
+            return Counter(f"maestra_{name}", doc, labels, registry=registry)
+
+        def gauge(name: str, doc: str, *labels: str) -> Gauge:
+            return Gauge(f"maestra_{name}", doc, labels, registry=registry)
+
+        self.http = histogram(
+            "http_request_duration_seconds", "Time to answer.", _HTTP, "method", "route", "status"
+        )
+        self.sessions = gauge("sessions", "Sessions by state.", "state")
+        self.capacity = gauge("sessions_most", "The most sessions at once.")
+        self.started = counter("sessions_started", "Sessions that were started.")
+        self.ended = counter("sessions_ended", "Sessions that ended, by cause.", "cause")
+        self.refused = counter("starts_refused", "Starts that were refused, by cause.", "cause")
+        self._wake_latency = histogram(
+            "wake_latency_seconds", "End of a wake phrase to the answer's first sound.", _SECONDS
+        )
+        self._turn_latency = histogram(
+            "turn_taking_latency_seconds",
+            "End of a follow-up question to the answer's first sound.",
+            _SECONDS,
+        )
+        self._barge_in = histogram(
+            "barge_in_latency_seconds",
+            "Onset of speech or music to the teacher's silence.",
+            _SECONDS,
+        )
+        self._part = histogram(
+            "reply_stage_seconds", "Where a reply's time went, by stage.", _SECONDS, "stage"
+        )
+        self._render = histogram(
+            "voice_rtf", "Time to speak a clause, for each second of its sound.", _RATIOS
+        )
+        self._wakes = counter("wakes", "Wake phrases that were heard.")
+        self._replies = counter("replies", "Replies that ended, by cause.", "cause")
+        self._failures = counter("adapter_failures", "Failures of a backend, by port.", "port")
+        self._fallbacks = counter(
+            "fallbacks", "How often the next backend took over, by port.", "port"
+        )
+        self._warnings = counter("warnings", "Warnings, by who gave them.", "source")
+        self._underruns = counter("underruns", "Slices of a reply that were not there in time.")
+        self._held = counter("frames_held", "Frames that repeat the one before.")
+        self._late = counter("slices_late", "Slices that were written late.")
+        self._seconds = counter(
+            "output_seconds",
+            "Seconds of output, by whether they had 24 frames or more (fps_stability).",
+            "steady",
+        )
+        self._fps = gauge("fps", "Frames written in the last second.", "session")
+        self._queue = gauge("queued_seconds", "Seconds of slices that wait.", "session")
+        self._av_offset = gauge("av_offset_seconds", "Sound minus picture.", "session")
+        self._memory = gauge("session_memory_bytes", "Memory of its processes.", "session")
+        self._kinds: dict[str, dict[int, str]] = {}
+        self._onsets: dict[str, dict[str, float]] = {}
+
+    def text(self) -> bytes:
+        """As Prometheus reads it."""
+        return generate_latest(self._registry)
+
+    def memory(self, session: str, value: float) -> None:
+        self._memory.labels(session).set(value)
+
+    def event(self, session: str, event: Mapping[str, Any]) -> None:
+        """Count what ``event`` of ``session`` says."""
+        match event:
+            case {"type": "slice", "fps": fps, "underruns": under, "held": held, "late": late}:
+                self._fps.labels(session).set(fps)
+                self._queue.labels(session).set(event.get("queued") or 0)
+                if event.get("av_offset") is not None:
+                    self._av_offset.labels(session).set(event["av_offset"])
+                self._underruns.inc(under)
+                self._held.inc(held)
+                self._late.inc(late)
+                self._seconds.labels("yes" if fps >= _STEADY_FPS else "no").inc()
+            case {"type": "wake"}:
+                self._wakes.inc()
+            case {"type": "question", "epoch": epoch, "kind": kind}:
+                self._kinds.setdefault(session, {})[epoch] = kind
+            case {"type": "reply_started", "epoch": epoch, "latency": latency}:
+                self._reply_started(session, epoch, latency)
+            case {"type": "speech_started", "since": since}:
+                self._onsets.setdefault(session, {})["speech"] = since
+            case {"type": "floor", "label": label, "since": since} if label in _MUSIC:
+                self._onsets.setdefault(session, {})["music"] = since
+            case {"type": "reply_stopped", "cause": cause}:
+                self._replies.labels(cause).inc()
+                onset = self._onsets.get(session, {}).get(cause)
+                if onset is not None:
+                    self._barge_in.observe(max(0.0, event["silence_at"] - onset))
+            case {"type": "spoken", "rtf": rtf}:
+                self._render.observe(rtf)
+            case {"type": "adapter_failed", "port": port}:
+                self._failures.labels(port).inc()
+            case {"type": "adapter_switched", "port": port}:
+                self._fallbacks.labels(port).inc()
+            case {"type": "warning", "source": source}:
+                self._warnings.labels(source).inc()
+            case _:
+                pass
+
+    def _reply_started(self, session: str, epoch: int, latency: Mapping[str, float | None]) -> None:
+        for stage, seconds in latency.items():
+            if seconds is not None and stage != "total":
+                self._part.labels(stage).observe(seconds)
+        kind = self._kinds.pop(session, {}).get(epoch)
+        total = latency.get("total")
+        if total is not None and kind is not None:
+            (self._wake_latency if kind == "wake" else self._turn_latency).observe(total)
+
+    def forget(self, session: str) -> None:
+        """The session has ended: it has no figures of its own any more."""
+        self._kinds.pop(session, None)
+        self._onsets.pop(session, None)
+        for gauge in (self._fps, self._queue, self._av_offset, self._memory):
+            gauge.remove(session)

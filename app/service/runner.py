@@ -1,0 +1,219 @@
+"""One session's process: ``python -m maestra.app.service.runner FD``.
+
+It holds one lesson and speaks with the service over the socket ``FD`` (see ``lines``). The first
+message is what the lesson shall be. When the service goes, the lesson ends, its outputs closed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+import attrs
+
+from maestra.core.log import encode
+from maestra.core.stream_url import StreamUrl
+from maestra.ports.errors import MaestraError, leaves
+
+from ..config import Config, from_values, options
+from ..event_log import Subscription
+from ..session import Session, open_session
+from .lines import Lines
+
+__all__ = ["main"]
+
+_HEARTBEAT = 1.0
+"""Seconds between two words of being alive."""
+
+_MEMORY_EVERY = 10
+"""Heartbeats between two looks at the memory, which take a few milliseconds."""
+
+_GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError)
+
+
+class _Runner:
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        self._session: Session | None = None
+        self._stop = anyio.Event()
+        self._lesson_scope = anyio.CancelScope()
+
+    async def run(self) -> None:
+        first = await self._lines.receive()
+        if first is None:
+            return
+        cause, text = "stopped", ""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._listen)
+            tasks.start_soon(self._beat)
+            tasks.start_soon(self._mind_signals)
+            try:
+                with self._lesson_scope:
+                    await self._hold(first)
+                    cause = "stopped" if self._stop.is_set() else "finished"
+            except BaseException as error:
+                told = [leaf for leaf in leaves(error) if isinstance(leaf, MaestraError)]
+                if not told:
+                    raise
+                cause, text = "failed", str(told[0])
+            tasks.cancel_scope.cancel()
+        with suppress(*_GONE):
+            await self._lines.send({"ended": {"cause": cause, "text": text}})
+
+    async def _hold(self, wanted: Mapping[str, Any]) -> None:
+        config = from_values(wanted["config"])
+        async with anyio.create_task_group() as viewer:
+            async with open_session(
+                config,
+                ingest=_address(wanted["ingest"]),
+                publish=_address(wanted["publish"]),
+                persona=wanted["persona"],
+            ) as session:
+                self._session = session
+                viewer.start_soon(self._tell, session.events())
+                await self._lines.send({"answer": wanted["id"], "result": {}})
+                if self._stop.is_set():
+                    session.stop()
+                await session.wait()
+
+    async def _tell(self, events: Subscription) -> None:
+        """Pass the event log on, to its end."""
+        with suppress(*_GONE):
+            async for record in events:
+                await self._lines.send({"event": encode(record)})
+
+    async def _beat(self) -> None:
+        memory: int | None = None
+        count = 0
+        with suppress(*_GONE):
+            while True:
+                if count % _MEMORY_EVERY == 0:
+                    memory = _memory()
+                count += 1
+                await self._lines.send({"status": {**self._status(), "memory": memory}})
+                await anyio.sleep(_HEARTBEAT)
+
+    def _status(self) -> dict[str, Any]:
+        if self._session is None:
+            return {"running": False}
+        return attrs.asdict(self._session.status())
+
+    async def _listen(self) -> None:
+        while (message := await self._lines.receive()) is not None:
+            answer: dict[str, Any] = {"answer": message.get("id")}
+            try:
+                answer["result"] = await self._do(message)
+            except MaestraError as error:
+                answer["error"] = {"kind": type(error).__name__, "text": str(error)}
+            with suppress(*_GONE):
+                await self._lines.send(answer)
+        self._end()
+
+    async def _mind_signals(self) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+            async for _ in signals:
+                self._end()
+
+    async def _do(self, message: Mapping[str, Any]) -> object:
+        if message["do"] == "stop":
+            self._end()
+            return {}
+        session = self._session
+        if session is None:
+            raise MaestraError("the session has not begun yet")
+        match message["do"]:
+            case "config":
+                return live(await session.update_config(message["values"]))
+            case "reset":
+                report = await session.reset_context(performance=message["performance"])
+                return attrs.asdict(report)
+            case "summary":
+                return _summary(session)
+            case other:
+                raise MaestraError(f"there is no command {other!r}")
+
+    def _end(self) -> None:
+        self._stop.set()
+        if self._session is None:  # still loading
+            self._lesson_scope.cancel()
+        else:
+            self._session.stop()
+
+
+def live(config: Config) -> dict[str, object]:
+    """The live options of ``config`` by the last part of their keys."""
+    values: dict[str, object] = {}
+    for option in options():
+        if option.about["live"]:
+            section, _, name = option.key.rpartition(".")
+            values[name] = getattr(getattr(config, section), name)
+    return values
+
+
+def _address(given: Mapping[str, Any]) -> StreamUrl:
+    return attrs.evolve(StreamUrl.parse(given["url"]), pinned=given["pinned"])
+
+
+def _summary(session: Session) -> dict[str, object]:
+    summary, observations = session.performance()
+    return {
+        "summary": summary.to_dict(),
+        "observations": [
+            {
+                "kind": one.kind.value,
+                "take": one.take,
+                "start": round(one.start, 3),
+                "end": round(one.end, 3),
+                "place": one.place,
+                "text": one.text,
+            }
+            for one in observations
+        ],
+    }
+
+
+def _memory() -> int | None:
+    """Bytes of memory that this process and its workers take, shared ones counted in part; ``None``
+    where the system does not say."""
+    group = os.getpgrp()
+    total = 0
+    try:
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit() and _is_of(int(folder.name), group):
+                text = (folder / "smaps_rollup").read_text()
+                total += 1024 * int(text.partition("\nPss:")[2].split()[0])
+    except (OSError, ValueError, IndexError):
+        return total or None
+    return total
+
+
+def _is_of(pid: int, group: int) -> bool:
+    try:
+        return os.getpgid(pid) == group
+    except OSError:
+        return False
+
+
+def main(arguments: list[str]) -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end = socket.socket(fileno=int(arguments[0]))
+    end.set_inheritable(False)
+
+    async def run() -> None:
+        await _Runner(await Lines.of(end)).run()
+
+    anyio.run(run)
+    return 0
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(status)  # a thread of a library's is not to be waited for

@@ -1,0 +1,261 @@
+"""The service as a whole: its socket, its signals, its beginning and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import signal
+import socket
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import h11
+import uvicorn
+from attrs import frozen
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from maestra.ports.errors import MaestraError
+
+from .. import personas
+from ..config import Effective
+from . import tokens
+from .addresses import Resolve, resolve
+from .api import application
+from .gate import Gate
+from .lesson import RUNNER, Patience
+from .logs import LOGGER, Secrets, log_to
+from .metrics import Metrics
+from .sessions import Sessions
+
+__all__ = ["Service", "ServiceError", "open_service", "serve"]
+
+_HEAD_WITHIN: Final = 10.0
+"""Seconds for a request's head to arrive, and for the next one's to begin."""
+
+_HEAD_BYTES: Final = 16 * 1024
+_CONNECTIONS: Final = 1000
+_LAST_ANSWERS: Final = 5
+"""Seconds for the answers that are under way when the service ends."""
+
+
+class ServiceError(MaestraError):
+    """The service cannot begin. The text says what to do."""
+
+
+class _Http(H11Protocol):
+    """Closes a connection whose request's head does not come: many such would take all."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._await_head()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._forget()
+
+    def _await_head(self) -> None:
+        """Give the head its time, or be content because it has come."""
+        if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
+            self._forget()
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(_HEAD_WITHIN, self._hang_up)
+
+    def _hang_up(self) -> None:
+        self._head_timer = None
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    def _forget(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to us: lessons come first."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def serve(
+    effective: Effective,
+    *,
+    insecure: bool = False,
+    token_file: Path | None = None,
+    command: Sequence[str] = RUNNER,
+    patience: Patience | None = None,
+) -> None:
+    """Serve until a signal says stop: SIGTERM lets sessions end by themselves for a while, SIGINT
+    stops them at once.
+
+    :param insecure: ask for no token; on loopback only.
+    :param token_file: where the token is, or is to be.
+    :raises MaestraError: it cannot begin.
+    """
+    service = effective.config.service
+    local = _is_loopback(service.host)
+    if insecure and not local:
+        raise ServiceError(
+            f"--insecure is for this machine alone: {service.host} is no loopback address"
+        )
+    secrets = Secrets()
+    token: str | None = None
+    where = "none: --insecure"
+    if not insecure:
+        token, where = tokens.token(token_file or tokens.default_file())
+        secrets.add([token])
+    log_to(None, secrets)
+    if not local:
+        LOGGER.warning("not encrypted: put a TLS proxy before it, or the token travels in clear")
+
+    async def run() -> None:
+        async with open_service(
+            effective, token=token, secrets=secrets, command=command, patience=patience
+        ) as service:
+            fields = {"address": service.address, "token_from": where}
+            LOGGER.info("serving", extra={"fields": fields})
+            await _until_a_signal(service)
+
+    anyio.run(run)
+
+
+@frozen(kw_only=True)
+class Service:
+    """A service that runs. ``address`` is where: ``http://127.0.0.1:8080``."""
+
+    address: str
+    sessions: Sessions
+
+
+@asynccontextmanager
+async def open_service(
+    effective: Effective,
+    *,
+    token: str | None,
+    secrets: Secrets,
+    command: Sequence[str] = RUNNER,
+    patience: Patience | None = None,
+    look_up: Resolve = resolve,
+) -> AsyncGenerator[Service]:
+    """Serve until the context is left; the sessions that run then are stopped.
+
+    :param token: what requests must bring; ``None``: nothing.
+    :param secrets: what no answer and no log may show.
+    :param command: how a session's runner is started.
+    :param look_up: resolves the hosts of streams.
+    :raises ServiceError: the address cannot be listened on.
+    """
+    service = effective.config.service
+    metrics = Metrics()
+    with _listening(service.host, service.port) as listening:
+        async with anyio.create_task_group() as tasks:
+            sessions = Sessions(
+                effective,
+                tasks=tasks,
+                personas=[one.id for one in personas.available()],
+                secrets=secrets,
+                metrics=metrics,
+                command=command,
+                patience=patience,
+                look_up=look_up,
+            )
+            answers: Any = application(sessions)
+            gate = Gate(answers, token=token, local_only=token is None, metrics=metrics)
+            server = _Server(_http_config(gate))
+            ended = anyio.Event()
+
+            async def answer() -> None:
+                await server.serve(sockets=[listening])
+                ended.set()
+
+            tasks.start_soon(answer)
+            host, port = listening.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            try:
+                yield Service(address=f"http://{shown}:{port}", sessions=sessions)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await sessions.drain(0.0)
+                    server.should_exit = True
+                    await ended.wait()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+        except OSError:
+            listening.close()
+            raise
+    except OSError as error:
+        raise ServiceError(
+            f"{host}:{port} cannot be listened on ({error.strerror}): name another with --host"
+            " and --port"
+        ) from error
+    return listening
+
+
+def _http_config(gate: Gate) -> uvicorn.Config:
+    return uvicorn.Config(
+        gate,
+        http=_Http,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=round(_HEAD_WITHIN),
+        timeout_graceful_shutdown=_LAST_ANSWERS,
+        limit_concurrency=_CONNECTIONS,
+        h11_max_incomplete_event_size=_HEAD_BYTES,
+    )
+
+
+async def _until_a_signal(service: Service) -> None:
+    """Serve on after SIGTERM until no session runs any more, for ``service.drain`` at most; SIGINT
+    and a second signal end it at once."""
+    patience = service.sessions.config.service.drain
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        number = await anext(signals)
+        LOGGER.info("ending", extra={"fields": {"signal": signal.Signals(number).name}})
+        if number != signal.SIGTERM:
+            return
+        async with anyio.create_task_group() as tasks:
+
+            async def hurry() -> None:
+                await anext(signals)
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(hurry)
+            await service.sessions.drain(patience)
+            tasks.cancel_scope.cancel()
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

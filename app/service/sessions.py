@@ -1,0 +1,363 @@
+"""All sessions of the service: who may start, which is meant, and how they all end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import anyio
+from anyio.abc import TaskGroup
+from attrs import define, field
+
+from ..config import Effective
+from .addresses import AllowList, BadAddress, Resolve, resolve
+from .lesson import RUNNER, End, Lesson, LessonState, Patience, Wanted
+from .logs import LOGGER, Secrets
+from .metrics import Metrics
+from .problems import Problem
+
+__all__ = ["Sessions", "processors"]
+
+_KEPT: Final = 100
+"""So many sessions that have ended can still be asked about."""
+
+_KEYS: Final = 1000
+"""So many idempotency keys are remembered."""
+
+_STEADY_FPS: Final = 24.0
+"""A running lesson below this many frames a second shows that the machine is full."""
+
+_SLOW_FOR: Final = 3
+"""Seconds (reports of a second each) below that, among the last ten, that count."""
+
+_RETRY_AFTER: Final = 30
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        return os.cpu_count() or 1
+
+
+@define
+class _Bucket:
+    """So many starts a minute, the unused ones of the last minute at once."""
+
+    per_minute: int
+    _left: float = field(init=False)
+    _at: float = field(factory=time.monotonic)
+
+    def __attrs_post_init__(self) -> None:
+        self._left = float(self.per_minute)
+
+    def take(self) -> float:
+        """0 if there is one, else the seconds until there will be."""
+        now = time.monotonic()
+        rate = self.per_minute / 60
+        self._left = min(self.per_minute, self._left + (now - self._at) * rate)
+        self._at = now
+        if self._left < 1:
+            return (1 - self._left) / rate
+        self._left -= 1
+        return 0.0
+
+
+@define
+class _Pace:
+    """The last frame rates of a session."""
+
+    rates: list[float] = field(factory=list)
+
+    def add(self, fps: float) -> None:
+        self.rates = [*self.rates[-9:], fps]
+
+    @property
+    def is_slow(self) -> bool:
+        return sum(rate < _STEADY_FPS for rate in self.rates) >= _SLOW_FOR
+
+
+class Sessions:
+    """The sessions by their ids.
+
+    :param tasks: in which they run.
+    :param personas: the ids that may be asked for.
+    :param command: how a runner is started.
+    :param look_up: resolves the hosts of streams.
+    """
+
+    def __init__(
+        self,
+        effective: Effective,
+        *,
+        tasks: TaskGroup,
+        personas: Sequence[str],
+        secrets: Secrets,
+        metrics: Metrics,
+        command: Sequence[str] = RUNNER,
+        patience: Patience | None = None,
+        look_up: Resolve = resolve,
+    ) -> None:
+        service = effective.config.service
+        self.config = effective.config
+        self.metrics = metrics
+        self.secrets = secrets
+        self.personas = tuple(personas)
+        self.draining = False
+        self.most = service.max_sessions or processors()
+        self._values = {
+            key: value for key, value in effective.values().items() if value is not None
+        }
+        self._tasks = tasks
+        self._command = command
+        self._patience = patience
+        self._allowed = AllowList(schemes=service.schemes, hosts=service.hosts, look_up=look_up)
+        self._bucket = _Bucket(service.starts_per_minute)
+        self._lessons: OrderedDict[str, Lesson] = OrderedDict()
+        self._keys: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._paces: dict[str, _Pace] = {}
+        self._starting = anyio.Lock()
+        metrics.capacity.set(self.most)
+        self._count()
+
+    # --- which is meant -------------------------------------------------------
+
+    def all(self) -> tuple[Lesson, ...]:
+        """Every session that is remembered, the newest last."""
+        return tuple(self._lessons.values())
+
+    def present(self) -> tuple[Lesson, ...]:
+        """Those that are not over."""
+        return tuple(lesson for lesson in self._lessons.values() if not lesson.is_over)
+
+    def get(self, session_id: str) -> Lesson:
+        """The session of that id, over or not.
+
+        :raises Problem: there is none.
+        """
+        lesson = self._lessons.get(session_id)
+        if lesson is None:
+            raise Problem(
+                404,
+                "no-such-session",
+                "There is no such session; GET /sessions lists those there are.",
+            )
+        return lesson
+
+    def meant(self, session_id: str | None) -> Lesson:
+        """The session of that id or, without one, the only one that is not over.
+
+        :raises Problem: there is none, it is over, or several could be meant.
+        """
+        if session_id is not None:
+            lesson = self.get(session_id)
+            if lesson.is_over:
+                raise over(lesson)
+            return lesson
+        present = self.present()
+        if not present:
+            raise Problem(
+                404, "no-such-session", "No session runs; begin one with POST /session/start."
+            )
+        if len(present) > 1:
+            raise Problem(
+                409,
+                "several-sessions",
+                "Several sessions run: say which one is meant with session_id.",
+                sessions=[lesson.id for lesson in present],
+            )
+        return present[0]
+
+    # --- starting -------------------------------------------------------------
+
+    async def start(
+        self, *, ingest: str, publish: str, persona: str | None, key: str | None
+    ) -> tuple[Lesson, bool]:
+        """Begin a session; whether it is new, and not the one that ``key`` began before.
+
+        :raises Problem: it may not begin.
+        """
+        persona = persona if persona is not None else self.config.persona
+        asked = hashlib.sha256(json.dumps([ingest, publish, persona]).encode()).hexdigest()
+        async with self._starting:
+            if key is not None and key in self._keys:
+                before, session_id = self._keys[key]
+                if before != asked:
+                    raise Problem(
+                        422,
+                        "idempotency-key-reused",
+                        "This Idempotency-Key was sent with another request; use a new key.",
+                    )
+                if session_id in self._lessons:
+                    return self._lessons[session_id], False
+            self._admit()
+            wanted = await self._wanted(ingest, publish, persona)
+            # What is asked for has been found good; now only time is short.
+            if self.draining:
+                raise self._refuse("draining")
+            lesson = self._begin(wanted)
+            if key is not None:
+                self._keys[key] = (asked, lesson.id)
+                while len(self._keys) > _KEYS:
+                    self._keys.popitem(last=False)
+            return lesson, True
+
+    async def _wanted(self, ingest: str, publish: str, persona: str) -> Wanted:
+        if persona not in self.personas and persona != self.config.persona:
+            raise Problem(
+                422,
+                "no-such-persona",
+                f"There is no such persona; there are {', '.join(self.personas)}.",
+            )
+        try:
+            source = await self._allowed.check("rtmp_ingest_url", ingest)
+            target = await self._allowed.check("rtmp_publish_url", publish)
+        except BadAddress as error:
+            self.metrics.refused.labels("address").inc()
+            raise Problem(422, "address-not-allowed", str(error)) from None
+        return Wanted(ingest=source, publish=target, persona=persona, config=self._values)
+
+    def _admit(self) -> None:
+        """Refuse a start for which there is no room.
+
+        :raises Problem: there is none.
+        """
+        if self.draining:
+            raise self._refuse("draining")
+        if wait := self._bucket.take():
+            self.metrics.refused.labels("rate").inc()
+            raise Problem(
+                429,
+                "too-many-starts",
+                f"Too many starts: try again in {wait:.0f} s"
+                " (service.starts_per_minute is the limit).",
+                headers={"Retry-After": str(max(1, round(wait + 0.5)))},
+            )
+        if len(self.present()) >= self.most:
+            raise self._refuse("full")
+        if any(self._paces[one.id].is_slow for one in self.present() if one.id in self._paces):
+            raise self._refuse("slow")
+
+    def _refuse(self, cause: str) -> Problem:
+        self.metrics.refused.labels(cause).inc()
+        detail = {
+            "draining": "The service is shutting down; start the session elsewhere.",
+            "full": f"All {self.most} sessions are taken: stop one, or try again later"
+            " (service.max_sessions is the limit).",
+            "slow": "The sessions that run have no processor to spare: stop one, or try again"
+            " later.",
+        }[cause]
+        return Problem(
+            503, "no-capacity", detail, headers={"Retry-After": str(_RETRY_AFTER)}, cause=cause
+        )
+
+    def _begin(self, wanted: Wanted) -> Lesson:
+        hidden = wanted.ingest.secrets | wanted.publish.secrets
+        self.secrets.add(hidden)
+        lesson = Lesson(
+            secrets.token_hex(8),
+            wanted,
+            command=self._command,
+            idle_timeout=self.config.service.idle_timeout,
+            secrets=self.secrets,
+            on_event=self._heard,
+            patience=self._patience,
+        )
+        self._lessons[lesson.id] = lesson
+        self._paces[lesson.id] = _Pace()
+        self.metrics.started.inc()
+        self._count()
+        LOGGER.info(
+            "session started",
+            extra={
+                "fields": {
+                    "session_id": lesson.id,
+                    "ingest": wanted.ingest.redacted(),
+                    "publish": wanted.publish.redacted(),
+                    "persona": wanted.persona,
+                }
+            },
+        )
+        self._tasks.start_soon(self._hold, lesson)
+        return lesson
+
+    async def _hold(self, lesson: Lesson) -> None:
+        try:
+            await lesson.run()
+        except Exception:
+            # One session's trouble is not the others'.
+            LOGGER.exception("session lost", extra={"fields": {"session_id": lesson.id}})
+        end = lesson.end or End(cause="crashed")
+        well = end.cause in ("finished", "stopped", "idle", "drained")
+        fields: dict[str, object] = {
+            "session_id": lesson.id,
+            "cause": end.cause,
+            "text": end.text,
+            "seconds": round(lesson.uptime, 1),
+        }
+        if not well and lesson.complaints:
+            fields["stderr"] = lesson.complaints
+        LOGGER.log(20 if well else 40, "session ended", extra={"fields": fields})
+        self.metrics.ended.labels(end.cause).inc()
+        self.metrics.forget(lesson.id)
+        self._paces.pop(lesson.id, None)
+        self._forget_old()
+        self._count()
+
+    def _forget_old(self) -> None:
+        over = [lesson for lesson in self._lessons.values() if lesson.is_over]
+        for lesson in over[:-_KEPT]:
+            del self._lessons[lesson.id]
+            self.secrets.forget(lesson.wanted.ingest.secrets | lesson.wanted.publish.secrets)
+
+    def _heard(self, lesson: Lesson, event: Mapping[str, Any]) -> None:
+        self.metrics.event(lesson.id, event)
+        if event.get("type") == "slice" and lesson.id in self._paces:
+            self._paces[lesson.id].add(float(event["fps"]))
+
+    def _count(self) -> None:
+        counts = dict.fromkeys(LessonState, 0)
+        for lesson in self._lessons.values():
+            counts[lesson.state] += 1
+        for state, count in counts.items():
+            if state is not LessonState.ENDED:
+                self.metrics.sessions.labels(state.value).set(count)
+
+    def measured(self) -> bytes:
+        """The metrics, as of now."""
+        self._count()
+        for lesson in self.present():
+            if (memory := lesson.status.get("memory")) is not None:
+                self.metrics.memory(lesson.id, float(memory))
+        return self.metrics.text()
+
+    # --- the end --------------------------------------------------------------
+
+    async def drain(self, patience: float) -> None:
+        """Start none any more; let those that run end by themselves for ``patience`` seconds, then
+        stop them."""
+        self.draining = True
+        with anyio.move_on_after(patience):
+            while present := self.present():
+                await present[0].over.wait()
+        reason = End(cause="drained", text="The service was shut down.")
+        async with anyio.create_task_group() as tasks:
+            for lesson in self.present():
+                tasks.start_soon(partial(lesson.stop, reason))
+
+
+def over(lesson: Lesson) -> Problem:
+    """The session is over, and nothing can be asked of it."""
+    end = lesson.end
+    why = f" ({end.cause}{': ' + end.text if end.text else ''})" if end else ""
+    return Problem(
+        409, "session-over", f"The session has ended{why}: start another with POST /session/start."
+    )

@@ -1,0 +1,126 @@
+"""A session's process that holds no lesson: it answers as a runner does, at once, and misbehaves
+when it is told to by the stream it is pointed at.
+
+The last part of the input's path says how: ``crash`` dies when it has begun, ``deaf`` never
+answers and never leaves, ``silent`` gives no sign of life, ``refuse`` cannot begin, ``idle`` gets
+no input, ``end`` ends when it has begun, ``talk`` tells the input's address aloud, ``many`` has
+25 000 events. Anything else is a lesson that runs until it is stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import sys
+import time
+from typing import Any
+
+_LIVE = {
+    "wake_phrases": ["teacher, comment"],
+    "strictness": "medium",
+    "window": 10.0,
+    "silence_complete": 0.2,
+    "silence_open": 0.9,
+    "max_utterance": 30.0,
+    "speech_threshold": 0.1,
+    "music_threshold": 0.15,
+}
+
+
+class _Fake:
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._received = b""
+        self._live: dict[str, Any] = dict(_LIVE)
+        self._how = ""
+
+    def hear(self, patience: float | None = None) -> dict[str, Any] | None:
+        """The next message; ``None`` if there is none within ``patience`` seconds. Leaves with the
+        service."""
+        while b"\n" not in self._received:
+            if not select.select([self._end], [], [], patience)[0]:
+                return None
+            data = self._end.recv(65_536)
+            if not data:
+                sys.exit(0)
+            self._received += data
+        line, _, self._received = self._received.partition(b"\n")
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def say(self, **message: Any) -> None:
+        self._end.sendall(json.dumps(message).encode() + b"\n")
+
+    def event(self, kind: str, **fields: Any) -> None:
+        self.say(event={"t": 1.0, "wall": time.monotonic(), "type": kind, **fields})
+
+    def status(self) -> None:
+        self.say(
+            status={
+                "t": 1.0,
+                "state": "passive_listening",
+                "floor": "silence",
+                "takes": 0,
+                "notes": 0,
+                "fps": 25.0,
+                "input_gone": 1e6 if self._how == "idle" else 0.0,
+                "running": True,
+                "memory": 1000,
+            }
+        )
+
+    def run(self) -> int:
+        first = self.hear()
+        assert first is not None
+        url = first["ingest"]["url"]
+        self._how = url.rpartition("/")[2].partition("?")[0]
+        self.event("session_started", ingest="rtmp://x/live/***")
+        match self._how:
+            case "refuse":
+                self.say(ended={"cause": "failed", "text": f"{url} has no sound"})
+                return 0
+            case "silent":
+                time.sleep(600)
+            case "talk":
+                self.event("warning", source="ingest", text=f"{url} is gone")
+                print(f"{url} is broken", file=sys.stderr, flush=True)
+            case "many":
+                for number in range(25_000):
+                    self.event("beat", at=number)
+        self.say(answer=first["id"], result={})
+        self.status()
+        if self._how == "crash":
+            os.abort()
+        if self._how == "end":
+            self.say(ended={"cause": "finished", "text": ""})
+            return 0
+        while True:
+            message = self.hear(0.1)
+            if message is None:
+                self.status()
+            if message is None or self._how == "deaf":
+                continue
+            self.say(answer=message["id"], result=self.do(message))
+            if message["do"] == "stop":
+                self.event("session_ended", cause="stopped", text="")
+                self.say(ended={"cause": "stopped", "text": ""})
+                return 0
+
+    def do(self, message: dict[str, Any]) -> dict[str, Any]:
+        match message["do"]:
+            case "config":
+                for key, value in message["values"].items():
+                    self._live[key.rpartition(".")[2]] = value
+                self.event("config_changed", values=message["values"])
+                return self._live
+            case "reset":
+                return {"turns": 2, "performance": message["performance"]}
+            case "summary":
+                return {"summary": {"takes": []}, "observations": []}
+        return {}
+
+
+if __name__ == "__main__":
+    sys.exit(_Fake(socket.socket(fileno=int(sys.argv[1]))).run())

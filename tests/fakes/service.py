@@ -1,0 +1,85 @@
+"""A service on a real port, in this process; its sessions are processes that hold no lesson."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+from attrs import define
+
+from maestra.app.config import load
+from maestra.app.service.lesson import Patience
+from maestra.app.service.logs import Secrets, log_to
+from maestra.app.service.server import Service, open_service
+
+FAKE_RUNNER = (sys.executable, "-S", str(Path(__file__).with_name("runner.py")))
+TOKEN = "a-token-that-is-long-enough"
+QUICK = Patience(answer=1.0, loading=20.0, hung=5.0, stop=1.0, orphans=1.0)
+
+
+@define
+class Caller:
+    """A service, and somebody who calls it. ``log`` is what it has logged so far."""
+
+    service: Service
+    http: httpx.AsyncClient
+    secrets: Secrets
+
+    async def start(self, how: str = "lesson", **headers: str) -> str:
+        """Begin a session that does ``how`` (see the fake runner); its id."""
+        answer = await self.post("start", start_body(how), headers=headers)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["session_id"])
+
+    async def post(
+        self, what: str, body: object = None, *, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        return await self.http.post(f"/session/{what}", json=body, headers=headers)
+
+    async def over(self, session_id: str) -> dict[str, Any]:
+        """The status of the session, once it is over."""
+        with anyio.fail_after(15):
+            await self.service.sessions.get(session_id).over.wait()
+        answer: dict[str, Any] = (await self.http.get(f"/session/{session_id}")).json()
+        return answer
+
+
+def start_body(how: str = "lesson") -> dict[str, str]:
+    return {
+        "rtmp_ingest_url": f"rtmp://localhost/live/{how}",
+        "rtmp_publish_url": "rtmp://localhost/live/teacher",
+    }
+
+
+async def nowhere(host: str, port: int) -> list[str]:
+    """A name server that knows two names."""
+    known = {"localhost": ["127.0.0.1"], "inside.example.com": ["10.0.0.7"]}
+    return known.get(host, [])
+
+
+@asynccontextmanager
+async def calling(
+    *settings: str, token: str | None = TOKEN, patience: Patience = QUICK
+) -> AsyncGenerator[Caller]:
+    """A service with these settings (``max_sessions=2``), and a caller who has its token."""
+    assignments = ["port=0", "max_sessions=8", *settings]
+    effective = load(environ={}, assignments=[f"service.{one}" for one in assignments])
+    secrets = Secrets()
+    secrets.add([TOKEN])
+    log_to(None, secrets)
+    async with open_service(
+        effective,
+        token=token,
+        secrets=secrets,
+        command=FAKE_RUNNER,
+        patience=patience,
+        look_up=nowhere,
+    ) as service:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with httpx.AsyncClient(base_url=service.address, headers=headers, timeout=20) as http:
+            yield Caller(service=service, http=http, secrets=secrets)

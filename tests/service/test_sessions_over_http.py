@@ -1,0 +1,279 @@
+"""The control interface from the outside: a real port, real processes, no lesson in them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+pytest.importorskip("litestar")
+pytest.importorskip("uvicorn")
+pytest.importorskip("prometheus_client")
+pytest.importorskip("httpx")
+
+from fakes.service import QUICK, Caller, calling, start_body
+
+from maestra.app.service.lesson import End, Patience
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def caller() -> AsyncIterator[Caller]:
+    async with calling() as one:
+        yield one
+
+
+def is_there(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+async def test_a_session_is_begun_changed_reset_watched_and_stopped(caller: Caller) -> None:
+    answer = await caller.post("start", {**start_body(), "persona_id": "teacher_mary_v1"})
+    session = answer.json()["session_id"]
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"/session/{session}" == answer.json()["links"]["session"]
+    assert answer.json()["state"] == "starting"
+
+    config = await caller.post(
+        "config", {"wake_phrases": ["comment", "suggestion", "feedback"], "strictness": "high"}
+    )
+    assert config.status_code == 200
+    assert config.json()["config"]["wake_phrases"] == ["comment", "suggestion", "feedback"]
+    assert config.json()["config"]["strictness"] == "high"
+    assert config.json()["config"]["window"] == 10.0  # all that is in force, not only what changed
+
+    reset = await caller.post("reset_context")
+    assert reset.json() == {
+        "session_id": session,
+        "cleared": {"turns": 2, "performance": False},
+    }
+    wiped = await caller.post("reset_context", {"performance": True, "session_id": session})
+    assert wiped.json()["cleared"]["performance"] is True
+
+    status = (await caller.http.get(f"/session/{session}")).json()
+    assert (status["state"], status["floor"], status["fps"]) == ("running", "silence", 25.0)
+    assert status["conversation"] == "passive_listening"
+    assert status["ingest"]["ok"] and status["ingest"]["url"] == "rtmp://localhost/live/***"
+    assert (await caller.http.get(f"/session/{session}/summary")).json()["summary"] == {"takes": []}
+    listed = (await caller.http.get("/sessions")).json()["sessions"]
+    assert [one["session_id"] for one in listed] == [session]
+
+    pid = caller.service.sessions.get(session).pid
+    stopped = await caller.post("stop")
+    assert stopped.json()["ended"]["cause"] == "stopped"
+    assert pid is not None and not is_there(pid)
+    late = await caller.post("config", {"strictness": "low", "session_id": session})
+    assert late.status_code == 409
+    assert "start another" in late.json()["detail"]
+
+
+async def test_which_session_is_meant(caller: Caller) -> None:
+    none = await caller.post("reset_context", {})
+    assert none.status_code == 404 and "POST /session/start" in none.json()["detail"]
+
+    one, two = await caller.start(), await caller.start()
+    unclear = await caller.post("config", {"strictness": "low"})
+    assert unclear.status_code == 409
+    assert unclear.json()["sessions"] == [one, two]
+    assert (await caller.post("config", {"strictness": "low", "session_id": two})).is_success
+    assert (await caller.http.get("/session/nobody")).status_code == 404
+
+
+async def test_a_start_that_is_sent_twice_begins_one_session(caller: Caller) -> None:
+    key = {"Idempotency-Key": "lesson-7"}
+    first = await caller.post("start", start_body(), headers=key)
+    again = await caller.post("start", start_body(), headers=key)
+    other = await caller.post("start", start_body("other"), headers=key)
+
+    assert first.json()["session_id"] == again.json()["session_id"]
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert other.status_code == 422 and "new key" in other.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        ({"strictness": "brutal"}, 422, "low, medium, high"),
+        ({"window": 1e9}, 422, "at most 300"),
+        ({"wake_phrases": []}, 422, "must not be empty"),
+        ({"wake_phrases": "comment"}, 400, "wake_phrases"),
+        ({"wake_phrase": ["comment"]}, 400, "did you mean wake_phrases?"),
+        ([1, 2], 400, "object"),
+    ],
+)
+async def test_a_wrong_setting_is_refused_and_changes_nothing(
+    caller: Caller, body: object, status: int, says: str
+) -> None:
+    await caller.start()
+    answer = await caller.post("config", body)
+
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert says in answer.json()["detail"]
+    assert (await caller.post("config", {})).json()["config"]["strictness"] == "medium"
+
+
+async def events(
+    caller: Caller, session: str, *, after: int | None = None, until: str = "session_ended"
+) -> list[tuple[int, str, dict[str, Any]]]:
+    """Number, type and record of the session's events, to the first of type ``until``."""
+    headers = {} if after is None else {"Last-Event-ID": str(after)}
+    found: list[tuple[int, str, dict[str, Any]]] = []
+    number, kind = 0, ""
+    with anyio.fail_after(10):
+        async with caller.http.stream(
+            "GET", f"/session/{session}/events", headers=headers
+        ) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            async for line in answer.aiter_lines():
+                name, _, value = line.partition(": ")
+                match name:
+                    case "id":
+                        number = int(value)
+                    case "event":
+                        kind = value
+                    case "data":
+                        found.append((number, kind, json.loads(value)))
+                        if kind == until:
+                            return found
+    return found
+
+
+async def test_events_go_on_where_the_reader_was(caller: Caller) -> None:
+    session = await caller.start()
+    await caller.post("config", {"strictness": "low"})
+    first = await events(caller, session, until="config_changed")
+    await caller.post("stop")
+    rest = await events(caller, session, after=first[-1][0])
+    after_all = await caller.http.get(
+        f"/session/{session}/events", headers={"Last-Event-ID": str(rest[-1][0])}
+    )
+
+    assert [kind for _, kind, _ in first] == ["session_started", "config_changed"]
+    assert [kind for _, kind, _ in rest] == ["session_ended"]
+    assert [number for number, _, _ in first + rest] == [1, 2, 3]
+    assert after_all.status_code == 204  # a browser that comes back is told not to
+
+
+async def test_a_reader_is_told_how_many_events_are_no_longer_kept(caller: Caller) -> None:
+    session = await caller.start("many")
+    await caller.post("config", {})
+    found = await events(caller, session, until="config_changed")
+
+    assert found[0][1] == "lost"
+    assert found[0][2]["lost"] == 25_002 - 20_000
+    assert len(found) == 20_001
+
+
+async def test_what_happens_to_one_session_leaves_the_others_alone(caller: Caller) -> None:
+    well = await caller.start()
+    killed = await caller.start()
+    await caller.post("config", {"session_id": killed})
+    pid = caller.service.sessions.get(killed).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    crashed = await caller.start("crash")
+
+    status = await caller.over(killed)
+    assert status["ended"]["cause"] == "crashed" and "SIGKILL" in status["ended"]["text"]
+    assert "SIGABRT" in (await caller.over(crashed))["ended"]["text"]
+    assert [kind for _, kind, _ in await events(caller, killed)][-1] == "session_ended"
+    assert (await caller.post("config", {"strictness": "low"})).is_success  # only one is left
+    assert (await caller.http.get(f"/session/{well}")).json()["state"] == "running"
+
+
+async def test_why_a_session_ended_is_told() -> None:
+    patience = Patience(answer=0.3, loading=20.0, hung=1.5, stop=0.5, orphans=0.5)
+    async with calling("idle_timeout=5", patience=patience) as caller:
+        wanted = {
+            "refuse": ("failed", "has no sound"),
+            "end": ("finished", ""),
+            "idle": ("idle", "service.idle_timeout"),
+            "silent": ("hung", "no sign of life"),
+        }
+        started = {how: await caller.start(how) for how in wanted}
+        for how, (cause, says) in wanted.items():
+            ended = (await caller.over(started[how]))["ended"]
+            assert ended["cause"] == cause and says in ended["text"], (how, ended)
+
+        deaf = await caller.start("deaf")
+        answer = await caller.post("config", {"strictness": "low"})
+        assert answer.status_code == 503 and "does not answer" in answer.json()["detail"]
+        stopped = await caller.post("stop", {"session_id": deaf})
+        assert stopped.json()["ended"]["cause"] == "hung"
+        assert "did not stop" in stopped.json()["ended"]["text"]
+
+
+async def test_a_full_service_says_so_and_when_to_come_again() -> None:
+    async with calling("max_sessions=1", "starts_per_minute=3") as caller:
+        await caller.start()
+        full = await caller.post("start", start_body())
+        assert full.status_code == 503 and full.json()["cause"] == "full"
+        assert int(full.headers["retry-after"]) > 0
+        await caller.post("stop")
+        await caller.start()
+        often = await caller.post("start", start_body())
+        assert often.status_code == 429
+        assert int(often.headers["retry-after"]) > 0
+
+
+async def test_a_machine_that_has_no_time_to_spare_takes_no_more(caller: Caller) -> None:
+    session = await caller.start()
+    lesson = caller.service.sessions.get(session)
+    for _ in range(3):
+        caller.service.sessions._heard(
+            lesson,
+            {"type": "slice", "fps": 19.0, "underruns": 1, "held": 0, "late": 6, "queued": 0.1},
+        )
+    slow = await caller.post("start", start_body())
+
+    assert slow.status_code == 503 and slow.json()["cause"] == "slow"
+
+
+async def test_a_service_that_ends_takes_no_more_and_stops_what_runs(caller: Caller) -> None:
+    session = await caller.start()
+    await caller.post("config", {})
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(caller.service.sessions.drain, 0.5)
+        await anyio.wait_all_tasks_blocked()
+        assert (await caller.http.get("/readyz")).status_code == 503
+        refused = await caller.post("start", start_body())
+        assert refused.status_code == 503 and refused.json()["cause"] == "draining"
+        assert (await caller.http.get(f"/session/{session}")).json()["state"] == "running"
+
+    assert (await caller.over(session))["ended"]["cause"] == "drained"
+    assert (await caller.http.get("/healthz")).is_success
+
+
+async def test_sessions_that_come_and_go_leave_nothing() -> None:
+    descriptors = len(os.listdir("/proc/self/fd"))
+    async with calling("starts_per_minute=1000", patience=QUICK) as caller:
+        pids = []
+        for _ in range(6):
+            session = await caller.start()
+            await caller.post("stop")
+            pids.append(caller.service.sessions.get(session).pid)
+        counted = (await caller.http.get("/metrics")).text
+        assert 'maestra_sessions_ended_total{cause="stopped"} 6.0' in counted
+        assert "session=" not in counted
+
+    assert not [pid for pid in pids if pid is not None and is_there(pid)]
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
+
+
+async def test_a_reason_is_told_once() -> None:
+    async with calling() as caller:
+        session = await caller.start()
+        lesson = caller.service.sessions.get(session)
+        await caller.post("config", {})
+        lesson.tell_to_stop(End(cause="idle", text="first"))
+        lesson.tell_to_stop(End(cause="stopped", text="second"))
+        assert lesson.state.value == "stopping"
