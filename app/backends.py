@@ -56,6 +56,11 @@ class Backend:
     forethought: Literal["voice", "words", "turn"] = "turn"
 
     @property
+    def answers(self) -> bool:
+        """Whether it has a part in an answer, which may be cut off."""
+        return self.port in ("brain", "voice", "face")
+
+    @property
     def stays(self) -> bool:
         """Nothing leaves the machine."""
         return self.data == "stays"

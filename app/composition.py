@@ -58,6 +58,7 @@ __all__ = [
     "persona",
     "publish",
     "recogniser",
+    "served",
     "settings",
     "settings_class",
     "stream_url",
@@ -149,6 +150,13 @@ def needs_key(config: Config, port: str, name: str) -> bool:
     return not (backend.key_unless and options(config, port, name).get(backend.key_unless))
 
 
+def served(port: str) -> frozenset[str]:
+    """The backends of ours for ``port`` that somebody else serves, and lets in by a secret."""
+    return frozenset(
+        name for (of, name), backend in backends.CATALOGUE.items() if of == port and backend.key
+    )
+
+
 def key(config: Config, port: str, name: str) -> str:
     """The secret of a backend, from the environment; empty if there is none and it needs none.
 
@@ -168,16 +176,18 @@ def key(config: Config, port: str, name: str) -> str:
 
 def check(config: Config, *, keys: bool = True) -> None:
     """Say before the lesson what would only be found out in it: options that no backend knows, and
-    (with ``keys``) a key that is not set.
+    (with ``keys``) a key that is not set or a package that is not installed.
 
     :raises ConfigError: there is something of the kind.
+    :raises NotInstalled: a backend's package is missing.
     """
-    from .dependencies import serving
+    from .dependencies import require, serving
 
     for port, names in serving(config).items():
         for name in names:
             settings(config, port, name)
             if keys:
+                require(port, name)
                 key(config, port, name)
 
 

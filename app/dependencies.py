@@ -4,22 +4,44 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
 
 from attrs import frozen
 
+from maestra.ports.errors import MaestraError
+
 from . import models
 from .config import Config
 
-__all__ = ["Dependency", "dependencies", "installed_version", "notices", "serving"]
+__all__ = [
+    "INSTALL",
+    "Dependency",
+    "NotInstalled",
+    "dependencies",
+    "installed_version",
+    "installing",
+    "needed",
+    "notices",
+    "require",
+    "serving",
+]
+
+INSTALL = "pip install 'maestra[local]' torch==2.13.0"
+"""What installs the embedded default as it was tried: with what ``constraints.txt`` pins and the
+extra leaves open, for those who have no checkout."""
+
+
+class NotInstalled(MaestraError):
+    """A backend was chosen, and a package that it needs is not installed."""
 
 
 @frozen(kw_only=True)
 class Dependency:
-    """One distribution. ``port`` and ``backend`` say which backend needs it (empty: all do)."""
+    """One distribution. ``port`` and ``backend`` say which backend needs it (empty: all do), and
+    ``also`` which others do: ``port/backend``."""
 
     distribution: str
     licence: str
@@ -28,6 +50,13 @@ class Dependency:
     port: str = ""
     backend: str = ""
     restriction: str = ""
+    also: tuple[str, ...] = ()
+
+    @property
+    def users(self) -> tuple[tuple[str, str], ...]:
+        """The backends that need it, by port and name."""
+        others = [(port, name) for port, _, name in (one.partition("/") for one in self.also)]
+        return ((self.port, self.backend), *others) if self.port else tuple(others)
 
 
 @functools.cache
@@ -36,7 +65,7 @@ def dependencies() -> Mapping[str, Dependency]:
     text = Path(__file__).with_name("dependencies.toml").read_text(encoding="utf-8")
     return MappingProxyType(
         {
-            name: Dependency(distribution=name, **entry)
+            name: Dependency(distribution=name, **{**entry, "also": tuple(entry.get("also", ()))})
             for name, entry in tomllib.loads(text).items()
         }
     )
@@ -48,6 +77,32 @@ def installed_version(distribution: str) -> str | None:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
+
+
+def needed(port: str, backend: str) -> tuple[Dependency, ...]:
+    """What a backend of ours needs that not all do."""
+    return tuple(d for d in dependencies().values() if (port, backend) in d.users)
+
+
+def require(port: str, backend: str) -> None:
+    """See that a backend's libraries are installed. What only carries a model may be missing: the
+    user may have another.
+
+    :raises NotInstalled: one is not.
+    """
+    carriers = {model.distribution for model in models.registry().values()}
+    names = [one.distribution for one in needed(port, backend)]
+    absent = [name for name in names if name not in carriers and not installed_version(name)]
+    if absent:
+        raise NotInstalled(
+            f"the {port} backend {backend} needs {', '.join(absent)}: {installing(absent)}"
+        )
+
+
+def installing(distributions: Iterable[str]) -> str:
+    """The command that installs what a backend lacks."""
+    extras = {dependencies()[name].extra for name in distributions} - {"", "local"}
+    return f"pip install 'maestra[local,{','.join(sorted(extras))}]'" if extras else INSTALL
 
 
 def serving(config: Config) -> Mapping[str, tuple[str, ...]]:
@@ -69,7 +124,8 @@ def notices(config: Config) -> tuple[str, ...]:
     chosen = serving(config)
     told: dict[str, None] = {}
     for dependency in dependencies().values():
-        if dependency.restriction and dependency.backend in chosen.get(dependency.port, ()):
+        used = any(name in chosen.get(port, ()) for port, name in dependency.users)
+        if dependency.restriction and used:
             told[f"{dependency.distribution}: {dependency.restriction}"] = None
     covered = {d.distribution for d in dependencies().values() if d.restriction}
     for model in models.registry().values():

@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,17 @@ from maestra.ports.errors import ModelMissing
 from . import composition, models
 from .backends import BUILT_IN, CATALOGUE, third_party
 from .config import Config, ConfigError
-from .dependencies import Dependency, dependencies, installed_version, notices, serving
+from .dependencies import (
+    INSTALL,
+    dependencies,
+    installed_version,
+    installing,
+    needed,
+    notices,
+    serving,
+)
 
 __all__ = [
-    "INSTALL",
     "BackendReport",
     "ModelReport",
     "PackageReport",
@@ -34,10 +41,6 @@ __all__ = [
 
 _NEWEST_PYTHON = (3, 13)
 """The newest Python that every distribution of ``maestra[local]`` has wheels for."""
-
-INSTALL = "pip install 'maestra[local]' torch==2.13.0"
-"""What installs the embedded default as it was tried: with what ``constraints.txt`` pins and the
-extra leaves open, for those who have no checkout."""
 
 _LEAST_FREE = 200 * 1024 * 1024
 """Bytes that should be free where recordings go: ten minutes of lesson."""
@@ -175,7 +178,7 @@ def _backends(config: Config, absent: set[str], states: Mapping[str, str]) -> li
         for name in names:
             told = CATALOGUE[port, name]
             key_set = bool(os.environ.get(told.key, "").strip())
-            packages = tuple(d.distribution for d in _needed(port, name))
+            packages = tuple(d.distribution for d in needed(port, name))
             wanted = tuple(
                 m.name for m in models.registry().values() if (m.port, m.backend) == (port, name)
             )
@@ -213,10 +216,6 @@ def _backends(config: Config, absent: set[str], states: Mapping[str, str]) -> li
     return reports
 
 
-def _needed(port: str, backend: str) -> list[Dependency]:
-    return [d for d in dependencies().values() if (d.port, d.backend) == (port, backend)]
-
-
 def _troubles(
     config: Config,
     absent: set[str],
@@ -252,7 +251,7 @@ def _troubles(
             troubles.append(
                 Trouble(
                     what=f"{report.port}: {report.name} needs {', '.join(sorted(gone))}",
-                    mend=_installing(gone),
+                    mend=installing(gone),
                     serious=True,
                     missing_model=any(found[m].state == "missing" for m in report.models),
                 )
@@ -304,12 +303,6 @@ def _unusable(config: Config) -> Iterator[Trouble]:
             except ConfigError as error:
                 variable = CATALOGUE[port, name].key
                 yield Trouble(what=str(error), mend=f"export {variable}=...", serious=True)
-
-
-def _installing(distributions: Iterable[str]) -> str:
-    """The command that installs what a backend lacks."""
-    extras = {dependencies()[name].extra for name in distributions} - {"", "local"}
-    return f"pip install 'maestra[local,{','.join(sorted(extras))}]'" if extras else INSTALL
 
 
 def _missing_codecs() -> list[str]:

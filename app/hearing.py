@@ -33,7 +33,8 @@ from maestra.core.hearing import (
 from maestra.core.media_time import MediaTime, from_samples, to_samples
 from maestra.core.wake import WakePhraseMatcher
 from maestra.ports.audio import EAR_RATE_HZ, SPEECH_RATE_HZ, AudioChunk
-from maestra.ports.errors import SensesError
+from maestra.ports.errors import BackendRefused, SensesError
+from maestra.ports.lifetime import Checks
 from maestra.ports.senses import (
     FloorDetector,
     Recognition,
@@ -256,6 +257,19 @@ class Hearing:
     def label(self) -> FloorLabel:
         """Who has the floor."""
         return self._label
+
+    async def check(self) -> None:
+        """Ask, before the lesson, whether the recogniser's key and model are accepted.
+
+        :raises BackendRefused: they are not.
+        """
+        if isinstance(self._recogniser, Checks):
+            try:
+                await self._recogniser.check()
+            except BackendRefused:
+                raise
+            except Exception as error:  # it may be there when it is asked
+                self._failures.append(error)
 
     def push(self, chunk: AudioChunk) -> list[HearingEvent]:
         """Hear ``chunk`` (44.1 kHz). A gap before it is heard as silence.

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from attrs import define, field
 
-from maestra.ports.errors import SensesError
+from maestra.ports.errors import BackendRefused, SensesError
+from maestra.ports.lifetime import Checks
 from maestra.ports.senses import Recognition, SpeechRecogniser, StreamingRecogniser
 
 from .breaker import Breaker
@@ -65,6 +66,20 @@ class RecogniserLine:
             if isinstance(choice.recogniser, Expecting):
                 choice.recogniser.expect(phrases)
 
+    async def check(self) -> None:
+        """Ask those whose key others have to accept whether it is.
+
+        :raises BackendRefused: one is not.
+        """
+        for choice in self._choices:
+            if isinstance(choice.recogniser, Checks):
+                try:
+                    await choice.recogniser.check()
+                except BackendRefused:
+                    raise
+                except Exception as error:  # it may be there when it is asked
+                    self._report(choice, error)
+
     def begin(self, samples: Samples) -> None:
         """See ``StreamingRecogniser``. Sound goes only to whoever is asked first."""
         now = self._clock()
@@ -110,15 +125,18 @@ class RecogniserLine:
                 self._serve(choice)
                 return recognition
             choice.breaker.failed(self._clock())
-            self._reports.append(
-                Failed(
-                    worker="senses.asr",
-                    adapter=choice.name,
-                    kind=type(last).__name__,
-                    text=str(last),
-                )
-            )
+            self._report(choice, last)
         raise last
+
+    def _report(self, choice: _Choice, error: Exception) -> None:
+        self._reports.append(
+            Failed(
+                worker="senses.asr",
+                adapter=choice.name,
+                kind=type(error).__name__,
+                text=str(error) or type(error).__name__,
+            )
+        )
 
     def _serve(self, choice: _Choice) -> None:
         if choice is not self._serving:

@@ -27,7 +27,7 @@ from .backends import CATALOGUE
 from .cli.commands import toml_value
 from .cli.parser import EXIT_CODES, grammar
 from .config import Config, Option, kind_in_words, not_none, options, presets, variable
-from .dependencies import dependencies
+from .dependencies import dependencies, needed
 
 __all__ = ["PAGES", "complaints", "main"]
 
@@ -197,28 +197,24 @@ def backends_page() -> str:
         _MADE,
         "# The backends\n",
         "Each is chosen by its name, one or several in the order they are asked. *Streams*"
-        " says that its first part is there before its last; *cancels* that it stops within 50 ms;"
-        " *figures* which of its figures the [event log](event-log.md) has: in `answered` (TTFT),"
-        " `spoken` (TTFB, RTF), `reply_started` (hearing) and `slice` (fps). Costs are list prices"
-        " as they were in 2025: the vendor's price list counts. Gigabytes of a GPU are of published"
-        " sizes, not measured.\n",
+        " says that its first part is there before its last; *cancels*, of what answers, that it"
+        " stops within 50 ms; *figures* which of its figures the [event log](event-log.md) has: in"
+        " `answered` (TTFT), `spoken` (TTFB, RTF), `reply_started` (hearing) and `slice` (fps)."
+        " Costs are list prices as they were in 2025: the vendor's price list counts. Gigabytes of"
+        " a GPU are of published sizes, not measured.\n",
         "| port | backend | streams | cancels | figures | needs | GPU, GB | licence"
         " | where the data goes | cost |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for backend in CATALOGUE.values():
-        needs = [
-            d.distribution
-            for d in dependencies().values()
-            if (d.port, d.backend) == (backend.port, backend.name)
-        ]
+        needs = [one.distribution for one in needed(backend.port, backend.name)]
         if backend.key:
             needs.append(f"`{backend.key}`")
         cells = (
             backend.port,
             f"`{backend.name}`",
             "yes" if backend.streams else "no",
-            "yes" if backend.cancels else "no",
+            ("yes" if backend.cancels else "no") if backend.answers else "",
             backend.figures,
             ", ".join(needs) or "nothing more",
             f"{backend.gpu_gb:g}" if backend.gpu_gb else "",

@@ -21,11 +21,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio.to_thread
 import numpy as np
 from attrs import field, frozen
 
 from maestra.ports.audio import SPEECH_RATE_HZ
-from maestra.ports.errors import SensesError
+from maestra.ports.errors import BackendRefused, SensesError
 from maestra.ports.senses import Recognition
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ __all__ = ["Deepgram", "DeepgramSettings"]
 _KEEP_ALIVE: Final = 4.0
 _SHORTEST_WAIT: Final = 0.25
 _LONGEST_WAIT: Final = 10.0
+_CHECKING: Final = 3.0
+"""Seconds in which the connection stands, or is refused."""
+
+_REFUSALS: Final = (400, 401, 403)
+"""HTTP statuses of what will never work as it is configured: key, model, options."""
+
 _SAME: Final = SPEECH_RATE_HZ // 50
 """Samples by which a result's end may miss the end of the sound."""
 
@@ -129,7 +136,7 @@ class Deepgram:
         self._ended = False
         self._finalized = False
         self._waits = False
-        self._refused = False
+        self._refused = self._hopeless = False
         self.expect(phrases)
         self._owner = threading.Thread(target=self._own, name="deepgram", daemon=True)
         self._owner.start()
@@ -140,6 +147,23 @@ class Deepgram:
         """Listen for the words of ``phrases``, from the next connection on."""
         words = {word.lower() for phrase in phrases for word in phrase.split()}
         self._words = tuple(sorted(words | set(self._settings.terms)))
+
+    async def check(self) -> None:
+        """Whether key and model are accepted, which the connection tells. See
+        ``maestra.ports.lifetime.Checks``."""
+        await anyio.to_thread.run_sync(self._await_connection)
+
+    def _await_connection(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._socket or self._trouble, _CHECKING)
+            if self._socket is not None:
+                return
+            trouble = self._trouble or SensesError(
+                f"There is no connection to Deepgram for {_CHECKING:g} s."
+            )
+            if self._hopeless:
+                raise BackendRefused(str(trouble))
+            raise trouble
 
     def begin(self, samples: Samples) -> None:
         """See ``StreamingRecogniser``."""
@@ -258,7 +282,7 @@ class Deepgram:
         """Hold the connection, and make it anew when it breaks."""
         wait = _SHORTEST_WAIT
         while not self._closed.is_set():
-            refused = False
+            refused = hopeless = False
             try:
                 with self._client.listen.v1.connect(**self._asked()) as socket:
                     wait = _SHORTEST_WAIT
@@ -276,11 +300,12 @@ class Deepgram:
                 trouble = SensesError("Deepgram closed the connection.")
             except Exception as error:
                 trouble = _mapped(error)
+                hopeless = _status(error) in _REFUSALS
                 refused = _status(error) is not None or isinstance(error, SensesError)
             with self._changed:
                 self._socket = None
                 self._trouble = trouble
-                self._refused = refused
+                self._refused, self._hopeless = refused, hopeless
                 self._changed.notify_all()
             self._closed.wait(wait)
             wait = min(wait * 2, _LONGEST_WAIT)

@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 from attrs import define, field, frozen
 
-from maestra.ports.errors import VoiceError
+from maestra.ports.errors import BackendRefused, VoiceError
 from maestra.ports.voice import AlignedSound, SpokenCharacter
 
 if TYPE_CHECKING:
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-    from websockets.asyncio.client import ClientConnection
+    from websockets.asyncio.client import ClientConnection, connect
 
 __all__ = ["ElevenLabs", "ElevenLabsSettings"]
 
@@ -40,6 +40,8 @@ _INACTIVITY: Final = 180
 _CONTEXTS: Final = 5
 _SHORTEST_WAIT: Final = 0.25
 _LONGEST_WAIT: Final = 10.0
+_A_WORD: Final = 0.5
+"""Seconds in which a service that has let one in says what it does not like after all."""
 
 
 @frozen(kw_only=True)
@@ -71,6 +73,10 @@ class ElevenLabsSettings:
             "maximum": 60.0,
         },
     )
+
+
+class _RefusedError(VoiceError):
+    """It will never work as it is configured."""
 
 
 @define(eq=False)
@@ -132,23 +138,43 @@ class ElevenLabs:
 
     # --- the connection -------------------------------------------------------
 
+    async def check(self) -> None:
+        """Whether key, voice and model are accepted: a handshake and a context without a word cost
+        nothing. See ``maestra.ports.lifetime.Checks``."""
+        try:
+            async with self._connection() as socket:
+                for message in ({"text": " ", "context_id": "0"}, _closing("0")):
+                    await socket.send(json.dumps(message))
+                with anyio.move_on_after(_A_WORD):
+                    told = json.loads(await socket.recv())
+                    if _is_error(told):
+                        raise self._told(told)
+        except Exception as error:
+            trouble = self._mapped(error)
+            if isinstance(trouble, _RefusedError):
+                raise BackendRefused(str(trouble)) from error
+            raise trouble from error
+
+    def _connection(self) -> connect:
+        from websockets.asyncio.client import connect
+
+        return connect(
+            self._url,
+            additional_headers={"xi-api-key": self._key},
+            max_size=None,
+            open_timeout=_LONGEST_WAIT,
+            # A slow goodbye must not hold up the session's end.
+            close_timeout=0.5,
+        )
+
     async def live(self) -> None:
         """Hold the connection, and make it anew when it breaks; see
         ``maestra.ports.lifetime.Lives``."""
-        from websockets.asyncio.client import connect
-
         wait = _SHORTEST_WAIT
         while True:
             self._trouble = None
             try:
-                async with connect(
-                    self._url,
-                    additional_headers={"xi-api-key": self._key},
-                    max_size=None,
-                    open_timeout=_LONGEST_WAIT,
-                    # A slow goodbye must not hold up the session's end.
-                    close_timeout=0.5,
-                ) as socket:
+                async with self._connection() as socket:
                     self._socket = socket
                     self._connected.set()
                     async for message in socket:
@@ -169,7 +195,7 @@ class ElevenLabs:
 
     def _receive(self, message: Mapping[str, Any]) -> None:
         """Give ``message`` to the clause it belongs to; one that was cancelled gets none."""
-        if message.get("error") or (message.get("message") and "audio" not in message):
+        if _is_error(message):
             trouble = self._told(message)
             self._trouble = trouble
             for context in self._contexts.values():
@@ -196,7 +222,7 @@ class ElevenLabs:
             raise self._trouble or VoiceError(
                 f"no connection to ElevenLabs for {self._settings.connect_timeout:g} s"
             )
-        await self._free.acquire()
+        await self._take_turn()
         send, receive = anyio.create_memory_object_stream[Mapping[str, Any] | VoiceError](math.inf)
         context = _Context(
             name=f"clause-{next(self._names)}", characters=len(clause), send=send, receive=receive
@@ -210,6 +236,16 @@ class ElevenLabs:
             # The rest of a clause that was cut off still comes, and counts as a context until then.
             send.close()
             receive.close()
+
+    async def _take_turn(self) -> None:
+        """Wait until another context is allowed. A service that ends none of them is left: what is
+        open ends with the connection, and ``live`` makes another."""
+        with anyio.move_on_after(self._settings.connect_timeout):
+            await self._free.acquire()
+            return
+        if self._socket is not None:
+            self._socket.transport.abort()
+        raise VoiceError("ElevenLabs does not end what was cut off: the connection is made anew")
 
     async def _ask(self, context: _Context, clause: str) -> None:
         from elevenlabs.types import (
@@ -231,7 +267,7 @@ class ElevenLabs:
         for message in (begin, text):
             await self._tell(message.dict(exclude_none=True))
         # What was flushed is still spoken; ``isFinal`` comes only to a context that is closed.
-        await self._tell({"context_id": context.name, "close_context": True})
+        await self._tell(_closing(context.name))
 
     async def _tell(self, message: Mapping[str, Any]) -> None:
         """Send ``message``; a connection that has just broken is noticed where it is read."""
@@ -252,9 +288,9 @@ class ElevenLabs:
         if "key" in low or "unauthorized" in low:
             return self._refused()
         if "voice" in low:
-            return VoiceError(f"ElevenLabs knows no voice {self._voice!r}")
+            return _RefusedError(f"ElevenLabs knows no voice {self._voice!r}")
         if "model" in low:
-            return VoiceError(
+            return _RefusedError(
                 f"ElevenLabs knows no model {self._settings.model!r}: set"
                 " voice.options.elevenlabs.model"
             )
@@ -262,12 +298,14 @@ class ElevenLabs:
 
     @staticmethod
     def _refused() -> VoiceError:
-        return VoiceError("ElevenLabs refuses the key: check the variable ELEVENLABS_API_KEY")
+        return _RefusedError("ElevenLabs refuses the key: check the variable ELEVENLABS_API_KEY")
 
     def _mapped(self, error: Exception) -> VoiceError:
         from websockets.exceptions import ConnectionClosed, InvalidStatus
 
         match error:
+            case VoiceError():
+                return error
             case InvalidStatus() if error.response.status_code in (401, 403):
                 return self._refused()
             case InvalidStatus() if error.response.status_code == 429:
@@ -282,6 +320,14 @@ class ElevenLabs:
                 return VoiceError("ElevenLabs sent something that is no message")
             case _:
                 return VoiceError(f"no connection to ElevenLabs: {type(error).__name__}")
+
+
+def _closing(context: str) -> dict[str, Any]:
+    return {"context_id": context, "close_context": True}
+
+
+def _is_error(message: Mapping[str, Any]) -> bool:
+    return bool(message.get("error") or (message.get("message") and "audio" not in message))
 
 
 async def _sounds(context: _Context) -> AsyncIterator[AlignedSound]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from attrs import field, frozen
 
-from maestra.ports.errors import VoiceError
+from maestra.ports.errors import BackendRefused, VoiceError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,6 +88,28 @@ class OpenAISpeech:
         self._settings = settings
         self._voice = voice
         self._pace = pace
+
+    async def check(self) -> None:
+        """Whether the key is accepted, and OpenAI has the model: it is asked for its models, which
+        is free. What a server of one's own offers it need not list. See
+        ``maestra.ports.lifetime.Checks``."""
+        import openai
+
+        try:
+            names = [model.id async for model in self._client.models.list()]
+        except openai.AuthenticationError as error:
+            if "missing scopes" in str(error).lower():  # it may speak and not list
+                return
+            raise BackendRefused(str(self._mapped(error))) from error
+        except (openai.PermissionDeniedError, openai.NotFoundError):
+            return
+        except Exception as error:
+            raise self._mapped(error) from error
+        model = self._settings.model
+        if self._settings.base_url is None and names and model not in names:
+            raise BackendRefused(
+                f"OpenAI's voice knows no model {model!r}: set voice.options.openai.model"
+            )
 
     async def live(self) -> None:
         """Keep the connections between clauses, and close them in the end; see

@@ -12,6 +12,7 @@ from maestra.ports.errors import BackendRefused, MaestraError, ModelMissing, lea
 
 from ..backends import NoSuchBackend
 from ..config import ConfigError
+from ..dependencies import NotInstalled
 from ..paths import WouldOverwrite
 from . import commands
 from .parser import grammar
@@ -68,7 +69,7 @@ def exit_code(error: MaestraError) -> int:
             return 2
         case BackendRefused() | SessionFailed(refused=True):
             return 2
-        case ModelMissing() | SessionFailed(missing_model=True):
+        case ModelMissing() | NotInstalled() | SessionFailed(missing_model=True):
             return 4
         case _:
             return 3

@@ -16,7 +16,7 @@ EXIT_CODES: Mapping[int, str] = {
     0: "all went well; also when you ended it yourself",
     2: "the command or the configuration makes no sense; a key is missing or not accepted",
     3: "an input or an output failed",
-    4: "a model is missing, or is not the one that was pinned",
+    4: "a model or a backend's package is missing, or a model is not the one that was pinned",
 }
 """What the command's exit codes mean."""
 

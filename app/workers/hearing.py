@@ -5,6 +5,7 @@ from __future__ import annotations
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
+import anyio
 from attrs import frozen
 
 from maestra.core.media_time import from_samples
@@ -34,15 +35,20 @@ def run(control: Connection, settings: HearingSettings) -> None:
     try:
         hearing = composition.hearing(settings.config, fast=settings.fast)
     except MaestraError as error:
-        control.send(
-            Failed(worker="senses", kind=type(error).__name__, text=str(error), fatal=True)
-        )
+        _fail(control, error)
         return
-    control.send(Hello(worker="hearing", detail=settings.config.senses.asr[0]))
     try:
+        anyio.run(hearing.check)
+        control.send(Hello(worker="hearing", detail=settings.config.senses.asr[0]))
         _listen(control, hearing)
+    except MaestraError as error:
+        _fail(control, error)
     finally:
         hearing.close()
+
+
+def _fail(control: Connection, error: MaestraError) -> None:
+    control.send(Failed(worker="senses", kind=type(error).__name__, text=str(error), fatal=True))
 
 
 def _listen(control: Connection, hearing: Hearing) -> None:

@@ -14,7 +14,7 @@ whose pictures were not shown are drawn again; the face steps back to them witho
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
@@ -86,6 +86,7 @@ class Speaker:
     :param put: sends a slice to the playout.
     :param voice_timeout: seconds a voice has for each piece of sound; ``face_timeout`` likewise a
         face for a picture.
+    :param served: the names of the voices that somebody else serves.
     :param virtual: on a virtual clock every picture is waited for.
     """
 
@@ -98,9 +99,10 @@ class Speaker:
         put: Callable[[Slice], None],
         voice_timeout: float = 2.0,
         face_timeout: float = 2.0,
+        served: Collection[str] = (),
         virtual: bool = False,
     ) -> None:
-        self._voices = Voices(voices, report=report, timeout=voice_timeout)
+        self._voices = Voices(voices, report=report, timeout=voice_timeout, served=served)
         self._pictures = Pictures(faces, report=report, timeout=face_timeout, virtual=virtual)
         self._report = report
         self._put = put
@@ -120,6 +122,7 @@ class Speaker:
 
         :param tasks: what they do meanwhile and from now on runs in there.
         :returns: their names.
+        :raises BackendRefused: a voice's key, or what it is to speak with, is not accepted.
         :raises VoiceError: no voice can be built.
         :raises FaceError: faces were asked for, and none can be built.
         """
@@ -292,6 +295,7 @@ async def _serve(control: Connection, slices: Connection, settings: SpeakerSetti
         # On a virtual clock nobody waits, and the machine may be as busy as it likes.
         voice_timeout=settings.config.voice.timeout * (10 if settings.fast else 1),
         face_timeout=settings.config.face.timeout * (10 if settings.fast else 1),
+        served=composition.served("voice"),
         virtual=settings.fast,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,8 @@ from anyio.abc import TaskGroup
 from attrs import define, field
 
 from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
-from maestra.ports.errors import MaestraError, PortError, VoiceError
-from maestra.ports.lifetime import Lives
+from maestra.ports.errors import BackendRefused, MaestraError, PortError, VoiceError
+from maestra.ports.lifetime import Checks, Lives
 from maestra.ports.voice import AlignedSound, SpokenCharacter, Voice
 
 from ..breaker import Breaker
@@ -31,6 +31,9 @@ __all__ = ["Reply", "Voices", "padded"]
 
 _PATIENCE = 3
 """How many times longer a voice may take while the clause before is being heard."""
+
+_CHECKING = 5.0
+"""Seconds in which a key, a voice and a model must be accepted."""
 
 _CHARACTERS_PER_SECOND = 14
 """How fast speech is, until the lengths of a clause's pieces are known."""
@@ -143,6 +146,8 @@ class Voices:
     :param voices: names and builders in their configured order.
     :param report: sends a message to the session.
     :param timeout: seconds a voice has for each piece of sound.
+    :param served: the names of those that somebody else serves: they are built at once, and their
+        keys checked.
     """
 
     def __init__(
@@ -151,12 +156,14 @@ class Voices:
         *,
         report: Callable[[object], None],
         timeout: float,
+        served: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         choices = [Choice(name, build, Breaker()) for name, build in voices]
         self._line = Line("voice", choices, report, clock)
         self._report = report
         self._timeout = timeout
+        self._served = served
         self._clock = clock
         self._tasks: TaskGroup | None = None
         self._building = anyio.Lock()
@@ -171,9 +178,13 @@ class Voices:
         """Build the first voice that works, and have it prepare the apology.
 
         :param tasks: what a voice owns for the whole session lives in there.
+        :raises BackendRefused: a key, a voice or a model is not accepted.
         :raises VoiceError: none can be built, or none that can speaks.
         """
         self._tasks = tasks
+        for choice in self._line.choices:
+            if choice.name in self._served:
+                await self._check(choice)
         reply = Reply(epoch=0)
         say = Say(epoch=0, clause=APOLOGY, position=0)
         if not await self.speak(reply, say, told=lambda: None):
@@ -182,6 +193,18 @@ class Voices:
             text = "no voice can be built; maestra doctor says what is missing"
             raise VoiceError(text) from self._line.last_error
         self._apology = reply.sound
+
+    async def _check(self, choice: Choice[Voice]) -> None:
+        voice = await self._built(choice)
+        if not isinstance(voice, Checks):
+            return
+        try:
+            with anyio.fail_after(_CHECKING):
+                await voice.check()
+        except BackendRefused:
+            raise
+        except Exception as error:  # it may be there when it is asked
+            self._line.failed(choice, error)
 
     async def speak(self, reply: Reply, say: Say, *, told: Callable[[], None]) -> bool:
         """Speak one clause of ``reply``; false if no voice can.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import anyio
 import numpy as np
 import pytest
 from fakes.senses import FakeRecogniser, FakeStreamingRecogniser
 
 from maestra.app.messages import Failed, Switched
 from maestra.app.recognisers import RecogniserLine
-from maestra.ports.errors import SensesError
+from maestra.ports.errors import BackendRefused, SensesError
 
 SOUND = np.zeros(16_000, np.float32)
 
@@ -83,3 +84,25 @@ def test_closing_it_closes_all() -> None:
     line(FakeRecogniser(""), cloud).close()
 
     assert cloud.closed
+
+
+class Checked(FakeRecogniser):
+    def __init__(self, text: str, error: Exception | None = None) -> None:
+        super().__init__(text)
+        self._refusal = error
+
+    async def check(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal
+
+
+def test_a_refused_key_is_told_and_a_lost_connection_reported() -> None:
+    both = line(Checked("", SensesError("no route")), FakeRecogniser("from here"))
+    anyio.run(both.check)
+    (failed,) = both.reports()
+    assert isinstance(failed, Failed)
+    assert ("cloud", "no route") == (failed.adapter, failed.text)
+
+    both = line(FakeRecogniser("from here"), Checked("", BackendRefused("KEY is not accepted")))
+    with pytest.raises(BackendRefused, match="KEY is not accepted"):
+        anyio.run(both.check)

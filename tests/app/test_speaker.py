@@ -39,7 +39,7 @@ from maestra.app.messages import (
 from maestra.app.workers.speaker import Speaker
 from maestra.app.workers.spoken import Reply, Voices
 from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
-from maestra.ports.errors import FaceError, VoiceError
+from maestra.ports.errors import BackendRefused, FaceError, VoiceError
 from maestra.ports.face import Face
 from maestra.ports.voice import Voice
 
@@ -477,3 +477,41 @@ def test_no_character_counts_as_heard_before_its_sound(lengths: list[int], chara
         pieces = sum(1 for i in range(len(lengths)) if sum(lengths[: i + 1]) <= end)
         assert pieces * characters <= reply.heard_to(number) <= (pieces + 1) * characters
     assert reply.heard_to(reply.slices - 1) == len(lengths) * characters
+
+
+class CheckedVoice(FakeVoice):
+    """A voice that somebody else serves."""
+
+    refusal: Exception | None = None
+
+    async def check(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+
+async def test_a_served_voice_is_checked_wherever_it_stands_in_the_order() -> None:
+    first, served = FakeVoice(), CheckedVoice()
+    reports: list[object] = []
+
+    async def load(*names: str) -> None:
+        voices = Voices(
+            [("first", lambda: first), ("served", lambda: served)],
+            report=reports.append,
+            timeout=1.0,
+            served=names,
+        )
+        async with anyio.create_task_group() as tasks:
+            await voices.load(tasks)
+
+    await load("served")
+    assert not reports
+    served.refusal = VoiceError("no route")
+    await load("served")
+    (failed,) = reports
+    assert isinstance(failed, Failed)
+    assert ("served", "no route") == (failed.adapter, failed.text)
+    served.refusal = BackendRefused("KEY is not accepted")
+    with pytest.raises(ExceptionGroup) as refused:
+        await load("served")
+    assert ["KEY is not accepted"] == [str(one) for one in refused.value.exceptions]
+    await load()

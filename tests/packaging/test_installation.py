@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from maestra.app.dependencies import dependencies
-from maestra.app.doctor import INSTALL
+from maestra.app.dependencies import INSTALL, dependencies
 
 ROOT = Path(__file__).parents[2]
 LAYERS = ("core", "ports", "adapters", "app")

@@ -99,7 +99,7 @@ class TranscriptServer:
         state.loud += int(np.count_nonzero(samples))
         state.quiet = 0 if samples.any() else state.quiet + len(samples)
         if self.ear is not None:
-            state.sound.append(samples.astype(np.float32) / 32768)
+            state.sound.append((samples / 32768).astype(np.float32))
         if self.mute or self.ear is not None:
             return
         words = state.loud // _PER_WORD

@@ -44,7 +44,8 @@ class Play:
 
 @define
 class VoiceServer:
-    """``plays`` are done in turn, the last one stays. ``texts`` are what was to be spoken."""
+    """``plays`` are done in turn, the last one stays. ``texts`` are what was to be spoken. It does
+    not let in with ``refuse_status``; with ``refuse_all`` it does, and then says that."""
 
     plays: list[Play] = field(factory=lambda: [Play()])
     texts: list[str] = field(factory=list)
@@ -52,6 +53,7 @@ class VoiceServer:
     paths: list[str] = field(factory=list)
     most_contexts: int = 0
     refuse_status: int | None = None
+    refuse_all: str = ""
     go: asyncio.Event = field(factory=asyncio.Event)
     base_url: str = ""
     sockets: list[ServerConnection] = field(factory=list)
@@ -79,6 +81,10 @@ class VoiceServer:
                     message = json.loads(raw)
                     self.messages.append(message)
                     name = message["context_id"]
+                    if self.refuse_all:
+                        await socket.send(json.dumps({"message": self.refuse_all, "code": 1008}))
+                        await socket.close(1008)
+                        return
                     if message.get("close_context"):
                         tasks.create_task(self._finish(socket, name, contexts.get(name)))
                     elif message["text"].strip():
@@ -89,6 +95,8 @@ class VoiceServer:
                         )
                         running = sum(not task.done() for task in contexts.values())
                         self.most_contexts = max(self.most_contexts, running)
+            for speaking in contexts.values():
+                speaking.cancel()
 
     async def _speak(self, socket: ServerConnection, name: str, text: str, play: Play) -> None:
         if play.refuse:
@@ -119,6 +127,8 @@ class VoiceServer:
     ) -> None:
         if speaking is not None:
             await asyncio.wait([speaking])
+            if speaking.cancelled():
+                return
         with suppress(ConnectionClosed):
             await socket.send(json.dumps({"isFinal": True, "contextId": name}))
 

@@ -39,17 +39,23 @@ class Answer:
 @define
 class SpeechServer:
     """``answers`` are given in turn, then normal ones. ``asked`` are the requests' bodies. ``gone``
-    is set when a client hung up in the middle of an answer."""
+    is set when a client hung up in the middle of an answer. It says that it has ``models``; with
+    ``says_no`` it answers so to who asks for them, an HTTP status and its message."""
 
     base_url: str = ""
     answers: deque[Answer] = field(factory=deque)
     asked: list[dict[str, object]] = field(factory=list)
     gone: asyncio.Event = field(factory=asyncio.Event)
+    models: tuple[str, ...] = ("gpt-4o-mini-tts",)
+    says_no: tuple[int, str] | None = None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, one request."""
         http = h11.Connection(h11.SERVER)
         head, body = await _request(http, reader)
+        if head.target.endswith(b"/models"):
+            await self._list(http, head, writer)
+            return
         self.asked.append(json.loads(body))
         answer = self.answers.popleft() if self.answers else Answer()
         if dict(head.headers).get(b"authorization") != f"Bearer {KEY}".encode():
@@ -85,6 +91,25 @@ class SpeechServer:
         if hung_up.done():
             self.gone.set()
         hung_up.cancel()
+
+    async def _list(
+        self, http: h11.Connection, head: h11.Request, writer: asyncio.StreamWriter
+    ) -> None:
+        status, message = self.says_no or (200, "")
+        if dict(head.headers).get(b"authorization") != f"Bearer {KEY}".encode():
+            status, message = 401, "Incorrect API key provided"
+        listed = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "openai"}
+            for name in self.models
+        ]
+        told = {"error": {"message": message}} if message else {"object": "list", "data": listed}
+        begin = h11.Response(
+            status_code=status,
+            headers=[("content-type", "application/json"), ("connection", "close")],
+        )
+        for event in (begin, h11.Data(data=json.dumps(told).encode()), h11.EndOfMessage()):
+            writer.write(http.send(event) or b"")
+        await writer.drain()
 
 
 async def _request(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[h11.Request, bytes]:

@@ -91,11 +91,16 @@ class OpenAIBrain:
             with self._mapped():
                 models = [model async for model in self._server().models.list()]
         except BrainError as error:
-            if isinstance(error.__cause__, sdk.AuthenticationError | sdk.PermissionDeniedError):
+            cause = error.__cause__
+            if "missing scopes" in str(cause).lower():  # it may answer and not list
+                return
+            if isinstance(cause, sdk.AuthenticationError | sdk.PermissionDeniedError):
                 raise BackendRefused(str(error)) from error
             raise
         names = [model.id for model in models]
-        if names and name not in names and not any(m.owned_by == "llamacpp" for m in models):
+        # Ollama lists llama3.1:latest and answers to llama3.1.
+        known = {*names, *(each.removesuffix(":latest") for each in names)}
+        if names and name not in known and not any(m.owned_by == "llamacpp" for m in models):
             near = get_close_matches(name, names, n=3, cutoff=0.3) or names[:3]
             raise BackendRefused(
                 f"{self._settings.base_url or 'OpenAI'} has no model {name!r}, set"

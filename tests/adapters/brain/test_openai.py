@@ -279,6 +279,9 @@ async def test_a_key_and_a_model_are_checked_before_the_lesson() -> None:
         server.models = ("llama-3.1-8b", "qwen-7b")
         await asked.check()
 
+        server.models = ("llama-3.1-8b:latest",)
+        await asked.check()  # as Ollama lists it
+
         server.models = ("llama-3.2-1b", "qwen-7b")
         with pytest.raises(BackendRefused, match=r"brain.options.openai.model: it has llama-3.2"):
             await asked.check()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import anyio
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from servers.deepgram import KEY, WORDS, TranscriptServer, transcript_server
 
 from maestra.adapters.senses import deepgram
 from maestra.adapters.senses.deepgram import Deepgram, DeepgramSettings
-from maestra.ports.errors import SensesError
+from maestra.ports.errors import BackendRefused, SensesError
 
 BLOCK = 160
 
@@ -187,3 +188,21 @@ def test_a_service_that_is_not_there() -> None:
         pytest.raises(SensesError, match="broke"),
     ):
         ear.transcribe(voice(1))
+
+
+@pytest.mark.parametrize(("status", "says"), [(401, "DEEPGRAM_API_KEY"), (400, "its model first")])
+def test_what_will_never_work_is_said_before_the_lesson(
+    server: TranscriptServer, status: int, says: str
+) -> None:
+    with listening(server) as ear:
+        anyio.run(ear.check)
+    assert [0] == server.samples, "no sound is sent for it"
+    server.refuse = status
+    with listening(server) as ear, pytest.raises(BackendRefused, match=says):
+        anyio.run(ear.check)
+
+
+def test_a_full_service_may_recover(server: TranscriptServer) -> None:
+    server.refuse = 429
+    with listening(server) as ear, pytest.raises(SensesError, match="too often"):
+        anyio.run(ear.check)

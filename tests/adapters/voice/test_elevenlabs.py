@@ -14,7 +14,7 @@ pytest.importorskip("elevenlabs")
 from servers.elevenlabs import KEY, SAMPLES_PER_CHARACTER, Play, VoiceServer, voice_server
 
 from maestra.adapters.voice.elevenlabs import ElevenLabs, ElevenLabsSettings
-from maestra.ports.errors import VoiceError
+from maestra.ports.errors import BackendRefused, VoiceError
 from maestra.ports.voice import AlignedSound
 
 pytestmark = pytest.mark.anyio
@@ -160,3 +160,47 @@ async def test_a_service_that_does_not_let_one_in(status: int, says: str) -> Non
 async def test_a_service_that_is_not_there() -> None:
     async with living(VoiceServer(base_url="http://127.0.0.1:9"), patience=0.2) as voice:
         assert "no connection to ElevenLabs" in await failure(voice)
+
+
+@pytest.mark.parametrize(
+    ("refuses", "says"),
+    [
+        ({"refuse_status": 401}, "ELEVENLABS_API_KEY"),
+        ({"refuse_all": "Invalid API key"}, "ELEVENLABS_API_KEY"),
+        ({"refuse_all": "A voice with voice_id mary does not exist."}, "no voice 'mary'"),
+        ({"refuse_all": "Unknown model"}, "no model 'eleven_turbo_v2_5'"),
+    ],
+)
+async def test_what_will_never_work_is_said_before_the_lesson(
+    refuses: dict[str, object], says: str
+) -> None:
+    async with voice_server() as server:
+        for name, value in refuses.items():
+            setattr(server, name, value)
+        with pytest.raises(BackendRefused, match=says):
+            await ElevenLabs(
+                ElevenLabsSettings(base_url=server.base_url), voice="mary", key=KEY
+            ).check()
+
+
+async def test_a_good_key_passes_the_check_and_a_full_service_may_recover() -> None:
+    async with voice_server() as server:
+        voice = ElevenLabs(ElevenLabsSettings(base_url=server.base_url), voice="mary", key=KEY)
+        await voice.check()
+        assert not server.texts, "nothing is spoken that would have to be paid"
+        server.refuse_status = 429
+        with pytest.raises(VoiceError, match="too often"):
+            await voice.check()
+
+
+async def test_contexts_that_the_service_never_ends_end_with_the_connection() -> None:
+    async with voice_server(*[Play(silent=True)] * 5, Play()) as server:
+        async with living(server, patience=0.1) as voice:
+            for _ in range(5):
+                with anyio.move_on_after(0.02):
+                    await spoken(voice)
+            assert "made anew" in await failure(voice)
+            with anyio.fail_after(5):
+                while len(server.sockets) < 2:  # noqa: ASYNC110 (the server does not tell)
+                    await anyio.sleep(0.01)
+            assert await spoken(voice)

@@ -17,7 +17,7 @@ pytest.importorskip("openai")
 from servers.openai_speech import KEY, Answer, SpeechServer, speech_server, tone
 
 from maestra.adapters.voice.openai_speech import OpenAISpeech, OpenAISpeechSettings
-from maestra.ports.errors import VoiceError
+from maestra.ports.errors import BackendRefused, VoiceError
 
 pytestmark = pytest.mark.anyio
 
@@ -161,3 +161,26 @@ async def test_a_server_that_says_nothing(server: SpeechServer) -> None:
 async def test_a_server_that_is_not_there() -> None:
     with pytest.raises(VoiceError, match="broke"):
         await spoken(SpeechServer(base_url="http://127.0.0.1:9/v1"))
+
+
+async def test_what_will_never_work_is_said_before_the_lesson(
+    server: SpeechServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check(base_url: str | None, model: str = "gpt-4o-mini-tts", key: str = KEY) -> None:
+        settings = OpenAISpeechSettings(base_url=base_url, model=model)
+        await OpenAISpeech(settings, voice="coral", key=key).check()
+
+    with pytest.raises(BackendRefused, match="OPENAI_API_KEY") as refused:
+        await check(server.base_url, key="sk-wrong")
+    assert "sk-wrong" not in str(refused.value)
+    await check(server.base_url, model="a-server's-own")
+    monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+    with pytest.raises(BackendRefused, match=r"voice\.options\.openai\.model"):
+        await check(None, model="tts-9")
+    await check(None)
+    for says_no in ((401, "Missing scopes: api.model.read"), (403, "no"), (404, "no models here")):
+        server.says_no = says_no
+        await check(server.base_url)
+    server.says_no = (500, "a fault")
+    with pytest.raises(VoiceError, match="HTTP 500"):
+        await check(server.base_url)
