@@ -169,7 +169,9 @@ async def test_odd_sound_wakes_nobody(what: str, tmp_path: Path) -> None:
     rate = {"narrow": 8_000, "wide": 96_000}.get(what, 16_000)
     noise = np.random.default_rng(3).normal(0, 0.2, 6 * rate)
     time_axis = np.arange(6 * rate) / rate
-    odd = {"noise": noise, "clipping": noise * 50}.get(what, np.sin(880 * np.pi * time_axis) * 0.3)
+    since = time_axis % 1.5  # a string that is plucked again and again
+    pluck = sum(np.sin(880 * np.pi * k * time_axis) / k**1.5 for k in range(1, 6))
+    odd = {"noise": noise, "clipping": noise * 50}.get(what, 0.3 * pluck * np.exp(-2.5 * since))
     events = tmp_path / "events.jsonl"
     async with open_session(
         ingest=sound(tmp_path / "odd.wav", odd, rate), pace="fast", events_path=events
