@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import numpy as np
 import pytest
 
@@ -86,7 +87,7 @@ def test_every_stage_of_a_face_is_measured(
     assert found.picture is not None and found.first is not None
     # The stages are what takes the time, and no more than it.
     whole = sum(spread.p50 for spread in found.stages.values())
-    assert 0.5 * found.picture.p50 < whole < 1.5 * found.picture.p95
+    assert 0.2 * found.picture.p50 < whole < 2 * found.picture.p95
     assert found.rtf == pytest.approx(25 / found.fps if found.fps else None)
     assert [*found.at_once] == [1, 2]
     assert found.first.n == 2
@@ -94,19 +95,26 @@ def test_every_stage_of_a_face_is_measured(
     assert "not measured" not in faces.table(found)
 
 
-class Stopped(StreamingFace):
-    """Somebody presses Ctrl-C before its seventh picture."""
+class Drawing(StreamingFace):
+    """Has one stage."""
 
     width = height = 64
 
     def __init__(self) -> None:
-        super().__init__(look_back=0.0, look_ahead=0.0)
+        super().__init__(look_back=0.0, look_ahead=0.0, most_at_once=2)
+
+    def draw(self, moments: Sequence[Moment]) -> Sequence[Picture]:
+        with stage("all of it"):
+            return [np.zeros((64, 64, 3), np.uint8) for _ in moments]
+
+
+class Stopped(Drawing):
+    """Somebody presses Ctrl-C before its seventh picture."""
 
     def draw(self, moments: Sequence[Moment]) -> Sequence[Picture]:
         if moments[0].number == 6:
             raise KeyboardInterrupt
-        with stage("all of it"):
-            return [np.zeros((64, 64, 3), np.uint8) for _ in moments]
+        return super().draw(moments)
 
 
 def test_who_stops_it_has_what_there_was() -> None:
@@ -118,6 +126,44 @@ def test_who_stops_it_has_what_there_was() -> None:
     told = faces.table(found)
     assert "it was stopped" in told
     assert "| first picture after silence | not measured |" in told
+
+
+def test_on_a_gpu_stages_are_seen_apart_from_what_is_as_in_a_lesson(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Event:
+        def __init__(self, *, enable_timing: bool) -> None: ...
+
+        def record(self) -> None: ...
+
+        def elapsed_time(self, end: Event) -> float:
+            return 7.0
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: 3e9)
+    built: list[bool] = []
+
+    def build(staged: bool) -> Face:
+        built.append(staged)
+        return Drawing()
+
+    found = figures("a face")
+    faces.measure(build, attrs.evolve(PLAN, cuda=True), found, print)
+    assert built == [False, True]
+    assert [*found.at_once] == [1, 2]
+    assert found.stages["all of it"].p50 == pytest.approx(3.5)  # of each of two
+    assert (found.staged_at_once, found.memory, found.memory_of) == (2, 3.0, "GPU")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("model", ["liveportrait", "musetalk", "sadtalker"])
+def test_every_model_is_measured_on_a_gpu(model: str, tmp_path: Path) -> None:
+    path = tmp_path / "faces.json"
+    told = ["--device", "cuda", "--seconds", "0.8", "--starts", "2", "--json", str(path)]
+    assert faces.main(["--model", model, *told]) == 0
+    (found,) = json.loads(path.read_text(encoding="utf-8"))
+    assert found["complete"] and found["stages"] and found["memory_of"] == "GPU"
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,12 +222,12 @@ def test_numbers_at_random_neither_vanish_nor_explode() -> None:
 
 
 def test_a_face_can_be_held_to_a_batch() -> None:
-    class Counting(Stopped):
+    class Counting(Drawing):
         drawn: list[int]
 
         def draw(self, moments: Sequence[Moment]) -> Sequence[Picture]:
             self.drawn.append(len(moments))
-            return [np.zeros((64, 64, 3), np.uint8) for _ in moments]
+            return super().draw(moments)
 
     face = Counting()
     face.drawn = []
