@@ -14,7 +14,10 @@ a stop of the pulse.
 
 from __future__ import annotations
 
+import cmath
 import math
+import operator
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -31,6 +34,11 @@ LONGEST_STEADY_IOI = 3.0  # what is longer tells nothing about the period
 SHORTEST_STOP = 0.3  # a shorter delay is a breath
 LONGEST_ENDING = 14  # intervals
 LARGEST_SAMPLE = 120  # intervals that decide on the period
+_PHASE_BEATS = 8.0  # at a time are looked at for how nearly they lie in phase
+_PHASE_STEP, _PHASE_STEPS = 0.005, 10
+OUT_OF_PHASE, MUCH_MORE_IN_PHASE = 0.55, 0.2
+NEARLY_AS_LIKELY, MOST_LIKELY = 0.4, 6
+LOST = 0.05  # local periods so far from the whole passage's follow a wrong grid
 REACH = 5  # intervals to either side that make the local period
 
 # Value in beats, and what it costs to believe in it. Simple values explain more.
@@ -67,6 +75,8 @@ _VALUES = (
     12.0,
     16.0,
 )
+# Where nothing speaks for beats divided in three.
+_BINARY = tuple(value for value in _VALUES if round(12 * value) % 3 == 0)
 # Where beats are divided in three.
 _TERNARY = (1 / 3, 2 / 3, 1.0, 4 / 3, 5 / 3, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 16.0)
 
@@ -119,13 +129,22 @@ def follow_pulse(
     if len(onsets) < FEWEST_ONSETS:
         return None
     iois = [b - a for a, b in pairwise(onsets)]
-    found = _period(iois, beats, hint)
-    if found is None:
+    likely = _periods(iois, beats, hint)
+    if not likely:
         return None
-    period, confidence = found
+    sample = onsets[:LARGEST_SAMPLE]
+    period, halves, thirds = _in_phase(sample, likely[0])
+    if max(halves, thirds) < OUT_OF_PHASE:
+        others = [_in_phase(sample, other) for other in likely[1:]]
+        for other in others:
+            if max(other[1:]) > max(halves, thirds) + MUCH_MORE_IN_PHASE:
+                period, halves, thirds = other
+    confidence = max(0.2, min(1.0, 1.1 - _mean_misfit(iois[:LARGEST_SAMPLE], period)))
     count = len(iois)
-    ternary = _is_ternary(iois, period)
-    allowed = _TERNARY if ternary else _VALUES
+    ternary = _is_ternary(iois, period) or (
+        thirds > max(0.6, halves + 0.2) and not _is_in_pairs(iois, period)
+    )
+    allowed = _TERNARY if ternary else _BINARY if halves > thirds + 0.1 else _VALUES
     periods = [period] * count
     values: list[float] = []
     fits: list[str] = []
@@ -133,6 +152,9 @@ def follow_pulse(
     for _ in range(3):
         values, fits, excess = _quantise(iois, periods, onsets, ends, allowed)
         periods = _local_periods(iois, values, fits, period)
+    if abs(math.log(median(periods) / period)) > LOST:
+        values, excess = _placed(onsets, period, 3 if ternary else 4)
+        fits, periods = [Fit.ON] * count, [period] * count
     slowed_from, slowing = _ending(iois, values, fits, periods)
     steady = [
         abs(iois[i] + iois[i + 1] - periods[i])
@@ -234,25 +256,22 @@ def unsteadiness(pulse: Pulse, onsets: Sequence[float]) -> float | None:
 # --- the period ---------------------------------------------------------------
 
 
-def _period(
-    iois: Sequence[float], beats: Sequence[float], hint: float | None
-) -> tuple[float, float] | None:
+def _periods(iois: Sequence[float], beats: Sequence[float], hint: float | None) -> list[float]:
+    """The likely periods, the likeliest first, or none."""
     steady = [ioi for ioi in iois if 0.08 < ioi < LONGEST_STEADY_IOI]
     if len(steady) < FEWEST_ONSETS - 2:
-        return None
+        return []
     bins = _peaks(steady)
     sums = _peaks([a + b for a, b in pairwise(iois) if a + b < 2.2])
     heard = _beat_period(beats)
-    candidates: list[float] = []
+    candidates: list[float] = [] if heard is None else [heard]
     bases = [size for size, _ in sorted(bins, key=lambda each: -each[1])[:6]]
     bases += [size for size, _ in sorted(sums, key=lambda each: -each[1])[:4]]
     for base in bases:
         candidates += [base * factor for factor in (1 / 3, 0.5, 2 / 3, 1.0, 2.0, 3.0, 4.0)]
-    if heard is not None:
-        candidates.append(heard)
     if hint is not None:
         candidates.append(hint)
-    best: tuple[float, float] | None = None
+    found: list[tuple[float, float]] = []
     sample = iois[:LARGEST_SAMPLE]
     tried: set[int] = set()
     for period in candidates:
@@ -263,22 +282,20 @@ def _period(
         misfit = _mean_misfit(sample, period)
         cost = misfit + 0.12 * (math.log2(period / PREFERRED_PERIOD) / 0.7) ** 2
         if heard is not None and abs(math.log(period / heard)) < 0.05:
-            cost -= 0.25
+            period, cost = heard, cost - 0.25
         if hint is not None and abs(math.log(period / hint)) < 0.1:
             cost -= 0.2
-        if best is None or cost < best[0]:
-            best = (cost, period)
-    if best is None:
-        return None
-    period = best[1]
-    misfit = _mean_misfit(sample, period)
-    if misfit > 0.45:
-        return None
-    for _ in range(2):  # an unsteady tempo has more than one peak: go to their middle
-        close = [size for size in steady if abs(math.log(size / period)) < 0.2]
+        found.append((cost, period))
+    found.sort()
+    if not found or _mean_misfit(sample, found[0][1]) > 0.45:
+        return []
+    period = found[0][1]
+    for _ in range(0 if period == heard else 2):  # an unsteady tempo has more than one peak: go to
+        close = [size for size in steady if abs(math.log(size / period)) < 0.2]  # their middle
         if len(close) >= 3:
             period = median(close)
-    return period, max(0.2, min(1.0, 1.1 - misfit))
+    nearly = [other for cost, other in found[1:] if cost < found[0][0] + NEARLY_AS_LIKELY]
+    return [period, *nearly[:MOST_LIKELY]]
 
 
 def _misfit(ratio: float) -> float:
@@ -337,7 +354,38 @@ def _beat_period(beats: Sequence[float]) -> float | None:
         return None
     middle = median(gaps)
     regular = sum(abs(gap / middle - 1) < 0.12 for gap in gaps) / len(gaps)
-    return middle if regular > 0.6 else None
+    if regular <= 0.6:
+        return None
+    return fmean(gap for gap in gaps if abs(gap / middle - 1) < 0.12)
+
+
+def _in_phase(onsets: Sequence[float], period: float) -> tuple[float, float, float]:
+    """The period near ``period`` at which the onsets lie most nearly in phase, for a few beats at a
+    time; and how nearly (0 to 1) they do in halves or quarters of that, and in thirds.
+
+    Jitter spoils the ratio of short intervals, but not the place of an onset among its neighbours.
+    """
+    best: tuple[float, float, float, float] | None = None
+    for step in range(-_PHASE_STEPS, _PHASE_STEPS + 1):
+        tried = period * (1 + _PHASE_STEP * step)
+        two = three = four = 0.0
+        head = 0
+        while head < len(onsets):
+            tail = bisect_left(onsets, onsets[head] + _PHASE_BEATS * period, head)
+            turns = [cmath.exp(2j * math.pi * at / tried) for at in onsets[head:tail]]
+            squares = [turn * turn for turn in turns]
+            two += abs(sum(squares))
+            three += abs(sum(map(operator.mul, squares, turns)))
+            four += abs(sum(map(operator.mul, squares, squares)))
+            head = tail
+        # a grid of halves is one of quarters, too; the finer one is believed less
+        halves = max(two, 0.9 * four) / len(onsets)
+        thirds = three / len(onsets)
+        score = max(halves, 0.9 * thirds) - 0.002 * abs(step)
+        if best is None or score > best[0]:
+            best = (score, tried, halves, thirds)
+    assert best is not None
+    return best[1:]
 
 
 # --- values --------------------------------------------------------------------
@@ -350,6 +398,35 @@ def _is_ternary(iois: Sequence[float], period: float) -> bool:
         ratios = [ioi / period for ioi in three]
         found += min(ratios) > 0.26 and max(ratios) < 0.41 and abs(sum(ratios) - 1) < 0.12
     return found >= 2
+
+
+def _is_in_pairs(iois: Sequence[float], period: float) -> bool:
+    """Most short notes share a beat with one other: they are uneven rather than thirds."""
+    ratios = [ioi / period for ioi in iois]
+    short = [ratio for ratio in ratios if ratio < 0.73]
+    paired = sum(
+        2
+        for one, other in pairwise(ratios)
+        if max(one, other) < 0.73 and abs(one + other - 1) < 0.1
+    )
+    return paired > 0.6 * len(short)
+
+
+def _placed(onsets: Sequence[float], period: float, parts: int) -> tuple[list[float], list[float]]:
+    """Values and excesses by each onset's place on a steady grid of ``parts`` to the beat.
+
+    For notes that are hardly longer than their jitter: one that was put wrong moves no other.
+    """
+    values: list[float] = []
+    excess: list[float] = []
+    due = onsets[0]
+    for before, at in pairwise(onsets):
+        value = max(1, round((at - due) / period * parts)) / parts
+        values.append(value)
+        excess.append(at - before - value * period)
+        due += value * period
+        due += 0.3 * (at - due)
+    return values, excess
 
 
 def _nearest(ratio: float, allowed: Sequence[float]) -> float:
@@ -381,7 +458,7 @@ def _quantise(
     while i < count:
         period = periods[i]
         ratio = iois[i] / period
-        if ratio < 0.73 and i + 1 < count and allowed is _VALUES:
+        if ratio < 0.73 and i + 1 < count and allowed is not _TERNARY:
             other = iois[i + 1] / period
             if other < 0.73 and min(ratio, other) > 0.29 and abs(ratio + other - 1) < 0.1:
                 for k, fit in ((i, Fit.PAIR_FIRST), (i + 1, Fit.PAIR_SECOND)):
