@@ -1,8 +1,30 @@
-"""For every test: Hypothesis tries the same examples each time; a busy machine is no failure."""
+"""For every test: Hypothesis tries the same examples each time; a busy machine is no failure; what
+lives by the clock is marked, so that it can be run with the machine to itself."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("maestra", deadline=None, derandomize=True)
 settings.load_profile("maestra")
+
+_BY_THE_CLOCK = (
+    "lessons",
+    "service",
+    "adapters/streams",
+    "app/test_command.py",
+    "app/test_ingest_worker.py",
+    "app/test_playout_worker.py",
+    "app/test_speaker.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+    places = [tests / place for place in _BY_THE_CLOCK]
+    for item in items:
+        if any(item.path == place or place in item.path.parents for place in places):
+            item.add_marker(pytest.mark.realtime)
