@@ -30,6 +30,7 @@ from maestra.core.speakable import is_english, speakable
 from maestra.ports.brain import (
     Brain,
     BrainRequest,
+    Forgets,
     Hears,
     Prepares,
     Remembers,
@@ -181,6 +182,12 @@ class Answering:
         for name, brain in self._brains:
             if isinstance(brain, Remembers):
                 self._guarded(name, lambda brain=brain: brain.heard(text))  # type: ignore[misc]
+
+    def forget(self) -> None:
+        """The context was reset: what they keep of the conversation is to go."""
+        for name, brain in self._brains:
+            if isinstance(brain, Forgets):
+                self._guarded(name, brain.forget)
 
     def prepare(self, request: BrainRequest) -> None:
         """``request`` is what would be asked now."""

@@ -324,6 +324,7 @@ class Session:
             scope.cancel()
 
     def reset_done(self, turns: int, performance: bool) -> None:
+        self._answering.forget()
         if self._student is not None:
             self._student.clear()
         self._reset = ResetReport(turns=turns, performance=performance)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Brain",
     "BrainRequest",
+    "Forgets",
     "Hears",
     "Prepares",
     "Remembers",
@@ -86,6 +87,17 @@ class Remembers(Protocol):
         """A reply has stopped, and ``text`` is the part of it that was heard: whole words from its
         beginning, perhaps all of them, perhaps none. Called once for each reply that was begun,
         whoever wrote it, before the next request. Must not take long, nor raise.
+        """
+        ...
+
+
+@runtime_checkable
+class Forgets(Protocol):
+    """A brain that keeps something of the conversation, here or elsewhere."""
+
+    def forget(self) -> None:
+        """The context was reset: another student may sit there. Nothing that was said, asked or
+        heard until now may show in an answer. Must not take long, nor raise.
         """
         ...
 

@@ -529,15 +529,20 @@ async def test_brains_that_live_remember_and_prepare_are_served_and_their_failur
         def prepare(self, request: BrainRequest) -> None:
             raise KeyError("prepare")
 
+        def forget(self) -> None:
+            raise IndexError("forget")
+
     brain = Whole(scripts=[("Well.",)])
     here = desk(brain)
 
     await here.answering.live()
     here.answering.heard("Well.")
     here.answering.prepare(wake())
+    here.answering.forget()
 
     assert 1 == brain.lived
-    assert ["OSError", "ValueError", "KeyError"] == [f.error for f in here.of(log.AdapterFailed)]
+    errors = ["OSError", "ValueError", "KeyError", "IndexError"]
+    assert errors == [f.error for f in here.of(log.AdapterFailed)]
     await here.ask()
     assert ["Well."] == here.texts
 

@@ -173,6 +173,11 @@ class Coach:
             left = [] if any(_alike(step, each) for each in sentences) else [step]
         return tuple(left)
 
+    def forget(self) -> None:
+        """Whoever is told something next has been told nothing yet; wordings still change."""
+        self._told.clear()
+        self._candidates.clear()
+
     def heard(self, text: str) -> None:
         """``text`` was heard of a reply: from now on its wordings are used and its subject told."""
         said = self._candidate(text)

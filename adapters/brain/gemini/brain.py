@@ -141,6 +141,14 @@ class GeminiLive:
                 raise BackendRefused(failure.sentence) from error
             raise BrainError(failure.sentence) from error
 
+    def forget(self) -> None:
+        """Begin another session: what the service has heard is not resumed."""
+        self._forget()
+        self._known.clear()
+        self._heard.clear()
+        if self._link is not None:
+            self._link.change()
+
     # --- the answer -------------------------------------------------------------------------------
 
     async def reply(self, request: BrainRequest) -> AsyncIterator[str | SpokenClause]:

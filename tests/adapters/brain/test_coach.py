@@ -355,6 +355,16 @@ def test_a_wording_is_used_once_it_was_heard_even_if_the_rest_was_not() -> None:
         assert remark != next_remark
 
 
+def test_after_a_reset_the_next_student_has_been_told_nothing() -> None:
+    talk = Conversation(made(Fault.RUSH))
+    talk.wake()
+    talk.turns.clear()
+    assert "nothing else" in talk.prepare("What else?")[0]
+    talk.coach.forget()
+
+    assert "sped up" in " ".join(talk.prepare("What else?"))
+
+
 def test_a_fault_that_was_not_heard_is_still_to_be_told() -> None:
     talk = Conversation(made(Fault.RUSH))
     praise, remark, _ = talk.prepare("", QuestionKind.WAKE)

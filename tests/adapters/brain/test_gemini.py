@@ -38,7 +38,7 @@ from maestra.core.performance.accumulator import PerformanceAccumulator
 from maestra.core.performance.notes import PerformedNote
 from maestra.core.performance.observations import observe
 from maestra.core.persona import Persona
-from maestra.ports.brain import Brain, BrainRequest, Hears, SpokenClause
+from maestra.ports.brain import Brain, BrainRequest, Forgets, Hears, SpokenClause
 from maestra.ports.errors import BackendRefused, BrainError
 from maestra.ports.lifetime import Checks, Lives
 from maestra.ports.voice import AlignedSound
@@ -399,6 +399,24 @@ async def test_a_handle_that_is_no_longer_known_is_forgotten(pem: Path) -> None:
     assert ["user", "model", "user"] == roles
     seeded = server.all("content")[-1].body["turns"][0]["parts"][0]["text"]
     assert "how was that" in seeded, "as the service itself heard it"
+
+
+async def test_after_a_reset_nothing_is_resumed_and_nothing_told(pem: Path) -> None:
+    server = GeminiServer()
+    async with connected(server, pem) as brain:
+        assert isinstance(brain, Forgets)
+        await answered(brain, asked("Is my name Anna?"))
+        brain.forget()
+        await server.until("setup", 2)
+        setup = server.all("setup")[-1].body
+        assert not setup.get("sessionResumption", {}).get("handle")
+        await answered(brain, asked("And?"))
+    assert 2 == server.sessions
+    told = str([turn["parts"] for turn in server.all("content")[-1].body["turns"]])
+    assert "Anna" not in told
+    assert "how was that" not in told, "nor what the service itself had heard"
+    order = changed(server)
+    assert order.index("closed 1") < order.index("opened 2")
 
 
 async def test_an_hour_of_lesson(pem: Path) -> None:
