@@ -18,6 +18,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
+from urllib.parse import urlsplit
 
 import attrs
 from attrs import Attribute, field, frozen
@@ -919,8 +920,8 @@ def backend_settings(
 
     ``cls`` is an attrs class beside the adapter. Its fields are strings, numbers, true or false,
     lists of strings, one of several strings (``Literal``), or may be absent (``| None``). A field's
-    metadata say what it means (``doc``), and may bound a number (``minimum``, ``maximum``) and name
-    its ``unit``.
+    metadata say what it means (``doc``), and may bound a number (``minimum``, ``maximum``), name its
+    ``unit``, and make a string an address by its ``schemes``.
 
     :param where: the table's name, for the error's text.
     :raises ConfigError: an option is unknown, or its value is not allowed.
@@ -972,6 +973,8 @@ def _fitting(attribute: Attribute[Any], value: object, key: str) -> object:
         fits = True  # the class's own validator knows
     if not fits:
         raise ConfigError(f"{key} must be {_IN_WORDS[kind]}, not {value!r}")
+    if isinstance(value, str) and value and "schemes" in about:
+        _check_address(value, key, about["schemes"])
     if isinstance(value, int | float) and not isinstance(value, bool):
         low, high = about.get("minimum"), about.get("maximum")
         if low is not None and not value >= low:
@@ -979,6 +982,23 @@ def _fitting(attribute: Attribute[Any], value: object, key: str) -> object:
         if high is not None and not value <= high:
             raise ConfigError(f"{key} must be at most {high:g}, not {value:g}")
     return value
+
+
+def _check_address(address: str, key: str, schemes: Sequence[str]) -> None:
+    """See that ``address`` is one that a secret may be sent to.
+
+    :raises ConfigError: it is not. The text does not repeat a password that stands in it.
+    """
+    try:
+        parts = urlsplit(address)
+        whole = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        raise ConfigError(f"{key} is not an address") from None
+    if parts.scheme not in schemes or not whole:
+        like = " or ".join(f"{scheme}://host" for scheme in schemes)
+        raise ConfigError(f"{key} must be an address like {like}")
+    if "@" in parts.netloc:
+        raise ConfigError(f"{key} holds a name or a password: keys belong in the environment")
 
 
 def kind_in_words(kind: Any) -> str:

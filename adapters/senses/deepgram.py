@@ -72,7 +72,10 @@ class DeepgramSettings:
     )
     base_url: str | None = field(
         default=None,
-        metadata={"doc": "Another address of the service, or one of one's own: wss://host."},
+        metadata={
+            "doc": "Another address of the service, or one of one's own: wss://host.",
+            "schemes": ("wss", "ws"),
+        },
     )
     timeout: float = field(
         default=1.0,

@@ -62,7 +62,10 @@ class ElevenLabsSettings:
     )
     base_url: str | None = field(
         default=None,
-        metadata={"doc": "Another address of the service, for residency: https://host."},
+        metadata={
+            "doc": "Another address of the service, for residency: https://host.",
+            "schemes": ("https", "http"),
+        },
     )
     connect_timeout: float = field(
         default=1.5,

@@ -48,7 +48,11 @@ class OpenAISpeechSettings:
         metadata={"doc": "How to speak. tts-1 and tts-1-hd know no instructions."},
     )
     base_url: str | None = field(
-        default=None, metadata={"doc": "A server with the same interface, instead of OpenAI's."}
+        default=None,
+        metadata={
+            "doc": "A server with the same interface, instead of OpenAI's.",
+            "schemes": ("http", "https"),
+        },
     )
     timeout: float = field(
         default=5.0,

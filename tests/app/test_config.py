@@ -339,6 +339,33 @@ def test_every_backends_settings_say_what_they_mean() -> None:
             assert attribute.metadata["doc"], (name, attribute.name)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "file:///etc/passwd",
+        "ftp://host/v1",
+        "localhost:8080",
+        "https://",
+        "https://host:99999",
+        "https://me:hunter2@host/v1",
+        "https://[",
+    ],
+)
+def test_a_secret_is_sent_to_an_address_of_the_web_only(address: str) -> None:
+    asked = 0
+    for port, name in backends.CATALOGUE:
+        cls = composition.settings_class(port, name)
+        if cls is None or "base_url" not in attrs.fields_dict(cls):
+            continue
+        asked += 1
+        with pytest.raises(ConfigError, match="base_url") as caught:
+            backend_settings(cls, {"base_url": address})
+        assert "hunter2" not in str(caught.value)
+        scheme = attrs.fields_dict(cls)["base_url"].metadata["schemes"][0]
+        assert backend_settings(cls, {"base_url": f"{scheme}://host:8080/v1"})
+    assert 5 == asked
+
+
 # --- before the lesson ---
 
 

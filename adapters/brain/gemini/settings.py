@@ -39,7 +39,8 @@ class GeminiLiveSettings:
         default=None,
         metadata=_about(
             "Where the service is, if not at Google: https://…; it is always encrypted."
-        ),
+        )
+        | {"schemes": ("https",)},
     )
     api_version: str = field(
         default="v1beta", metadata=_about("The version of the service's interface.")

@@ -19,7 +19,8 @@ class OpenAISettings:
         default="",
         metadata={
             "doc": "The server's address up to `/v1`, for a server other than OpenAI's. Then no key"
-            " is needed; one that is set is sent."
+            " is needed; one that is set is sent.",
+            "schemes": ("http", "https"),
         },
     )
     temperature: float = field(
