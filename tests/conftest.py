@@ -3,10 +3,15 @@ lives by the clock is marked, so that it can be run with the machine to itself."
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-import pytest
-from hypothesis import settings
+# As in the workers: threads that wait for one another beside others cost more than they save.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 settings.register_profile("maestra", deadline=None, derandomize=True)
 settings.load_profile("maestra")

@@ -32,6 +32,7 @@ def test_the_coefficients_of_the_sound(golden: Golden) -> None:
     assert rel_max(mfcc(golden["e2e/input_audio_int16"]), golden["e2e/mfcc"]) <= 1e-9
 
 
+@pytest.mark.slow
 def test_an_embedding_of_lips_and_of_sound(golden: Golden) -> None:
     network = filled()
     seen = recipe.uniform("syncnet", "lip_window", (2, 3, 5, 224, 224), 0, 255)

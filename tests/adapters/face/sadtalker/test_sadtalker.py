@@ -83,9 +83,14 @@ def driven(small: Networks, sound: Floats, batches: list[int]) -> tuple[Driver, 
     return driver, np.concatenate(found)
 
 
-def test_what_is_heard_live_is_what_the_whole_sound_holds(small: Networks) -> None:
-    sound = speech()
-    driver, _ = driven(small, sound, [8] * 5)
+@pytest.fixture(scope="module")
+def told(small: Networks) -> tuple[Driver, Floats]:
+    """A driver that was told the beginning of ``speech()``, and what it said."""
+    return driven(small, speech(), [8] * 5)
+
+
+def test_what_is_heard_live_is_what_the_whole_sound_holds(told: tuple[Driver, Floats]) -> None:
+    sound, driver = speech(), told[0]
     # Three samples for one: the whole sound, low-passed by the same filter.
     low = np.convolve(sound, LOW_PASS, mode="same")[::3]
     whole = mel.mel(low)
@@ -96,9 +101,8 @@ def test_what_is_heard_live_is_what_the_whole_sound_holds(small: Networks) -> No
 
 
 def test_how_many_are_drawn_at_once_makes_no_difference(small: Networks) -> None:
-    sound = speech()
-    _, one = driven(small, sound, [1] * 20)
-    _, some = driven(small, sound, [1, 8, 3, 8])
+    _, one = driven(small, speech(), [1] * 12)
+    _, some = driven(small, speech(), [1, 8, 3])
     assert np.abs(one - some).max() < 1e-4
 
 
@@ -117,8 +121,10 @@ def test_a_picture_that_is_drawn_again_is_the_same(small: Networks) -> None:
     assert np.abs(idle[11] - first[51]).max() > 0
 
 
-def test_the_poses_are_those_of_the_whole_block(small: Networks) -> None:
-    driver, _ = driven(small, speech(), [8] * 4)
+def test_the_poses_are_those_of_the_whole_block(
+    small: Networks, told: tuple[Driver, Floats]
+) -> None:
+    driver = told[0]
     heard = np.stack([driver.heard(number) for number in range(audio.BLOCK)])
     noise = np.random.Generator(np.random.PCG64([3, 0])).standard_normal(64).astype(np.float32)
     row = torch.from_numpy(recipe.uniform("sadtalker", "ref_coeff", (70,), -0.6, 0.6))
@@ -230,7 +236,7 @@ def test_compiled_it_sees_few_shapes_and_draws_the_same(
         fast = renderer(weights, compiled=True)
         fast.warm(6)
         warmed = set(shapes)
-        made = [fast.draw(poses(5)[:count]).copy() for count in (1, 3, 5)]
+        made = [fast.draw(poses(5)[:count]).copy() for count in (3, 5)]
     assert warmed == {1, 2, 4, 8}
     assert set(shapes) == warmed
     for few in made:

@@ -110,7 +110,7 @@ def test_poses_and_their_smoothing(golden: Golden) -> None:
     assert rel_max(near @ driver.SMOOTHING, smooth) <= NETWORK
 
 
-@pytest.mark.parametrize("net", ["mapping", "mapping_full"])
+@pytest.mark.parametrize("net", ["mapping", pytest.param("mapping_full", marks=pytest.mark.slow)])
 def test_head_poses(golden: Golden, net: str) -> None:
     row = 73 if net == "mapping_full" else 70
     network = filled(golden, semantics.MappingNetwork(row), net)
