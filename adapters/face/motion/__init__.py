@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .articulation import LOOK_AHEAD, LOOK_BACK, Articulation, articulate
 from .idle import Idle, Rest
-from .loudness import REACH, audible
+from .loudness import REACH, audible, only_audible
 from .performer import REMEMBERED, Performer, Pose
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "Rest",
     "articulate",
     "audible",
+    "only_audible",
 ]

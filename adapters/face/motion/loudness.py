@@ -11,7 +11,7 @@ from maestra.ports.audio import FRAME_RATE, PLAYOUT_RATE_HZ
 if TYPE_CHECKING:
     from maestra.ports.audio import Samples
 
-__all__ = ["REACH", "audible"]
+__all__ = ["REACH", "audible", "only_audible"]
 
 REACH = 0.12
 """Seconds around a picture in which sound opens the mouth; less with the distance."""
@@ -41,3 +41,12 @@ def audible(sound: Samples, look_back: float, *, frame_rate: int = FRAME_RATE) -
     middle = (np.arange(len(near)) + 0.5) * _HOP + begin - own - length / 2
     away = np.maximum(np.abs(middle) - length / 2, 0.0) / reach
     return float(np.max(loud * np.clip(1 - away, 0.0, 1.0)))
+
+
+def only_audible(sound: Samples) -> Samples:
+    """``sound`` with zeros for every 10 ms of it that ``audible`` takes for silence: a model makes
+    the same of what can't be heard then as of nothing."""
+    parts = np.pad(sound, (0, -len(sound) % _HOP)).reshape(-1, _HOP)
+    level = 10 * np.log10(np.mean(np.square(parts, dtype=np.float64), axis=1) + 1e-12)
+    heard: Samples = (parts * (level > _SHUT_DB)[:, None]).reshape(-1)[: len(sound)]
+    return heard

@@ -32,7 +32,7 @@ from attrs import frozen
 from maestra.core.persona import Manner
 from maestra.ports.audio import FRAME_RATE, PLAYOUT_RATE_HZ, SLICE_SAMPLES
 
-from ..motion import Idle, audible
+from ..motion import Idle, audible, only_audible
 from ..streaming import REMEMBERED
 from ..tracing import stage
 from .audio import BLOCK
@@ -227,6 +227,7 @@ class Driver:
         sound = np.concatenate(
             [moments[0].sound, *(moment.sound[-SLICE_SAMPLES:] for moment in moments[1:])]
         )
+        sound = only_audible(sound)
         if not sound.any():
             return [_Heard(window=_SILENT, loud=0.0)] * count
         back = round(LOOK_BACK * PLAYOUT_RATE_HZ)

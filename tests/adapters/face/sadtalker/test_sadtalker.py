@@ -153,6 +153,14 @@ def test_the_mouth_is_the_portraits_own_in_silence_and_the_networks_in_speech(
     assert min(apart(number) for number in range(25, 50)) > 1e-3
 
 
+def test_what_cannot_be_heard_is_nothing_to_the_networks(small: Networks) -> None:
+    quiet, gap = speech(24), slice(8 * SLICE_SAMPLES, 20 * SLICE_SAMPLES)
+    quiet[gap] = 0
+    humming = quiet.copy()
+    humming[gap] = 4e-4 * np.sin(np.arange(gap.stop - gap.start) * 0.03)
+    assert np.array_equal(driven(small, quiet, [8, 8])[1], driven(small, humming, [8, 8])[1])
+
+
 def drawn(face: SadTalker, count: int) -> list[Picture]:
     return [frame.picture for frame in islice(face.frames(), count)]
 
