@@ -434,8 +434,7 @@ def _configured(model: str, options: argparse.Namespace, *, staged: bool) -> Con
         told = {"device": options.device, "precision": options.precision}
         if options.batch:
             told[_BATCH[model]] = options.batch
-        if options.weights is not None:
-            told["weights"] = str(options.weights)
+        told["weights"] = "" if options.weights is None else str(options.weights)
         told["compile"] = options.compile and not staged
         if model == "liveportrait" and staged:
             told["graphs"] = False

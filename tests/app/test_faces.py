@@ -18,7 +18,10 @@ pytest.importorskip("av")
 from maestra.adapters.face.streaming import Moment, StreamingFace  # noqa: E402
 from maestra.adapters.face.tracing import stage, traced  # noqa: E402
 from maestra.adapters.weights import fill_at_random  # noqa: E402
+from maestra.app import composition  # noqa: E402
+from maestra.app.config import Config  # noqa: E402
 from maestra.app.experiments import faces  # noqa: E402
+from maestra.core.persona import Persona  # noqa: E402
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -185,6 +188,24 @@ def test_weights_that_are_not_there_are_one_sentence(
     assert faces.main(told) == 1
     err = capsys.readouterr().err.splitlines()
     assert err[-1].startswith("liveportrait: LivePortrait's weights are to be in")
+
+
+@pytest.mark.parametrize("model", ["liveportrait", "musetalk", "sadtalker"])
+def test_every_model_is_built_without_weights_too(
+    model: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    built: list[tuple[str, Config]] = []
+
+    def unlearnt(name: str, config: Config, who: Persona, cache: Path) -> Face:
+        built.append((name, config))
+        return Drawing()
+
+    monkeypatch.setattr(composition, "unlearnt_face", unlearnt)
+    told = ["--model", model, "--device", "cpu", "--seconds", "0.1", "--starts", "1"]
+    assert faces.main([*told, "--json", str(tmp_path / "faces.json")]) == 0
+    ((name, config),) = built
+    assert name == model
+    assert composition.settings(config, "face", model).weights == ""
 
 
 def test_nobody_looks_and_nothing_is_seen() -> None:
