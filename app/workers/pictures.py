@@ -181,6 +181,22 @@ class Pictures:
         tasks.start_soon(self._draw, self._led, 0, None, 0)
         with anyio.move_on_after(_FIRST_PICTURE):
             await self._drawn.wait()
+        if self._fresh is None:
+            await self._show_something()
+
+    async def _show_something(self) -> None:
+        """Have the last of the faces, which needs least, draw the picture that is held until there
+        is another: nobody is to look at nothing."""
+        last = self._line.choices[-1]
+        if last is self._line.serving or (face := await self._line.build(last)) is None:
+            return
+        try:
+            frame = await anyio.to_thread.run_sync(_Led(face).draw, 0)
+        except Exception as error:
+            self._line.failed(last, error)
+            return
+        if self._fresh is None:
+            self._fresh = self._idle = frame.picture.tobytes()
 
     def forget(self) -> None:
         """What is being drawn of speech will not be shown: it was cut off."""

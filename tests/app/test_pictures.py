@@ -287,6 +287,16 @@ async def test_the_first_picture_may_take_as_long_as_the_face_says() -> None:
             assert [0, 1] == list(map(number, shown))
 
 
+async def test_while_the_first_picture_is_awaited_the_last_face_shows_something() -> None:
+    clock = Clock()
+    hung, least = Face(clock), Face(clock)
+    hung.hangs = True
+    async with stage(lambda: hung, lambda: least, clock=clock, patience=0.05) as scene:
+        assert hung.asked
+        assert [0] == [number(picture) for picture in await scene.show(1)]
+        hung.release.set()
+
+
 async def test_a_picture_of_speech_that_was_cut_off_is_not_shown() -> None:
     clock = Clock()
     face = Face(clock)
