@@ -541,6 +541,8 @@ def _face(name: str, config: Config, who: Persona) -> Face:
             personas.portrait_path(who), personas.mesh_path(who), manner=who.manner, seed=1
         )
         return puppet if puppet.width == config.face.size else Scaled(puppet, config.face.size)
+    if name in _FOR_A_GPU:
+        _see_that_it_can_keep_up(name, settings(config, "face", name).device)
     if name == "liveportrait":
         return _liveportrait(config, who)
     if name == "musetalk":
@@ -549,6 +551,29 @@ def _face(name: str, config: Config, who: Persona) -> Face:
         return _sized(_sadtalker(config, who), config)
     built: Face = _third_party("face", name, config.face, who)
     return built
+
+
+_FOR_A_GPU = frozenset({"liveportrait", "musetalk", "sadtalker"})
+"""The faces that take seconds for a picture on a CPU."""
+
+
+def _see_that_it_can_keep_up(name: str, device: str) -> None:
+    """Refuse a face that would have to draw on a CPU and was not told to.
+
+    :raises FaceError: there is no GPU.
+    """
+    if device != "auto":
+        return
+    try:
+        import torch
+    except ImportError:
+        return  # whoever builds the face says what to install
+    if not torch.cuda.is_available():
+        raise FaceError(
+            f"{name} needs a GPU, and PyTorch finds none here: on a CPU it takes seconds for a"
+            " picture, which lasts 0.04 s. To have it all the same, set"
+            f' face.options.{name}.device to "cpu".'
+        )
 
 
 def _sized(face: Face, config: Config) -> Face:

@@ -60,7 +60,6 @@ class LivePortrait(StreamingFace):
             look_back=LOOK_BACK, look_ahead=LOOK_AHEAD, most_at_once=chosen.most_at_once
         )
         self.width = self.height = size
-        self.warm_up = _WARM_UP_COMPILING if chosen.compile else _WARM_UP
         device = Device.choose(
             chosen.device,
             chosen.precision,
@@ -68,6 +67,7 @@ class LivePortrait(StreamingFace):
             compiled=chosen.compile,
             graphs=chosen.graphs,
         )
+        self.warm_up = _WARM_UP_COMPILING if device.compiled else _WARM_UP if device.on_gpu else 0.0
         picture, known = prepared(portrait, mesh, cache)
         features = Features.of_mesh(known)
         if chosen.landmarks:
@@ -96,7 +96,7 @@ class LivePortrait(StreamingFace):
         return self._engine.draw(rows, hurried=any(moment.speaking for moment in moments))
 
     def _controls(self, moment: Moment) -> NDArray[np.float32]:
-        # After the last word there is no sound at all: the performer shuts the mouth within three
+        # After the last word there is no sound at all: the performer shuts the mouth within some
         # pictures, and at once would be a jump.
         loud = audible(moment.sound, LOOK_BACK) if moment.speaking else 1.0
         return controls(self._performer.pose(moment), loud, self._eyes_open)

@@ -238,7 +238,7 @@ def test_the_same_speech_is_drawn_the_same_again_after_stepping_back() -> None:
 
 
 def test_the_composition_builds_it_from_the_folder_it_is_given(tmp_path: Path) -> None:
-    weights = {"liveportrait": {"weights": str(tmp_path)}}
+    weights = {"liveportrait": {"weights": str(tmp_path), "device": "cpu"}}
     config = Config(face=FaceConfig(backend=("liveportrait",), options=weights))
     build = dict(composition.faces(config, MARY))["liveportrait"]
     with pytest.raises(ModelMissing, match="name their folder in"):
