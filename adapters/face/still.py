@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maestra.ports.errors import FaceError
-
+from .portrait import read_picture
 from .streaming import Moment, StreamingFace
 
 if TYPE_CHECKING:
@@ -27,15 +26,13 @@ class Still(StreamingFace):
         import cv2
         import numpy as np
 
-        data = np.frombuffer(portrait.read_bytes(), np.uint8) if portrait.is_file() else None
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data is not None and len(data) else None
-        if picture is None:
-            raise FaceError(f"the portrait {portrait} cannot be read")
+        picture = read_picture(portrait)
         side = min(picture.shape[:2])
         top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
         square = picture[top : top + side, left : left + side]
+        how = cv2.INTER_AREA if size < side else cv2.INTER_CUBIC
         self._picture = np.ascontiguousarray(
-            cv2.cvtColor(cv2.resize(square, (size, size)), cv2.COLOR_BGR2RGB), dtype=np.uint8
+            cv2.resize(square, (size, size), interpolation=how), dtype=np.uint8
         )
         self.width = self.height = size
 
