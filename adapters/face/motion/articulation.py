@@ -74,6 +74,10 @@ _REACH = 0.045
 _FLOOR_DB = -90.0
 _RANGE_DB = 24.0
 
+_INAUDIBLE = 0.001
+"""What never goes beyond this, -60 dB full scale, is silence: lips meet for a sound, not for the
+noise of a line."""
+
 
 @frozen(kw_only=True)
 class Articulation:
@@ -127,7 +131,7 @@ def articulate(sound: Samples, reference_db: float) -> Articulation:
     samples = np.nan_to_num(np.asarray(sound, np.float32).reshape(-1)[:_SAMPLES])
     if len(samples) < _SAMPLES:
         samples = np.pad(samples, (0, _SAMPLES - len(samples)))
-    if not samples.any():
+    if np.abs(samples).max() < _INAUDIBLE:
         return Articulation(level_db=_FLOOR_DB, open=0.0, wide=0.0, hiss=0.0, closure=0.0)
     low = samples.reshape(-1, _DECIMATION).mean(axis=1)
     frames = np.lib.stride_tricks.sliding_window_view(low, _WINDOW)[_HOPS * _HOP]
