@@ -7,8 +7,10 @@ from pathlib import Path
 import anyio
 import numpy as np
 import pytest
+from fakes.words import SENTENCES, word_error_rate
 from numpy.typing import NDArray
 
+from maestra.adapters.senses.whisper import FasterWhisper
 from maestra.adapters.voice.piper import Piper
 from maestra.app import models
 from maestra.ports.errors import VoiceError
@@ -69,3 +71,18 @@ def test_a_model_that_is_none_is_refused_with_a_reason(tmp_path: Path) -> None:
 
     with pytest.raises(VoiceError, match=r"voice\.onnx cannot be read"):
         Piper(tmp_path / "voice.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.models
+@pytest.mark.parametrize("throat", [{}, {"pitch_hz": 190.0, "formants": 1.15}], ids=["his", "hers"])
+def test_an_ear_understands_nine_words_of_ten(model: Path, throat: dict[str, float]) -> None:
+    soxr = pytest.importorskip("soxr")
+    pytest.importorskip("faster_whisper")
+    voice = Piper(model, **throat)
+    ear = FasterWhisper(models.locate("whisper-tiny.en"))
+    heard = [
+        ear.transcribe(soxr.resample(_spoken(voice, text), voice.sample_rate_hz, 16_000)).text
+        for text in SENTENCES
+    ]
+    assert word_error_rate(zip(SENTENCES, heard, strict=True)) < 0.10
