@@ -38,7 +38,8 @@ _PHASE_BEATS = 8.0  # at a time are looked at for how nearly they lie in phase
 _PHASE_STEP, _PHASE_STEPS = 0.005, 10
 OUT_OF_PHASE, MUCH_MORE_IN_PHASE = 0.55, 0.2
 NEARLY_AS_LIKELY, MOST_LIKELY = 0.4, 6
-LOST = 0.05  # local periods so far from the whole passage's follow a wrong grid
+HARDLY_MORE_THAN_JITTER = 0.16
+LOST = 0.03  # local periods so far from the whole passage's follow a wrong grid
 REACH = 5  # intervals to either side that make the local period
 
 # Value in beats, and what it costs to believe in it. Simple values explain more.
@@ -152,7 +153,8 @@ def follow_pulse(
     for _ in range(3):
         values, fits, excess = _quantise(iois, periods, onsets, ends, allowed)
         periods = _local_periods(iois, values, fits, period)
-    if abs(math.log(median(periods) / period)) > LOST:
+    quick = sorted(iois)[count // 4] < HARDLY_MORE_THAN_JITTER
+    if quick and abs(math.log(median(periods) / period)) > LOST:
         values, excess = _placed(onsets, period, 3 if ternary else 4)
         fits, periods = [Fit.ON] * count, [period] * count
     slowed_from, slowing = _ending(iois, values, fits, periods)
