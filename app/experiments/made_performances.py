@@ -20,6 +20,7 @@ from maestra.core.performance.notes import Beat, Level, MusicEvent, Onset, Perfo
 
 __all__ = [
     "PIECES",
+    "STUDIES",
     "Detector",
     "Fault",
     "MadePerformance",
@@ -263,6 +264,47 @@ PIECES: tuple[Piece, ...] = (
 """Songs and studies in the public domain, in several keys, metres and rhythms."""
 
 
+def _by_ear(rhythm: str, degrees: str, keynote: int) -> str:
+    """``rhythm`` (values in beats) over and over, on ``degrees`` of a major scale from 1 up."""
+    scale = ("c", "d", "e", "f", "g", "a", "b")
+    values = rhythm.split()
+    words: list[str] = []
+    for number, degree in enumerate(degrees):
+        step = int(degree) - 1
+        name = f"{scale[step % 7]}{keynote + step // 7}"
+        words.append(f"{name}:{values[number % len(values)]}")
+    return " ".join(words)
+
+
+STUDIES: tuple[Piece, ...] = (
+    _piece("dotted_march", 4, _by_ear("0.75 0.25 0.75 0.25 1 1", "135135543234531" * 3, 4), 2),
+    _piece(
+        "jig",
+        2,
+        _by_ear("0.3333 0.3333 0.3334 0.3333 0.3333 0.3334", "135642123543" * 4, 4) + " c4:2",
+    ),
+    _piece(
+        "siciliana",
+        2,
+        _by_ear("0.5 0.1667 0.3333 0.6667 0.3333", "1233554321" * 5, 4) + " c4:2",
+        5,
+    ),
+    _piece(
+        "sixteenths", 2, _by_ear("0.25 0.25 0.25 0.25 0.5 0.5", "123455345675" * 5, 4) + " c4:2"
+    ),
+    _piece("syncopation", 4, _by_ear("0.5 1 0.5 1 1", "1355432135642531" * 3, 4), 3),
+    _piece(
+        "triplets_and_crotchets",
+        4,
+        _by_ear("0.3333 0.3333 0.3334 1 0.3333 0.3333 0.3334 1", "12354321" * 4, 4) + " c4:2",
+        7,
+    ),
+    _piece("in_five", 5, _by_ear("1 0.5 0.5 1 1 1", "135432176543" * 4, 4), 2),
+    _piece("long_and_short", 4, _by_ear("2 1 1 1.5 0.5 2", "135432156534" * 3, 4), -3),
+)
+"""Made rhythms, each kept throughout: dotted, in six, swung in three, syncopated, in five."""
+
+
 def _pairs(piece: Piece) -> list[int]:
     """Indices of notes that begin a pair of half beats on the beat."""
     found: list[int] = []
@@ -287,9 +329,13 @@ def make_performance(
     piece: Piece | None = None,
     player: Player | None = None,
     detector: Detector | None = None,
+    tempo_bpm: float | None = None,
     start: float = 0.6,
 ) -> MadePerformance:
-    """Play ``piece`` (or a random one that can have the fault) with ``fault``, and hear it."""
+    """Play ``piece`` (or a random one that can have the fault) with ``fault``, and hear it.
+
+    ``tempo_bpm`` is the tempo at the beginning; without it, one from 72 to 116 is drawn.
+    """
     rng = random.Random(seed)
     if piece is None:
         fit = [
@@ -310,7 +356,8 @@ def make_performance(
         rings=not has_intonation,
     )
     detector = detector or Detector(lateness=rng.uniform(0.01, 0.035), beats=rng.random() < 0.85)
-    tempo = float(rng.randint(72, 116))
+    drawn = float(rng.randint(72, 116))
+    tempo = drawn if tempo_bpm is None else tempo_bpm
     details: dict[str, float] = {}
     at: list[float] = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import statistics
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ pytest.importorskip("psutil")
 from maestra.app.demo.latencies import Recording
 from maestra.app.experiments.bench import measures, report
 from maestra.app.experiments.bench.figures import TARGETS, Finding, quantiles, verdict
-from maestra.app.experiments.bench.material import Clip, ToneNote, rendered, take
+from maestra.app.experiments.bench.material import ALL_INSTRUMENTS, Clip, ToneNote, rendered, take
 from maestra.app.experiments.bench.parts import onsets_found
 from maestra.app.experiments.bench.script import (
     ANSWER,
@@ -27,6 +28,9 @@ from maestra.app.experiments.bench.script import (
     write_lesson,
 )
 from maestra.app.experiments.bench.sounds import RATE_HZ, active, level_db, read
+from maestra.app.experiments.bench.steady import steady_takes
+from maestra.app.experiments.made_performances import PIECES, STUDIES
+from maestra.core.performance.notes import PerformedNote
 
 RATE = 48_000
 TARGET = {target.key: target for target in TARGETS}
@@ -108,6 +112,21 @@ def test_rendered_tones_have_their_pitch_and_their_place() -> None:
     assert np.argmax(spectrum) * RATE_HZ / (1 << 18) == pytest.approx(441.0, abs=0.3)
     assert active(sound, 20.0)[0] == pytest.approx(0.5, abs=0.02)
     assert take(clip("music", lasts=3.0), 1.0).duration == pytest.approx(1.0)
+
+
+def test_steady_takes_are_steady_and_of_every_tempo() -> None:
+    takes = list(steady_takes(48, 5))
+    assert takes == list(steady_takes(48, 5))
+    tempi = sorted(take.tempo_bpm for take in takes)
+    assert 50 <= tempi[0] < 52 and 173 < tempi[-1] <= 180
+    assert max(b / a for a, b in itertools.pairwise(tempi)) < 1.06
+    assert {take.instrument for take in takes} == set(ALL_INSTRUMENTS)
+    assert len({take.made.piece for take in takes}) == len(PIECES) + len(STUDIES)
+    one = next(take for take in takes if take.made.piece == "five_finger_study")
+    onsets = [note.onset for note in one.made.events if isinstance(note, PerformedNote)]
+    half = 30 / one.tempo_bpm
+    off = [onset - 0.6 - half * place for place, onset in enumerate(sorted(onsets)[:16])]
+    assert 0.005 < statistics.pstdev(off) < 0.025
 
 
 # --- latencies ----------------------------------------------------------------

@@ -27,7 +27,17 @@ from ...config import Config
 from ...demo import LESSON
 from .sounds import RATE_HZ, Sound, active, read, resampled
 
-__all__ = ["INSTRUMENTS", "Clip", "ToneNote", "carried", "folder", "rendered", "spoken", "take"]
+__all__ = [
+    "ALL_INSTRUMENTS",
+    "INSTRUMENTS",
+    "Clip",
+    "ToneNote",
+    "carried",
+    "folder",
+    "rendered",
+    "spoken",
+    "take",
+]
 
 
 @frozen(kw_only=True, eq=False)
@@ -183,9 +193,22 @@ INSTRUMENTS: Mapping[str, _Instrument] = {
 }
 
 
+ALL_INSTRUMENTS: Mapping[str, _Instrument] = {
+    **INSTRUMENTS,
+    "struck": _Instrument(
+        partials=(1.0, 0.5, 0.3, 0.22, 0.15, 0.1, 0.06, 0.04), attack=0.004, decay=1.1
+    ),
+    "reed": _Instrument(partials=(1.0, 0.05, 0.6, 0.04, 0.35, 0.03, 0.15), attack=0.025, decay=0.0),
+    "brass": _Instrument(
+        partials=(0.7, 1.0, 0.8, 0.6, 0.4, 0.25, 0.15), attack=0.06, decay=0.0, vibrato=12.0
+    ),
+}
+"""Those and some that only steady takes are played on."""
+
+
 def rendered(notes: Sequence[ToneNote], instrument: str, *, tail: float = 0.8) -> Sound:
     """The sound of ``notes``, at about -20 dBFS."""
-    made = INSTRUMENTS[instrument]
+    made = ALL_INSTRUMENTS[instrument]
     end = max(note.onset + note.duration for note in notes) + tail
     sound = np.zeros(math.ceil(end * RATE_HZ), np.float32)
     for note in notes:
