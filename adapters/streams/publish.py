@@ -117,6 +117,11 @@ def video_encoder(wanted: str, width: int, height: int) -> str:
     return _NVENC
 
 
+def _escaped(value: str) -> str:
+    """As it stands in a list of options, where a colon would be its end."""
+    return re.sub(r"([\\':])", r"\\\1", value)
+
+
 class PyavPublish:
     """One connection to an output. See ``ports.streams.Publish``.
 
@@ -198,9 +203,7 @@ class PyavPublish:
             format="fifo",
             container_options={
                 "fifo_format": name,
-                "format_opts": ":".join(
-                    f"{key}={re.escape(value)}" for key, value in inner.items()
-                ),
+                "format_opts": ":".join(f"{key}={_escaped(value)}" for key, value in inner.items()),
                 "queue_size": str(_QUEUE),
             },
         )

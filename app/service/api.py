@@ -489,6 +489,8 @@ def application(sessions: Sessions | None) -> Litestar:
             " watched and ended here. Errors are application/problem+json.",
             path="/.schema",
             render_plugins=[],
+            use_handler_docstrings=True,
+            operation_id_creator=lambda handler, method, path: handler.handler_name,
         ),
         request_max_body_size=MOST_BYTES,
         logging_config=None,

@@ -191,6 +191,7 @@ class Lesson:
     """One session. ``on_event`` gets each event of it; ``patience`` is how long it is waited for.
 
     :param idle_timeout: seconds without input after which it is ended.
+    :param turn: is held while its models are loaded, which takes all the time there is.
     """
 
     def __init__(
@@ -200,6 +201,7 @@ class Lesson:
         *,
         command: Sequence[str] = RUNNER,
         idle_timeout: float,
+        turn: anyio.Semaphore,
         secrets: Secrets,
         on_event: Callable[[Lesson, Mapping[str, Any]], None],
         patience: Patience | None = None,
@@ -215,6 +217,8 @@ class Lesson:
         self.watch = _Watch()
         self._command = tuple(command)
         self._idle_timeout = idle_timeout
+        self._turn = turn
+        self._loads = False
         self._secrets = secrets
         self._on_event = on_event
         self._patience = patience or Patience()
@@ -225,7 +229,7 @@ class Lesson:
         self._ready = anyio.Event()
         self._answers: dict[int, tuple[anyio.Event, list[Mapping[str, Any]]]] = {}
         self._number = 0
-        self._heard_at = self._begun
+        self._loading_since = self._heard_at = self._begun
         self._stop_at: float | None = None
         self._stopping = anyio.Event()
         self._reason: End | None = None
@@ -271,6 +275,8 @@ class Lesson:
         """
         with anyio.move_on_after(self._patience.loading):
             await self._ready.wait()
+        if not self._ready.is_set():
+            raise LessonError("The session has not begun yet.", kind="TimeoutError")
         return await self._ask(do, **arguments)
 
     async def _ask(self, do: str, **arguments: object) -> Mapping[str, Any]:
@@ -318,7 +324,30 @@ class Lesson:
         finally:
             self._finish()
 
+    async def _await_turn(self) -> None:
+        """Until it may load, or need not because it was stopped."""
+        async with anyio.create_task_group() as tasks:
+
+            async def give_up() -> None:
+                await self._stopping.wait()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(give_up)
+            await self._turn.acquire()
+            self._loads = True
+            tasks.cancel_scope.cancel()
+
+    def _loaded(self) -> None:
+        """Let the next one load."""
+        if self._loads:
+            self._loads = False
+            self._turn.release()
+
     async def _live(self) -> None:
+        await self._await_turn()
+        if not self._loads:
+            return
+        self._loading_since = self._heard_at = time.monotonic()
         ours, theirs = socket.socketpair()
         hears, says = socket.socketpair()
         try:
@@ -389,6 +418,7 @@ class Lesson:
             return  # why is told with its end
         if self.state is LessonState.STARTING:
             self.state = LessonState.RUNNING
+        self._loaded()
         self._ready.set()
 
     async def _ask_patiently(self, do: str, **arguments: object) -> None:
@@ -467,7 +497,7 @@ class Lesson:
                 self._reason = End(cause="hung", text=text)
                 self._kill()
                 return
-            if self.state is LessonState.STARTING and now - self._begun > patience.loading:
+            if self.state is LessonState.STARTING and now - self._loading_since > patience.loading:
                 text = f"The session was not ready within {patience.loading:g} s and was killed."
                 self._reason = End(cause="hung", text=text)
                 self._kill()
@@ -483,6 +513,7 @@ class Lesson:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _finish(self) -> None:
+        self._loaded()
         self._ended_at = time.monotonic()
         self.end = self._reason or self._how_it_crashed()
         self.state = LessonState.ENDED

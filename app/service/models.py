@@ -31,9 +31,11 @@ __all__ = [
 
 
 def _about(doc: str, **constraints: Any) -> dict[str, Any]:
-    return {"doc": doc, **constraints}
+    """What a field means, and what the schema says of it besides its type."""
+    return {"doc": doc, "schema": constraints}
 
 
+_STREAM = "^(?:[Rr][Tt][Mm][Pp]|[Rr][Tt][Ss][Pp])[Ss]?://"
 _WHICH = "which session is meant; may be left out while only one runs"
 
 
@@ -47,10 +49,13 @@ class StartRequest:
     rtmp_ingest_url: str = field(
         metadata=_about(
             "where the student is heard: rtmp, rtmps, rtsp or rtsps; with ?listen=1 (rtmp) the"
-            " publisher comes to us"
+            " publisher comes to us",
+            pattern=_STREAM,
         )
     )
-    rtmp_publish_url: str = field(metadata=_about("where the teacher goes, likewise"))
+    rtmp_publish_url: str = field(
+        metadata=_about("where the teacher goes, likewise", pattern=_STREAM)
+    )
     persona_id: str | None = field(
         default=None, metadata=_about("who teaches; GET /personas lists them")
     )

@@ -64,6 +64,7 @@ def _describe(schema: dict[str, Any], cls: type[Any]) -> None:
             if "$ref" in given:
                 given = schema["properties"][attribute.name] = {"allOf": [given]}
             given["description"] = doc
+            given |= attribute.metadata.get("schema", {})
     if cls in _REQUESTS:
         schema["additionalProperties"] = False
 
@@ -79,7 +80,8 @@ def _bound(schema: dict[str, Any]) -> None:
         elif about["choices"]:
             one["enum"] = list(about["choices"])
         elif option.kind is not str:
-            one = {"type": "array", "items": {"type": "string"}, "minItems": about["minimum"]}
+            said = {"type": "string", "pattern": r"\p{L}"}  # what can be said has a letter
+            one = {"type": "array", "items": said, "minItems": about["minimum"]}
         unit = f" ({about['unit']})" if about["unit"] else ""
         schema["properties"][name] = {
             "oneOf": [one, {"type": "null"}],
@@ -89,6 +91,7 @@ def _bound(schema: dict[str, Any]) -> None:
 
 def _complete(path: str, operation: dict[str, Any]) -> None:
     operation.pop("deprecated", None)
+    operation["description"] = " ".join(operation["description"].split())
     for parameter in operation.get("parameters", ()):
         parameter.pop("deprecated", None)
         parameter["schema"].pop("description", None)

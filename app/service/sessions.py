@@ -125,6 +125,9 @@ class Sessions:
         self._keys: OrderedDict[str, tuple[str, str]] = OrderedDict()
         self._paces: dict[str, _Pace] = {}
         self._starting = anyio.Lock()
+        # A session that loads takes every processor there is: two at once would both be late, and
+        # so would be those that run.
+        self._loading = anyio.Semaphore(1)
         metrics.capacity.set(self.most)
         self._count()
 
@@ -267,6 +270,7 @@ class Sessions:
             wanted,
             command=self._command,
             idle_timeout=self.config.service.idle_timeout,
+            turn=self._loading,
             secrets=self.secrets,
             on_event=self._heard,
             patience=self._patience,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
 import sys
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +87,61 @@ async def calling(
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with httpx.AsyncClient(base_url=service.address, headers=headers, timeout=20) as http:
             yield Caller(service=service, http=http, secrets=secrets)
+
+
+# --- a service in a process of its own ----------------------------------------
+
+_FAKE = """
+import sys
+from maestra.app.config import load
+from maestra.app.service.server import serve
+serve(load(assignments=sys.argv[2:]), command=(sys.executable, "-S", sys.argv[1]))
+"""
+
+
+@define
+class Served:
+    """``maestra serve``, in a process of its own."""
+
+    address: str
+    process: subprocess.Popen[str]
+    log: Path
+
+    def end(self, number: int = signal.SIGTERM, *, within: float = 30) -> int:
+        """Send it a signal; its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(within)
+
+    def logged(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
+
+
+@contextmanager
+def served(folder: Path, *settings: str, fake: bool = False) -> Iterator[Served]:
+    """``maestra serve`` with these settings (``max_sessions=2``); with ``fake`` its sessions hold
+    no lesson."""
+    assignments = [
+        one if "." in one.partition("=")[0] else f"service.{one}" for one in ("port=0", *settings)
+    ]
+    command: Sequence[str] = [sys.executable, "-c", _FAKE, FAKE_RUNNER[-1], *assignments]
+    if not fake:
+        sets = [part for one in assignments for part in ("--set", one)]
+        command = [sys.executable, "-m", "maestra.app.cli", "serve", *sets]
+    log = folder / "service.log"
+    environment = {**os.environ, "MAESTRA_SERVICE_TOKEN": TOKEN}
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, env=environment, text=True, cwd=folder
+        )
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        copier = subprocess.Popen(["cat"], stdin=process.stderr, stdout=file)
+        process.stderr.close()
+        try:
+            assert "serving" in first, first
+            yield Served(address=json.loads(first)["address"], process=process, log=log)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            copier.wait(10)

@@ -1,0 +1,165 @@
+"""What every request passes, asked over real sockets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+
+pytest.importorskip("litestar")
+pytest.importorskip("uvicorn")
+pytest.importorskip("prometheus_client")
+pytest.importorskip("httpx")
+
+import httpx
+from fakes.service import TOKEN, Caller, calling, start_body
+
+from maestra.app.service import gate, server
+from maestra.app.service.gate import MOST_BYTES
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def caller() -> AsyncIterator[Caller]:
+    async with calling() as one:
+        yield one
+
+
+async def test_without_the_token_nothing_is_told(caller: Caller) -> None:
+    async with httpx.AsyncClient(base_url=caller.service.address) as stranger:
+        for path in ("/sessions", "/personas", "/metrics", "/openapi.json", "/.schema", "/nowhere"):
+            for token in (
+                {},
+                {"Authorization": "Bearer wrong"},
+                {"Authorization": f"Basic {TOKEN}"},
+            ):
+                answer = await stranger.get(path, headers=token)
+                assert answer.status_code == 401, path
+                assert answer.headers["www-authenticate"].startswith("Bearer")
+                assert "Authorization: Bearer" in answer.json()["detail"]
+        assert (await stranger.post("/session/start", json=start_body())).status_code == 401
+        assert (await stranger.get("/healthz")).json() == {"status": "ok"}
+        assert (await stranger.get("/readyz")).status_code == 200
+    assert (await caller.http.get("/sessions")).json()["sessions"] == []
+
+
+async def test_every_answer_carries_an_id_and_the_security_headers(caller: Caller) -> None:
+    for path in ("/sessions", "/nowhere", "/session/none"):
+        answer = await caller.http.get(path, headers={"X-Request-ID": "mine-7"})
+        assert answer.headers["x-request-id"] == "mine-7"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert "server" not in answer.headers
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+    odd = await caller.http.get("/nowhere", headers={"X-Request-ID": "a b\tc"})
+    assert odd.headers["x-request-id"] != "a b\tc"
+    assert odd.json()["request_id"] == odd.headers["x-request-id"]
+
+
+async def test_what_is_wrong_with_a_request_is_said_in_one_form(caller: Caller) -> None:
+    http = caller.http
+    asked = {
+        404: http.get("/nowhere"),
+        405: http.get("/session/start"),
+        415: http.post("/session/start", content=b"a=b", headers={"Content-Type": "text/plain"}),
+        413: http.post("/session/start", content=b" " * (MOST_BYTES + 1)),
+        403: http.get("/sessions", headers={"Origin": "https://evil.example"}),
+        400: http.post(
+            "/session/start", content=b"{nonsense", headers={"Content-Type": "application/json"}
+        ),
+    }
+    for status, request in asked.items():
+        answer = await request
+        assert answer.status_code == status, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        problem = answer.json()
+        assert problem["status"] == status
+        assert problem["type"].startswith("urn:maestra:problem:")
+        assert problem["detail"].endswith((".", "?")), problem
+    assert (await http.get("/session/start")).headers["allow"]
+    same = await http.get("/sessions", headers={"Origin": caller.service.address})
+    assert same.is_success
+
+
+async def test_what_cannot_be_a_start_is_refused(caller: Caller) -> None:
+    wrong: list[tuple[dict[str, object], int]] = [
+        ({}, 400),
+        ({"rtmp_ingest_url": 7, "rtmp_publish_url": []}, 400),
+        ({**start_body(), "config": {}}, 400),
+        ({**start_body(), "persona_id": "../../etc"}, 422),
+        ({**start_body(), "rtmp_ingest_url": "/etc/passwd"}, 422),
+        ({**start_body(), "rtmp_ingest_url": "file:///etc/passwd"}, 422),
+        ({**start_body(), "rtmp_publish_url": "rtmp://169.254.169.254/live/x"}, 422),
+        ({**start_body(), "rtmp_publish_url": "rtmp://inside.example.com/live/x"}, 422),
+        ({**start_body(), "rtmp_publish_url": "rtmp://u:hunter22@inside.example.com/a/b"}, 422),
+    ]
+    for body, status in wrong:
+        answer = await caller.post("start", body)
+        assert answer.status_code == status, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "hunter22" not in answer.text
+    assert (await caller.http.get("/sessions")).json()["sessions"] == []
+
+
+async def test_secrets_are_told_to_nobody(
+    caller: Caller, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = "rtmp://ann:hunter22@localhost/live/{}?sign=0123456789abcdef"
+    for how in ("talk", "refuse"):
+        body = {**start_body(), "rtmp_ingest_url": secret.format(how)}
+        session = (await caller.post("start", body)).json()["session_id"]
+        lesson = caller.service.sessions.get(session)
+        if how == "talk":
+            await caller.post("config", {})
+            await caller.post("stop")
+        status = await caller.over(session)
+        told = json.dumps(status) + repr(lesson.complaints) + repr(lesson.events.after(0, 100))
+        for path in ("/sessions", "/metrics", f"/session/{session}/events"):
+            told += (await caller.http.get(path)).text
+        told += (await caller.post("config", {"session_id": session})).text
+        told += capsys.readouterr().err
+        for part in ("hunter22", "0123456789abcdef", TOKEN):
+            assert part not in told, (how, part)
+    assert "***" in told
+
+
+async def test_an_insecure_service_answers_to_its_own_name_only() -> None:
+    async with calling(token=None) as caller:
+        port = caller.service.address.rpartition(":")[2]
+        for host, status in ((f"localhost:{port}", 200), (f"rebound.example:{port}", 421)):
+            answer = await caller.http.get("/sessions", headers={"Host": host, "Authorization": ""})
+            assert answer.status_code == status
+
+
+async def test_who_dawdles_is_hung_up_on(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_HEAD_WITHIN", 0.3)
+    host, port = caller.service.address.removeprefix("http://").split(":")
+    head = f"POST /session/stop HTTP/1.1\r\nHost: localhost:{port}\r\nX-Request-ID: 7\r\n"
+    with anyio.fail_after(5):
+        for begun in (b"", b"GET / HT", head.encode()):
+            async with await anyio.connect_tcp(host, int(port)) as stream:
+                if begun:
+                    await stream.send(begun)
+                with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                    while b"408" not in await stream.receive():
+                        pass
+
+
+async def test_a_body_that_dribbles_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate.Gate.__init__, "__kwdefaults__", {"body_within": 0.3})
+    async with calling() as caller:
+        host, port = caller.service.address.removeprefix("http://").split(":")
+        head = (
+            f"POST /session/stop HTTP/1.1\r\nHost: localhost:{port}\r\n"
+            f"Authorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n"
+            "Content-Length: 1000\r\n\r\n{"
+        )
+        with anyio.fail_after(5):
+            async with await anyio.connect_tcp(host, int(port)) as stream:
+                await stream.send(head.encode())
+                answer = await stream.receive()
+                assert b" 408 " in answer.partition(b"\r\n")[0]

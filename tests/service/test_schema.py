@@ -1,0 +1,94 @@
+"""The schema, and whether the service keeps to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+pytest.importorskip("litestar")
+pytest.importorskip("uvicorn")
+pytest.importorskip("prometheus_client")
+pytest.importorskip("httpx")
+
+from fakes.service import TOKEN, Served, served
+
+from maestra.app.config import options
+from maestra.app.service.api import schema
+from maestra.app.service.models import ConfigRequest
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_documented_schema_is_the_served_one() -> None:
+    documented = json.loads((ROOT / "docs/reference/openapi.json").read_text(encoding="utf-8"))
+
+    assert documented == json.loads(json.dumps(schema()))
+    assert documented["openapi"].startswith("3.1")
+
+
+def test_every_setting_that_can_change_can_be_changed_over_http() -> None:
+    live = [option.key.rpartition(".")[2] for option in options() if option.about["live"]]
+
+    fields = [attribute.name for attribute in attrs.fields(ConfigRequest)]
+    assert sorted(fields) == sorted(["session_id", *live])
+
+
+def test_every_error_is_a_problem_and_every_call_has_a_use() -> None:
+    for path, operations in schema()["paths"].items():
+        for operation in operations.values():
+            assert operation["summary"] and operation["description"], path
+            for status, response in operation["responses"].items():
+                if int(status) >= 400:
+                    assert list(response["content"]) == ["application/problem+json"]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("service")
+    settings = ("starts_per_minute=10000", "max_sessions=3", 'hosts=["localhost", "*"]')
+    with served(folder, *settings, fake=True) as one:
+        yield one
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_schemathesis_finds_nothing(service: Served) -> None:
+    schemathesis = pytest.importorskip("schemathesis")
+    from hypothesis import HealthCheck, Phase, given, settings
+
+    interface = schemathesis.openapi.from_dict(schema())
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    count = 0
+    for result in interface.get_all_operations():
+        operation = result.ok()
+        if operation.path.endswith("/events"):
+            continue  # it has no end
+
+        # What an address stands for, and who teaches here, no schema can say.
+        excluded = [schemathesis.checks.positive_data_acceptance] * (
+            operation.path == "/session/start"
+        )
+
+        @settings(
+            max_examples=150,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.explicit, Phase.generate],
+        )
+        @given(case=operation.as_strategy())
+        def keeps_to_it(case: Any, excluded: list[Any] = excluded) -> None:
+            case.call_and_validate(
+                base_url=service.address, headers=headers, excluded_checks=excluded
+            )
+
+        keeps_to_it()
+        count += 1
+    assert count == 12
+    assert service.process.poll() is None
+    assert not [line for line in service.logged() if line["event"] == "request failed"]
