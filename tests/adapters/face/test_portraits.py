@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import attrs
 import cv2
 import numpy as np
 import pytest
@@ -14,8 +15,11 @@ import pytest
 from maestra.adapters.face.portrait import Mesh, open_portrait
 from maestra.adapters.face.portrait import finding as module
 from maestra.adapters.face.puppet import Puppet
-from maestra.app import personas
-from maestra.ports.errors import FaceError
+from maestra.adapters.face.still import Still
+from maestra.app import composition, personas
+from maestra.app.config import Config, FaceConfig
+from maestra.ports.errors import FaceError, ModelMissing
+from maestra.ports.face import Face
 
 from .sounds import drawn, silence, vowel
 
@@ -240,16 +244,19 @@ def test_a_transparent_picture_stands_on_grey_and_a_grey_one_has_three_channels(
     assert np.array_equal(module.read_picture(tmp_path / "grey.png"), np.full((8, 8, 3), 77))
 
 
+def _with_orientation(jpeg: bytes, orientation: int) -> bytes:
+    tiff = b"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00"
+    body = b"Exif\x00\x00" + tiff + bytes([orientation]) + bytes(6)
+    exif = b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
+    return jpeg[:2] + exif + jpeg[2:]
+
+
 def test_a_photo_is_turned_as_its_exif_says(tmp_path: Path) -> None:
     tall = np.zeros((32, 16, 3), np.uint8)
     tall[:8] = 255
     _, jpeg = cv2.imencode(".jpg", tall)
     # Orientation 6: what is on the left of the file belongs on top.
-    tiff = b"MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06" + bytes(6)
-    body = b"Exif\x00\x00" + tiff
-    exif = b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
-    raw = jpeg.tobytes()
-    (tmp_path / "phone.jpg").write_bytes(raw[:2] + exif + raw[2:])
+    (tmp_path / "phone.jpg").write_bytes(_with_orientation(jpeg.tobytes(), 6))
 
     seen = module.read_picture(tmp_path / "phone.jpg")
     assert seen.shape == (16, 32, 3)
@@ -261,3 +268,101 @@ def test_a_corrupt_picture_is_said_so(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "me.png").write_bytes(content)
     with pytest.raises(FaceError, match=r"me\.png is not a picture"):
         module.read_picture(tmp_path / "me.png")
+
+
+# --- every face that takes a portrait -------------------------------------------------
+
+FACES = ["puppet", "liveportrait", "musetalk", "sadtalker"]
+
+
+def built(name: str, portrait: Path, monkeypatch: pytest.MonkeyPatch) -> Face:
+    """The face as a lesson builds it, with ``portrait`` and without weights."""
+    pytest.importorskip("torch")
+    pytest.importorskip("diffusers")
+    folder = portrait.parent
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(folder / "cache"))
+    options = {} if name == "puppet" else {name: {"weights": str(folder), "device": "cpu"}}
+    config = Config(face=FaceConfig(backend=(name,), options=options))
+    who = attrs.evolve(SHIPPED, portrait=str(portrait))
+    return dict(composition.faces(config, who))[name]()
+
+
+@pytest.mark.parametrize("name", FACES)
+@pytest.mark.parametrize(
+    ("found", "refusal"),
+    [
+        (_Crowd(), r"There is no face to be found in me\.jpg\."),
+        (_Crowd(1.0, 0.8), r"There is more than one face in me\.jpg: cut it"),
+        (_Crowd(1.0, nose=45.0), r"The face in me\.jpg is seen from the side: use"),
+        (_Crowd(0.01), "too small to be moved"),
+        (None, r"The portrait me\.jpg is not a picture\."),
+    ],
+    ids=["no face", "two faces", "profile", "tiny", "corrupt"],
+)
+def test_no_face_is_built_of_a_portrait_that_will_not_do(
+    name: str,
+    found: _Crowd | None,
+    refusal: str,
+    photo: Path,
+    finder: type[FakeFaceMesh],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if found is None:
+        photo.write_bytes(photo.read_bytes()[:100])
+    monkeypatch.setattr(finder, "process", lambda self, picture: found)
+    with pytest.raises(FaceError, match=refusal):
+        built(name, photo, monkeypatch)
+
+
+@pytest.mark.parametrize("name", FACES)
+@pytest.mark.parametrize("kind", ["grey", "transparent", "turned"])
+def test_a_portrait_of_any_kind_serves_every_face(
+    name: str,
+    kind: str,
+    photo: Path,
+    finder: type[FakeFaceMesh],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    picture = cv2.imread(str(photo))
+    assert picture is not None
+    path = photo.with_name("me.png")
+    if kind == "grey":
+        picture = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+    elif kind == "transparent":
+        picture = cv2.cvtColor(picture, cv2.COLOR_BGR2BGRA)
+        picture[:300, :, 3] = 0
+    assert cv2.imwrite(str(path), picture)
+    if kind == "turned":
+        path = photo.with_name("phone.jpg")
+        path.write_bytes(_with_orientation(photo.read_bytes(), 6))
+    if name == "puppet":
+        face = built(name, path, monkeypatch)
+        assert (face.height, face.width, 3) == next(face.frames()).picture.shape
+    else:  # it has got as far as the weights
+        with pytest.raises(ModelMissing):
+            built(name, path, monkeypatch)
+    assert 1 == finder.asked
+
+
+@pytest.mark.parametrize("name", FACES[1:])
+def test_a_face_for_a_gpu_says_that_there_is_none(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    options = {name: {"weights": str(tmp_path)}}
+    config = Config(face=FaceConfig(backend=(name,), options=options))
+    with pytest.raises(FaceError, match=rf"needs a GPU.*face\.options\.{name}\.device"):
+        dict(composition.faces(config, SHIPPED))[name]()
+
+
+def test_the_still_picture_is_upright_and_on_grey_or_refused(tmp_path: Path) -> None:
+    half = np.full((8, 8, 4), (10, 20, 200, 255), np.uint8)
+    half[:4, :, 3] = 0
+    assert cv2.imwrite(str(tmp_path / "clear.png"), half)
+    shown = next(Still(tmp_path / "clear.png", size=8).frames()).picture
+    assert [160, 160, 160] == shown[0, 0].tolist() and [200, 20, 10] == shown[7, 7].tolist()
+
+    (tmp_path / "clear.png").write_bytes(b"no")
+    with pytest.raises(FaceError, match=r"clear\.png is not a picture"):
+        Still(tmp_path / "clear.png", size=8)
