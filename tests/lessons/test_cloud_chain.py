@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from attrs import define, evolve
 
@@ -22,7 +23,7 @@ from servers import openai_chat
 from maestra.app import composition
 from maestra.app.config import Config, load, presets
 from maestra.app.demo import LESSON
-from maestra.app.session import open_session
+from maestra.app.session import Session, open_session
 from maestra.core import log
 from maestra.core.log import check_log, decode
 
@@ -108,17 +109,20 @@ async def hold(there: Cloud, events: Path, *, die_after: int | None = None) -> l
 
     :param die_after: after so many answers all services are gone.
     """
-    stopped = 0
-    async with open_session(
-        there.config, ingest=str(LESSON), pace="fast", events_path=events
-    ) as session:
+
+    async def die(session: Session) -> None:
+        stopped = 0
         async for record in session.events():
             stopped += isinstance(record, log.ReplyStopped)
             if stopped == die_after:
                 there.die()
-                die_after = None
-            if session.status().running is False:
-                break
+                return
+
+    async with (
+        anyio.create_task_group() as watch,
+        open_session(there.config, ingest=str(LESSON), pace="fast", events_path=events) as session,
+    ):
+        watch.start_soon(die, session)
         await session.wait()
     return written(events)
 
