@@ -23,16 +23,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio.to_thread
 import numpy as np
-from attrs import field, frozen
 
 from maestra.ports.audio import SPEECH_RATE_HZ
 from maestra.ports.errors import BackendRefused, SensesError
 from maestra.ports.senses import Recognition
 
+from .settings import DeepgramSettings
+
 if TYPE_CHECKING:
     from maestra.ports.audio import Samples
 
-__all__ = ["Deepgram", "DeepgramSettings"]
+__all__ = ["Deepgram"]
 
 _KEEP_ALIVE: Final = 4.0
 _SHORTEST_WAIT: Final = 0.25
@@ -45,47 +46,6 @@ _REFUSALS: Final = (400, 401, 403)
 
 _SAME: Final = SPEECH_RATE_HZ // 50
 """Samples by which a result's end may miss the end of the sound."""
-
-
-@frozen(kw_only=True)
-class DeepgramSettings:
-    """What can be chosen of Deepgram."""
-
-    model: str = field(default="nova-2", metadata={"doc": "The model's name."})
-    language: str = field(default="en", metadata={"doc": "The language that is spoken."})
-    endpointing: int = field(
-        default=100,
-        metadata={
-            "doc": "Silence after which the service says that an utterance may be over.",
-            "unit": "ms",
-            "minimum": 10,
-            "maximum": 5000,
-        },
-    )
-    terms: tuple[str, ...] = field(
-        default=("tempo", "crescendo", "legato", "staccato", "intonation", "metronome"),
-        metadata={"doc": "Words to listen for, besides those of the wake phrases."},
-    )
-    keep_out_of_training: bool = field(
-        default=True,
-        metadata={"doc": "Ask Deepgram not to use the sound to better its models."},
-    )
-    base_url: str | None = field(
-        default=None,
-        metadata={
-            "doc": "Another address of the service, or one of one's own: wss://host.",
-            "schemes": ("wss", "ws"),
-        },
-    )
-    timeout: float = field(
-        default=1.0,
-        metadata={
-            "doc": "How long the last words may take after an utterance.",
-            "unit": "s",
-            "minimum": 0.1,
-            "maximum": 10.0,
-        },
-    )
 
 
 class Deepgram:

@@ -16,19 +16,20 @@ import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-from attrs import field, frozen
 
 from maestra.ports.audio import SPEECH_RATE_HZ
 from maestra.ports.errors import ModelMissing, SensesError
 from maestra.ports.senses import Recognition
 
+from .settings import WhisperSettings
+
 if TYPE_CHECKING:
     from maestra.ports.audio import Samples
 
-__all__ = ["FasterWhisper", "WhisperSettings", "words_of"]
+__all__ = ["FasterWhisper", "words_of"]
 
 _WINDOWS = (10.0, 15.0, 20.0, 30.0)
 """Lengths of the encoder's window, seconds: the first that leaves ``_ROOM`` is taken."""
@@ -84,35 +85,6 @@ _INVENTIONS = frozenset(
 def words_of(text: str) -> tuple[str, ...]:
     """The words of ``text`` in small letters, without punctuation."""
     return tuple(re.findall(r"[a-z0-9']+", text.lower()))
-
-
-@frozen(kw_only=True)
-class WhisperSettings:
-    """How Whisper runs. Which of its models, ``senses.asr_model`` says."""
-
-    device: Literal["cpu", "cuda"] = field(default="cpu", metadata={"doc": "Where it runs."})
-    compute_type: str | None = field(
-        default=None,
-        metadata={"doc": "CTranslate2's type; absent, int8 on the CPU and float16 on CUDA."},
-    )
-    threads: int = field(
-        default=1,
-        metadata={"doc": "How many cores it may use on the CPU.", "minimum": 1, "maximum": 64},
-    )
-    beam_size: int = field(
-        default=4, metadata={"doc": "How many hypotheses it follows.", "minimum": 1, "maximum": 10}
-    )
-    hotwords: bool = field(
-        default=False,
-        metadata={
-            "doc": "Prompt it with the wake phrases and the terms. The larger models bear it;"
-            " tiny.en then drops words."
-        },
-    )
-    terms: tuple[str, ...] = field(
-        default=("tempo", "crescendo", "legato", "staccato", "intonation", "metronome"),
-        metadata={"doc": "Words of music that a hypothesis is preferred for, if nearly as likely."},
-    )
 
 
 class FasterWhisper:

@@ -160,7 +160,7 @@ class GeminiServer:
 
     def greet(self, connection: ServerConnection, request: Request) -> Response | None:
         greeting = self.greetings.pop(0) if len(self.greetings) > 1 else self.greetings[0]
-        connection.greeting = greeting  # type: ignore[attr-defined]
+        connection.greeting = greeting
         if request.path.replace("//", "/") != _PATH:
             return connection.respond(HTTPStatus.NOT_FOUND, "no such method\n")
         if not request.headers.get("x-goog-api-key"):
@@ -184,7 +184,7 @@ class GeminiServer:
             await self._note("closed", number)
 
     async def _talk(self, connection: ServerConnection, number: int) -> None:
-        greeting: Greeting = connection.greeting  # type: ignore[attr-defined]
+        greeting: Greeting = connection.greeting
         setup = json.loads(await connection.recv())["setup"]
         await self._note("setup", number, setup)
         if greeting.silent:

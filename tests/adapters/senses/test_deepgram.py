@@ -17,7 +17,8 @@ pytest.importorskip("deepgram")
 from servers.deepgram import KEY, WORDS, TranscriptServer, transcript_server
 
 from maestra.adapters.senses import deepgram
-from maestra.adapters.senses.deepgram import Deepgram, DeepgramSettings
+from maestra.adapters.senses.deepgram import Deepgram
+from maestra.adapters.senses.settings import DeepgramSettings
 from maestra.ports.errors import BackendRefused, SensesError
 
 BLOCK = 160

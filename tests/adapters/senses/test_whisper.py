@@ -9,7 +9,8 @@ import pytest
 from fakes import sounds
 from numpy.typing import NDArray
 
-from maestra.adapters.senses.whisper import FasterWhisper, WhisperSettings, words_of
+from maestra.adapters.senses.settings import WhisperSettings
+from maestra.adapters.senses.whisper import FasterWhisper, words_of
 from maestra.app import models
 from maestra.ports.errors import ModelMissing, SensesError
 

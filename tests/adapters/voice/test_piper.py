@@ -79,7 +79,7 @@ def test_a_model_that_is_none_is_refused_with_a_reason(tmp_path: Path) -> None:
 def test_an_ear_understands_nine_words_of_ten(model: Path, throat: dict[str, float]) -> None:
     soxr = pytest.importorskip("soxr")
     pytest.importorskip("faster_whisper")
-    voice = Piper(model, **throat)
+    voice = Piper(model, pitch_hz=throat.get("pitch_hz"), formants=throat.get("formants", 1.0))
     ear = FasterWhisper(models.locate("whisper-tiny.en"))
     heard = [
         ear.transcribe(soxr.resample(_spoken(voice, text), voice.sample_rate_hz, 16_000)).text
