@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from maestra.app import composition
-from maestra.app.config import Config
+from maestra.app.config import Config, SensesConfig
 from maestra.core.hearing import FloorLabel
 from maestra.ports.audio import EAR_RATE_HZ, SPEECH_RATE_HZ, AudioChunk
+from maestra.ports.senses import SpeechRecogniser, StreamingRecogniser
 
 Sound = NDArray[np.float32]
 
@@ -77,6 +79,51 @@ def test_a_recogniser_makes_no_words_of_silence_or_noise() -> None:
 
     for sound in (np.zeros(SPEECH_RATE_HZ, np.float32), noise, np.clip(noise * 40, -1, 1)):
         assert "" == ear.transcribe(sound).text
+
+
+@contextmanager
+def _whisper() -> Iterator[SpeechRecogniser]:
+    pytest.importorskip("faster_whisper")
+    yield composition.recogniser(Config())
+
+
+@contextmanager
+def _deepgram() -> Iterator[SpeechRecogniser]:
+    """By the vendor's SDK, against a local server of its protocol."""
+    pytest.importorskip("deepgram")
+    from servers.deepgram import KEY, transcript_server
+
+    with pytest.MonkeyPatch.context() as environment, transcript_server() as server:
+        environment.setenv("DEEPGRAM_API_KEY", KEY)
+        options = {"deepgram": {"base_url": server.url, "timeout": 5.0}}
+        ear = composition.recogniser(Config(senses=SensesConfig(asr="deepgram", options=options)))
+        assert isinstance(ear, StreamingRecogniser)
+        yield ear
+        ear.close()
+
+
+@pytest.mark.parametrize("build", [_whisper, _deepgram])
+def test_a_recogniser_hears_one_utterance_after_the_other(
+    build: Callable[[], AbstractContextManager[SpeechRecogniser]],
+) -> None:
+    """Silence has no words, and the same sound has the same, however it was brought."""
+    silence = np.zeros(SPEECH_RATE_HZ, np.float32)
+    sound = bursts(SPEECH_RATE_HZ, seconds=2.0)
+    with build() as ear:
+        heard = []
+        for length in (len(sound), 160, 777):
+            if isinstance(ear, StreamingRecogniser):
+                ear.begin(sound[:length])
+                for begin in range(length, len(sound), length):
+                    ear.hear(sound[begin : begin + length])
+            recognition = ear.transcribe(sound)
+            assert 0.0 <= recognition.confidence <= 1.0
+            heard.append(recognition.text)
+            if isinstance(ear, StreamingRecogniser):
+                ear.begin(silence)
+            assert "" == ear.transcribe(silence).text
+
+    assert 1 == len(set(heard))
 
 
 def test_the_music_analysis_makes_no_notes_of_silence_or_of_speech() -> None:
