@@ -325,7 +325,7 @@ async def list_personas(sessions: _Sessions) -> list[PersonaView]:
 # --- the service --------------------------------------------------------------
 
 
-@get("/healthz", summary="Whether the service lives", security=[])
+@get("/healthz", summary="Whether the service lives")
 async def healthz() -> Wellbeing:
     """Needs no token."""
     return Wellbeing(status="ok")
@@ -334,7 +334,6 @@ async def healthz() -> Wellbeing:
 @get(
     "/readyz",
     summary="Whether the service takes sessions",
-    security=[],
     responses={503: _problem("It is shutting down.")},
 )
 async def readyz(sessions: _Sessions) -> Wellbeing:

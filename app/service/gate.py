@@ -21,7 +21,7 @@ from .metrics import Metrics
 from .problems import MEDIA_TYPE, Problem
 from .tokens import matches
 
-__all__ = ["MOST_BYTES", "Gate"]
+__all__ = ["MOST_BYTES", "OPEN", "Gate"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -35,7 +35,7 @@ MOST_BYTES: Final = 64 * 1024
 _BODY_WITHIN: Final = 10.0
 """Seconds for a request's body to arrive."""
 
-_OPEN: Final = frozenset({"/healthz", "/readyz"})
+OPEN: Final = frozenset({"/healthz", "/readyz"})
 """Whoever watches the service asks these without a token; they tell nothing."""
 
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -134,7 +134,7 @@ class Gate:
         :raises Problem: it may not.
         """
         self._check_origin(headers)
-        if self._token is not None and scope["path"] not in _OPEN:
+        if self._token is not None and scope["path"] not in OPEN:
             if not matches(headers.get(b"authorization"), self._token):
                 raise Problem(
                     401,

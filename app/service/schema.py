@@ -10,6 +10,7 @@ import attrs
 
 from ..config import options
 from . import models
+from .gate import OPEN
 from .problems import MEDIA_TYPE, ProblemDetails
 
 __all__ = ["completed"]
@@ -95,7 +96,8 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", ()):
         parameter.pop("deprecated", None)
         parameter["schema"].pop("description", None)
-    is_open = operation.get("security") == []
+    if is_open := path in OPEN:
+        operation["security"] = []
     added = {k: v for k, v in _OF_THE_GATE.items() if not (is_open and k == "401")}
     if (body := operation.get("requestBody")) is not None:
         added |= _OF_THE_GATE_WITH_BODY

@@ -19,7 +19,7 @@ pytest.importorskip("httpx")
 
 from fakes.service import QUICK, Caller, calling, start_body
 
-from maestra.app.service.lesson import End, Patience
+from maestra.app.service.lesson import Patience
 
 pytestmark = pytest.mark.anyio
 
@@ -241,7 +241,7 @@ async def test_a_service_that_ends_takes_no_more_and_stops_what_runs(caller: Cal
     session = await caller.start()
     await caller.post("config", {})
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(caller.service.sessions.drain, 0.5)
+        tasks.start_soon(caller.service.sessions.drain, 0.3)
         await anyio.wait_all_tasks_blocked()
         assert (await caller.http.get("/readyz")).status_code == 503
         refused = await caller.post("start", start_body())
@@ -266,13 +266,3 @@ async def test_sessions_that_come_and_go_leave_nothing() -> None:
 
     assert not [pid for pid in pids if pid is not None and is_there(pid)]
     assert len(os.listdir("/proc/self/fd")) <= descriptors
-
-
-async def test_a_reason_is_told_once() -> None:
-    async with calling() as caller:
-        session = await caller.start()
-        lesson = caller.service.sessions.get(session)
-        await caller.post("config", {})
-        lesson.tell_to_stop(End(cause="idle", text="first"))
-        lesson.tell_to_stop(End(cause="stopped", text="second"))
-        assert lesson.state.value == "stopping"
