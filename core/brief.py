@@ -103,7 +103,7 @@ def _facts(
             made[name] = _figure(figure)
     made["takes"] = [_take(take, places) for take in summary.takes[-takes:]]
     if summary.is_empty:
-        made["nothing"] = "The student has not played yet."
+        made["nothing"] = "Nothing was played yet."
     return json.dumps(made, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -229,7 +229,9 @@ _TELLS: Final = re.compile(
     r"\b(?:system|hidden|initial|original|secret) (?:prompt|message|instructions?|rules)\b"
     r"|\bmy (?:instructions|prompt|guidelines|programming|rules)\b"
     r"|\b(?:as an?|i am an?|i'm an?) (?:ai|artificial|large|language)\b"
-    r"|\blanguage model\b",
+    r"|\blanguage model\b"
+    # Who is asked speaks to the student; of the student only the question is told.
+    r"|\bthe student(?:'s (?:answer|question|words)| says| asks| is listening)\b",
     re.IGNORECASE,
 )
 

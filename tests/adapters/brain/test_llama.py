@@ -14,12 +14,18 @@ from attrs import evolve
 from fakes import llama_child
 from fakes.lifetime import living
 
+from maestra.adapters.brain.coach import Coach
 from maestra.adapters.brain.llama import LlamaBrain, LlamaSettings
 from maestra.adapters.brain.llama.child import memory_needed
 from maestra.app import models
+from maestra.app.answering import Answering, Clause
+from maestra.core import log
+from maestra.core.brief import leaks, system_prompt
 from maestra.core.conversation.commands import QuestionKind
+from maestra.core.figures import unmeasured_figures
 from maestra.core.performance.summary import PerformanceSummary
 from maestra.core.persona import Persona
+from maestra.core.speakable import speakable
 from maestra.ports.brain import BrainRequest, Prepares, Revises
 from maestra.ports.errors import BrainError, ModelMissing
 from maestra.ports.lifetime import Lives
@@ -272,3 +278,33 @@ async def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     async with living(asked):
         with anyio.fail_after(60), pytest.raises(BrainError, match=r"notes\.gguf is no GGUF file"):
             await asked.loaded()
+
+
+@pytest.mark.slow
+@pytest.mark.models
+@pytest.mark.timeout(300)
+async def test_what_so_small_a_model_makes_up_is_not_spoken() -> None:
+    """Through what every brain's answer passes; the coach speaks in the place of it."""
+    prompt = system_prompt(REQUEST.persona)
+    figures = tuple(REQUEST.summary.figures())
+    records: list[log.Record] = []
+    async with smollm() as asked:
+        answering = Answering(
+            [("llama", asked), ("coach", Coach())],
+            timeout=60.0,
+            max_words=60,
+            record=records.append,
+            t=lambda: 0.0,
+        )
+        for question in ("How was the tempo?", "How many notes did I play, and how fast?"):
+            clauses: list[Clause] = []
+            await answering.answer(asks(question), clauses.append)
+            said = [clause.text for clause in clauses]
+            print(question, said)
+
+            assert said
+            assert len(" ".join(said).split()) <= 90
+            assert not [text for text in said if unmeasured_figures(text, figures)]
+            assert not [text for text in said if leaks(text, prompt)]
+            assert said == [speakable(text) for text in said]
+    print([record.text for record in records if isinstance(record, log.Warned)])
