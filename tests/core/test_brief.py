@@ -76,7 +76,7 @@ def test_the_facts_of_a_long_lesson_still_fit() -> None:
 
 
 def test_with_nothing_played_the_facts_say_so() -> None:
-    assert "not played yet" in facts_json(PerformanceSummary(), ())
+    assert "Nothing was played yet" in facts_json(PerformanceSummary(), ())
 
 
 def test_the_beginning_of_the_prompt_changes_least() -> None:
