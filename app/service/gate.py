@@ -176,7 +176,8 @@ class Gate:
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        return bytes(body)
+                        # Half a request is none: what it asks for may stand in the other half.
+                        raise Problem(400, "incomplete", "The request broke off; send it again.")
                     body += message.get("body", b"")
                     if len(body) > MOST_BYTES:
                         raise too_long

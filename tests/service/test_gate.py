@@ -163,3 +163,17 @@ async def test_a_body_that_dribbles_in_is_refused(monkeypatch: pytest.MonkeyPatc
                 await stream.send(head.encode())
                 answer = await stream.receive()
                 assert b" 408 " in answer.partition(b"\r\n")[0]
+
+
+async def test_half_a_request_is_none(caller: Caller) -> None:
+    session = await caller.start()
+    host, port = caller.service.address.removeprefix("http://").split(":")
+    head = (
+        f"POST /session/stop HTTP/1.1\r\nHost: localhost:{port}\r\n"
+        f"Authorization: Bearer {TOKEN}\r\nContent-Length: 30\r\n\r\n"
+    )
+    async with await anyio.connect_tcp(host, int(port)) as stream:
+        await stream.send(head.encode())
+    await caller.post("config", {})  # by now the half has been dealt with, too
+
+    assert (await caller.http.get(f"/session/{session}")).json()["state"] == "running"
