@@ -920,8 +920,8 @@ def backend_settings(
 
     ``cls`` is an attrs class beside the adapter. Its fields are strings, numbers, true or false,
     lists of strings, one of several strings (``Literal``), or may be absent (``| None``). A field's
-    metadata say what it means (``doc``), and may bound a number (``minimum``, ``maximum``), name its
-    ``unit``, and make a string an address by its ``schemes``.
+    metadata say what it means (``doc``), and may bound a number (``minimum``, ``maximum``), name
+    its ``unit``, and make a string an address by its ``schemes``.
 
     :param where: the table's name, for the error's text.
     :raises ConfigError: an option is unknown, or its value is not allowed.
