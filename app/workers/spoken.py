@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Reply", "Voices", "padded"]
 
+_LOADING_PATIENCE = 15.0
+"""Seconds a voice may take for its first words ever."""
+
 _PATIENCE = 3
 """How many times longer a voice may take while the clause before is being heard."""
 
@@ -293,6 +296,8 @@ class Voices:
         rate = voice.sample_rate_hz
         to_playout = soxr.ResampleStream(rate, PLAYOUT_RATE_HZ, 1, "float32")
         patience = self._timeout * (_PATIENCE if reply.primed else 1)
+        if not reply.epoch:  # before the lesson everything loads at once, and nobody waits to hear
+            patience = max(patience, _LOADING_PATIENCE)
         async with aclosing(self._pieces(voice, say.clause, patience)) as pieces:
             async for sound in pieces:
                 if not ttfb:
