@@ -328,7 +328,7 @@ class Pictures:
 
     async def restore(self) -> None:
         """A face before the one that serves may be well again: build it beside that, have it draw a
-        picture, and let it serve. Between two replies is the time for it."""
+        picture, and let it serve. After a reply is the time for it."""
         choices = self._line.choices
         serving = self._line.serving
         before = choices[: choices.index(serving)] if serving is not None else choices

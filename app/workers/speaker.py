@@ -192,7 +192,6 @@ class Speaker:
         self._replies[epoch] = reply
         self._speaking[epoch] = anyio.CancelScope()
         self._tasks.start_soon(self._speak, reply)
-        self._tasks.start_soon(self._pictures.restore)
 
     async def _speak(self, reply: Reply) -> None:
         """Speak the clauses of one reply, in order, as they come."""
@@ -272,6 +271,8 @@ class Speaker:
                 self._playing = None
                 self._replies.pop(reply.epoch, None)
                 self._speaking.pop(reply.epoch, None)
+                if self._tasks is not None:  # not before: the voice needs the machine more
+                    self._tasks.start_soon(self._pictures.restore)
         else:
             picture = await self._pictures.picture(slot, in_store=in_store)
             if self._next_slot != slot:

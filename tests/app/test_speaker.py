@@ -275,6 +275,24 @@ async def test_a_hanging_face_is_left_for_the_next() -> None:
         hung.release.set()
 
 
+async def test_a_face_that_fell_is_tried_again_after_a_reply_and_not_while_it_is_spoken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with speaking(FakeVoice()) as (speaker, output):
+        spoken: list[bool] = []
+
+        async def restore() -> None:
+            spoken.append(bool(output.speech) and output.speech[-1].last)
+
+        monkeypatch.setattr(speaker._pictures, "restore", restore)
+        say(speaker, 1, "Good.")
+        await until(lambda: output.of(Primed))
+        speaker.handle(Start(epoch=1))
+        await until(lambda: spoken)
+
+        assert [True] == spoken
+
+
 class HangsOnce(FakeVoice):
     """The second clause (the first is the apology) hangs at its first try."""
 
