@@ -160,10 +160,7 @@ class Hearing:
                 for window, shift in zip(windows.to(self._device), shifts, strict=True)
             ]
         )
-        taps = self._low_pass.shape[-1]
-        sound = functional.conv1d(
-            shifted[:, None], self._low_pass, stride=_DECIMATION, padding=taps // 2
-        )[:, 0]
+        sound = self._decimated(shifted)
         skip = round(MARGIN * SPEECH_RATE_HZ) - _FFT // 2
         length = (2 * self._states - 1) * _HOP + _FFT
         mel = self._log_mel(sound[:, skip : skip + length])
@@ -176,6 +173,18 @@ class Hearing:
         rows = (first[:, None] + torch.arange(_STATES)).to(self._device)
         picked = padded[torch.arange(len(rows), device=self._device)[:, None], rows]
         return self.placed(picked.flatten(1, 2))
+
+    def _decimated(self, sound: torch.Tensor) -> torch.Tensor:
+        """``sound``, ``(n, samples)``, low-passed and every third sample of it. The three phases
+        are channels, which is three times as fast as a convolution with a stride."""
+        taps = self._low_pass.shape[-1]
+        filled = -taps % _DECIMATION
+        kernel = functional.pad(self._low_pass, (0, filled)).view(1, -1, _DECIMATION).mT
+        count = -(-sound.shape[-1] // _DECIMATION)
+        length = count * _DECIMATION + taps + filled - _DECIMATION
+        padded = functional.pad(sound, (taps // 2, length - sound.shape[-1] - taps // 2))
+        phases = padded.unflatten(-1, (-1, _DECIMATION)).mT.contiguous()
+        return functional.conv1d(phases, kernel)[:, 0]
 
     def placed(self, prompts: torch.Tensor) -> torch.Tensor:
         """``prompts`` with the sinusoids added."""
