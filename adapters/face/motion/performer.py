@@ -29,10 +29,6 @@ REMEMBERED = 256
 
 _DT = 1 / FRAME_RATE
 
-_LET_GO = 0.3
-"""The share of the way per picture that a mouth shuts when its speech is cut off: in a quarter of a
-second. As quickly as between two syllables would be a jump."""
-
 
 @frozen(kw_only=True)
 class Pose:
@@ -139,7 +135,7 @@ class Performer:
         )
         return evolve(
             before,
-            open=_towards(before.open, heard.open, 0.72, 0.55 if moment.speaking else _LET_GO),
+            open=_towards(before.open, heard.open, 0.72, 0.55),
             wide=before.wide + (heard.wide - before.wide) * 0.42,
             hiss=_towards(before.hiss, heard.hiss, 0.65, 0.5),
             press=_towards(before.press, heard.closure * min(1.0, before.talk * 1.5), 0.6, 0.6),
