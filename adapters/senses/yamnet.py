@@ -154,12 +154,14 @@ class _Sung:
         self._mean = 0.0
 
     def hear(self, features: NDArray[np.float32]) -> float:
-        """Take in a block that sounds: 0 to 1. Only a voice counts, an instrument changes nothing.
+        """Take in a block that sounds: 0 to 1. Only a voice counts, an instrument changes nothing:
+        a piano's tone stands still, too, and who speaks to it must be heard.
 
         The mean is never below 0: who has talked for long is heard to sing as soon as anybody.
         """
-        if features[_LONG_VOICE] > _VOICE_LIKELY:
-            above = float(np.clip(features[_LONG_SINGING] - features[_LONG_SPEECH], -20, 5))
+        speech, singing = features[_LONG_SPEECH], features[_LONG_SINGING]
+        if features[_LONG_VOICE] > _VOICE_LIKELY and max(speech, singing) > features[_LONG_MUSIC]:
+            above = float(np.clip(singing - speech, -20, 5))
             steady, sung, change, bias = _SUNG
             log_odds = steady * float(features[_STEADY]) + sung * above + bias
             log_odds += change * min(float(features[_FLUX]), 0.7)

@@ -147,6 +147,18 @@ def test_who_sang_and_then_talks_is_heard_to_talk_at_once() -> None:
     assert not any(label.is_music for label in heard[20:])
 
 
+def test_an_instrument_that_is_taken_for_a_voice_is_no_singer() -> None:
+    """Speech that follows it, in a room that still sounds, would long be heard as music, too."""
+    played = _SINGS.copy()
+    for name, value in (("music", 6.0), ("speech", -3.0)):
+        played[[FEATURE_NAMES.index(f"{span}_{name}") for span in ("short", "long")]] = value
+    judge = FloorJudge()
+    for _ in range(200):
+        judge.label(played)
+    heard = [judge.label(0.6 * _TALK + 0.4 * played) for _ in range(10)]
+    assert heard[-1] is FloorLabel.SPEECH
+
+
 def test_who_only_talks_is_never_heard_to_sing() -> None:
     """Now and then a vowel is held: ever so briefly, that is like singing."""
     judge = FloorJudge()
