@@ -31,6 +31,7 @@ from attrs import frozen
 
 from maestra.ports.errors import FaceError, ModelMissing
 
+from ...libraries import spare_torchaudio
 from ...weights import load_weights, read_weights
 
 __all__ = [
@@ -129,6 +130,7 @@ class Networks:
 
         :raises FaceError: a library is missing.
         """
+        spare_torchaudio()
         try:
             from diffusers import AutoencoderKL, UNet2DConditionModel
             from transformers import WhisperConfig

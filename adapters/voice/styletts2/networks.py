@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from maestra.ports.errors import ModelMissing
 
+from ...libraries import spare_torchaudio
 from .decoder import Decoder
 from .diffusion import StyleTransformer
 from .encoders import StyleEncoder, TextEncoder
@@ -61,6 +62,7 @@ class Networks(nn.Module):
     """The networks that speech needs, each under the name that it has in the checkpoint."""
 
     def __init__(self, sizes: Sizes = PUBLISHED) -> None:
+        spare_torchaudio()
         from transformers import AlbertConfig, AlbertModel
 
         super().__init__()
