@@ -97,7 +97,8 @@ class TranscriptServer:
         samples = np.frombuffer(sound, "<i2")
         state.heard += len(samples)
         state.loud += int(np.count_nonzero(samples))
-        state.quiet = 0 if samples.any() else state.quiet + len(samples)
+        loud = np.flatnonzero(samples)
+        state.quiet = len(samples) - 1 - int(loud[-1]) if len(loud) else state.quiet + len(samples)
         if self.ear is not None:
             state.sound.append((samples / 32768).astype(np.float32))
         if self.mute or self.ear is not None:
