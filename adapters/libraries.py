@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any
 
@@ -17,9 +18,9 @@ def spare_torchaudio() -> None:
     if "torchaudio" in sys.modules:
         return
     try:
-        import torchaudio  # noqa: F401
+        importlib.import_module("torchaudio")
     except (ImportError, OSError, RuntimeError):
-        loaded: dict[str, Any] = sys.modules  # type: ignore[assignment]
+        loaded: dict[str, Any] = sys.modules
         for name in [name for name in loaded if name.startswith("torchaudio.")]:
             del loaded[name]
         loaded["torchaudio"] = None  # to the import system this says: not found

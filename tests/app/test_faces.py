@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 import numpy as np
 import pytest
+from fakes.libraries import need
 
 pytest.importorskip("psutil")
 torch = pytest.importorskip("torch")
@@ -51,7 +52,7 @@ def _liveportrait(folder: Path) -> Face:
 
 
 def _musetalk(folder: Path) -> Face:
-    pytest.importorskip("diffusers")
+    need("diffusers", "transformers")
     pytest.importorskip("safetensors")
     from fakes.tiny_musetalk import tiny_musetalk
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes.face import FakeFace
+from fakes.libraries import need
 from fakes.tiny_liveportrait import tiny_liveportrait
 from fakes.tiny_musetalk import tiny_musetalk
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ def _scaled() -> Face:
 
 
 def _musetalk(folder: Path) -> Face:
-    pytest.importorskip("diffusers")
+    need("diffusers", "transformers")
     pytest.importorskip("safetensors")
     return tiny_musetalk(folder / "musetalk", idle_seconds=2.0)
 

@@ -11,6 +11,7 @@ import attrs
 import cv2
 import numpy as np
 import pytest
+from fakes.libraries import need
 
 from maestra.adapters.face.portrait import Mesh, open_portrait
 from maestra.adapters.face.portrait import finding as module
@@ -278,7 +279,7 @@ FACES = ["puppet", "liveportrait", "musetalk", "sadtalker"]
 def built(name: str, portrait: Path, monkeypatch: pytest.MonkeyPatch) -> Face:
     """The face as a lesson builds it, with ``portrait`` and without weights."""
     pytest.importorskip("torch")
-    pytest.importorskip("diffusers")
+    need("diffusers", "transformers")
     folder = portrait.parent
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(folder / "cache"))
     options = {} if name == "puppet" else {name: {"weights": str(folder), "device": "cpu"}}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 import pytest
+from fakes.libraries import need
 from fakes.tiny_musetalk import tiny_musetalk, tiny_sizes, tiny_state, write_tiny_weights
 from numpy.typing import NDArray
 
@@ -20,8 +21,7 @@ from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
 from maestra.ports.errors import FaceError, FaceOutOfMemory, ModelMissing
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("diffusers")
-pytest.importorskip("transformers")
+need("diffusers", "transformers")
 pytest.importorskip("safetensors")
 
 from maestra.adapters.face.musetalk import features  # noqa: E402

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fakes.libraries import need
 from golden.recipe import Golden, golden, image, recipe_sha256, rel_max, uniform, weights
 from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("diffusers")
-pytest.importorskip("transformers")
+need("diffusers", "transformers")
 Image = pytest.importorskip("PIL.Image")
 
 from maestra.adapters.face.musetalk.blending import (  # noqa: E402

@@ -11,11 +11,12 @@ from pathlib import Path
 import anyio
 import numpy as np
 import pytest
+from fakes.libraries import need
 from numpy.typing import NDArray
 
 pytest.importorskip("piper")
 pytest.importorskip("safetensors.torch")
-pytest.importorskip("transformers")
+need("transformers")
 
 import safetensors.torch as safetensors
 import torch
