@@ -24,11 +24,11 @@ torch = pytest.importorskip("torch")
 need("diffusers", "transformers")
 pytest.importorskip("safetensors")
 
-from maestra.adapters.face.musetalk import features  # noqa: E402
-from maestra.adapters.face.musetalk.cycle import cycle_poses  # noqa: E402
-from maestra.adapters.face.musetalk.gate import Gate  # noqa: E402
-from maestra.adapters.face.musetalk.networks import Networks, find_weights  # noqa: E402
-from maestra.adapters.face.musetalk.painter import Painter, no_room  # noqa: E402
+from maestra.adapters.face.musetalk import features
+from maestra.adapters.face.musetalk.cycle import cycle_poses
+from maestra.adapters.face.musetalk.gate import Gate
+from maestra.adapters.face.musetalk.networks import Networks, find_weights
+from maestra.adapters.face.musetalk.painter import Painter, no_room
 
 if TYPE_CHECKING:
     from maestra.adapters.face.musetalk.face import MuseTalk

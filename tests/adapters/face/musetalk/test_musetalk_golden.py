@@ -16,20 +16,20 @@ torch = pytest.importorskip("torch")
 need("diffusers", "transformers")
 Image = pytest.importorskip("PIL.Image")
 
-from maestra.adapters.face.musetalk.blending import (  # noqa: E402
+from maestra.adapters.face.musetalk.blending import (
     laid_in,
     soft_mask,
     square_around,
 )
-from maestra.adapters.face.musetalk.features import (  # noqa: E402
+from maestra.adapters.face.musetalk.features import (
     Hearing,
     prompt_table,
     sinusoids,
 )
-from maestra.adapters.face.musetalk.networks import PUBLISHED, Networks  # noqa: E402
-from maestra.adapters.face.musetalk.painter import Painter  # noqa: E402
-from maestra.adapters.face.musetalk.parsing import FaceParser, mask_of  # noqa: E402
-from maestra.adapters.weights import load_weights  # noqa: E402
+from maestra.adapters.face.musetalk.networks import PUBLISHED, Networks
+from maestra.adapters.face.musetalk.painter import Painter
+from maestra.adapters.face.musetalk.parsing import FaceParser, mask_of
+from maestra.adapters.weights import load_weights
 
 NETWORK = 5e-6
 CHAINED = 5e-4
