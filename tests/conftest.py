@@ -17,10 +17,13 @@ settings.register_profile("maestra", deadline=None, derandomize=True)
 settings.load_profile("maestra")
 
 _BY_THE_CLOCK = (
-    "lessons",
-    "service",
+    "lessons/test_bad_answers.py",
+    "lessons/test_cloud_chain.py",
+    "lessons/test_failing_faces.py",
+    "lessons/test_gemini_lesson.py",
+    "lessons/test_whole_lessons.py",
+    "service/test_real_lessons.py",
     "adapters/streams",
-    "app/test_command.py",
     "app/test_ingest_worker.py",
     "app/test_playout_worker.py",
     "app/test_speaker.py",

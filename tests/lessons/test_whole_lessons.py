@@ -224,16 +224,8 @@ class Broken:
                 return
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        "hangs",
-        pytest.param("raises", marks=pytest.mark.slow),
-        pytest.param("crashes", marks=pytest.mark.slow),
-        pytest.param("mute", marks=pytest.mark.slow),
-        pytest.param("lies", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["hangs", "raises", "crashes", "mute", "lies"])
 async def test_a_brain_that_fails_is_replaced_within_two_seconds(
     how: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
