@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from importlib.util import find_spec
 from pathlib import Path
 
+import anyio
 import numpy as np
 import pytest
 from fakes.brain import FakeBrain
@@ -172,6 +173,8 @@ async def test_a_follow_up_takes_its_history(brain: Brain) -> None:
 async def test_it_can_be_cut_off_and_asked_again(brain: Brain) -> None:
     clauses = brain.reply(request())
     await anext(clauses)
+    begun = anyio.current_time()
     await clauses.aclose()  # type: ignore[attr-defined]
+    assert anyio.current_time() - begun < 0.05
 
     assert await answered(brain, request())
