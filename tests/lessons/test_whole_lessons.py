@@ -164,7 +164,15 @@ def sound(path: Path, samples: np.ndarray, rate: int) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("what", ["noise", "clipping", "narrow", "wide"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "noise",
+        "narrow",
+        pytest.param("clipping", marks=pytest.mark.slow),
+        pytest.param("wide", marks=pytest.mark.slow),
+    ],
+)
 async def test_odd_sound_wakes_nobody(what: str, tmp_path: Path) -> None:
     rate = {"narrow": 8_000, "wide": 96_000}.get(what, 16_000)
     noise = np.random.default_rng(3).normal(0, 0.2, 6 * rate)

@@ -113,6 +113,7 @@ def test_a_window_too_short_for_a_picture_is_refused(folder: Path) -> None:
 # --- pictures ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_however_the_speech_arrives_the_pictures_are_the_same(folder: Path) -> None:
     said = speech(8)
 
@@ -239,6 +240,7 @@ def test_the_idle_cycle_begins_again_without_a_jump() -> None:
     assert 0 == np.abs(poses[:, 0]).max()  # the jaw
 
 
+@pytest.mark.slow
 def test_the_cycle_is_drawn_once_and_again_where_it_is_damaged(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -324,6 +324,7 @@ def test_the_same_seed_speaks_the_same_way(networks: Networks, reference: Path) 
     assert not np.array_equal(first, spoken(voice(networks, reference, seed=1), clause))
 
 
+@pytest.mark.slow
 def test_a_long_text_is_spoken_in_parts(networks: Networks, reference: Path) -> None:
     speaker = voice(networks, reference, steps=2)
     once = len(spoken(speaker, "again"))
