@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from maestra.ports.errors import ModelMissing
 
 from ...libraries import spare_torchaudio
+from ...weights import load_weights, read_weights
 from .decoder import Decoder
 from .diffusion import StyleTransformer
 from .encoders import StyleEncoder, TextEncoder
@@ -79,7 +80,8 @@ class Networks(nn.Module):
                 num_attention_heads=sizes.bert_heads,
                 intermediate_size=sizes.bert_inner,
                 max_position_embeddings=sizes.positions,
-            )
+            ),
+            add_pooling_layer=False,
         )
         self.bert_encoder = nn.Linear(sizes.bert, sizes.features)
         self.style_encoder = self._style_encoder()
@@ -167,9 +169,14 @@ def read_networks(folder: Path, sizes: Sizes | None = None) -> Networks:
     with torch.device("meta"):
         networks = Networks(sizes or _sizes(folder))
     for name in _NAMES:
-        _load(networks.get_submodule(name), _part(state, name), name)
+        load_weights(
+            networks.get_submodule(name),
+            {f"{name}.{key}": value for key, value in folded(_part(state, name)).items()},
+            name="StyleTTS2",
+            prefix=f"{name}.",
+            ignored=_NOT_NEEDED,
+        )
     networks.eval()
-    networks.requires_grad_(False)
     return networks
 
 
@@ -179,14 +186,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
             f"StyleTTS2's weights are not at {path}: maestra models fetch styletts2 brings them,"
             " maestra models import styletts2 FOLDER takes them from a folder"
         )
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        state: Mapping[str, Tensor] = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelMissing(f"the weights {path.name} are damaged: {error}") from error
-    return state
+    return read_weights(path)
 
 
 def _sizes(folder: Path) -> Sizes:
@@ -228,31 +228,3 @@ def _part(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
             key.removeprefix(front): value for key, value in found.items() if key.startswith(front)
         }
     return found
-
-
-def _load(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
-    given = folded(state)
-    wanted = network.state_dict()
-    for key, tensor in wanted.items():
-        if key not in given:
-            if key.startswith(_NOT_NEEDED):
-                continue
-            raise ModelMissing(f"StyleTTS2's weights lack {name}.{key}")
-        if given[key].shape != tensor.shape:
-            raise ModelMissing(
-                f"in StyleTTS2's weights, {name}.{key} is {tuple(given[key].shape)} where"
-                f" {tuple(tensor.shape)} belongs"
-            )
-    for key in given:
-        if key not in wanted and not key.startswith(_NOT_NEEDED):
-            raise ModelMissing(f"StyleTTS2's weights have {name}.{key}, which has no place")
-    fitting = {
-        key: given[key].to(tensor.dtype) if key in given else _unneeded(key, tensor)
-        for key, tensor in wanted.items()
-    }
-    network.load_state_dict(fitting, assign=True)
-
-
-def _unneeded(key: str, tensor: Tensor) -> Tensor:
-    made = torch.zeros(tensor.shape, dtype=tensor.dtype)
-    return torch.arange(tensor.numel()).reshape(tensor.shape) if "position_ids" in key else made
