@@ -15,7 +15,7 @@ FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2
 BIN := .venv/bin
 TOXENV_OF := import sys; print("py%d%d" % sys.version_info[:2])
 
-.PHONY: help run test lint bench clean
+.PHONY: help run test lint bench slow system clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -33,6 +33,15 @@ lint: .venv/tox ## Check style, types and layers only
 
 bench: .venv/bench ## Measure latencies, frame rate and the rest from the outside (BENCH=--quick)
 	$(BIN)/python -m maestra.app.experiments.bench $(BENCH)
+
+slow: .venv/tox ## Run the slow tests too; a quiet machine and an hour or two (`make system` first)
+	$(BIN)/tox run -e slow
+
+system: ## Install what slow tests run against: nginx, ffmpeg, Chromium, Prometheus (Debian, as root)
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    nginx libnginx-mod-rtmp ffmpeg chromium prometheus
+	@for one in nginx prometheus; do service $$one stop >/dev/null 2>&1 || true; done
 
 clean: ## Forget every environment and every output
 	rm -rf .venv .tox out
