@@ -14,7 +14,11 @@ class MuseTalkSettings:
     """What can be chosen of MuseTalk."""
 
     weights: str = field(
-        metadata={"doc": "The folder with the weights of U-Net, autoencoder and speech encoder"}
+        default="",
+        metadata={
+            "doc": "The folder with the weights of U-Net, autoencoder and speech encoder; empty,"
+            " where maestra models keeps them"
+        },
     )
     parser: str = field(
         default="",

@@ -1,0 +1,56 @@
+"""The composition root: the one place where parts meet, and the only one that names an adapter.
+
+It builds what a configuration asks for, each part in the process where it runs. Heavy imports
+happen in the builders, so that the session's own process stays light.
+"""
+
+from __future__ import annotations
+
+from maestra.core.persona import Persona
+
+from .brain import brains, forethought
+from .chosen import check, key, needs_key, options, served, settings, settings_class
+from .face import face_stages, faces, unlearnt_face
+from .senses import endpointing, floor, hearing, music, recogniser, voice_activity
+from .streams import encoder_complaint, ingest, publish, stream_url
+from .voice import voices
+from .weights import check_weights, fill
+
+__all__ = [
+    "brains",
+    "check",
+    "check_weights",
+    "encoder_complaint",
+    "endpointing",
+    "face_stages",
+    "faces",
+    "fill",
+    "floor",
+    "forethought",
+    "hearing",
+    "ingest",
+    "key",
+    "music",
+    "needs_key",
+    "options",
+    "persona",
+    "publish",
+    "recogniser",
+    "served",
+    "settings",
+    "settings_class",
+    "stream_url",
+    "unlearnt_face",
+    "voice_activity",
+    "voices",
+]
+
+
+def persona(name: str) -> Persona:
+    """The persona called ``name``, or the one in the folder of that name.
+
+    :raises MaestraError: there is none.
+    """
+    from .. import personas
+
+    return personas.load(name)
