@@ -268,7 +268,7 @@ def test_it_is_built_as_the_configuration_says(
 ) -> None:
     from maestra.adapters.face.musetalk import face as module
     from maestra.app import composition
-    from maestra.app.config import Config, ConfigError, FaceConfig
+    from maestra.app.config import Config, FaceConfig
 
     monkeypatch.setattr(module, "MuseTalk", partial(module.MuseTalk, sizes=tiny_sizes()))
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: str(folder / "cache"))
@@ -277,9 +277,12 @@ def test_it_is_built_as_the_configuration_says(
     built = dict(composition.faces(config, composition.persona(config.persona)))["musetalk"]()
     assert (256, 256, 3) == next(built.frames()).picture.shape
 
-    unnamed = Config(face=FaceConfig(backend=("musetalk",)))
-    with pytest.raises(ConfigError, match=r"musetalk\.weights must be set"):
-        composition.check(unnamed)
+    monkeypatch.setenv("MAESTRA_MODELS", str(folder / "none"))
+    unnamed = Config(
+        face=FaceConfig(backend=("musetalk",), options={"musetalk": {"device": "cpu"}}, size=256)
+    )
+    with pytest.raises(ModelMissing, match="maestra models fetch musetalk"):
+        dict(composition.faces(unnamed, composition.persona(config.persona)))["musetalk"]()
 
 
 # --- weights ---------------------------------------------------------------------
