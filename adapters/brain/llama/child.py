@@ -190,6 +190,7 @@ class _Llama:
         # A processor that promises more than it keeps shows it here, and not in the first answer.
         self._llama.eval([max(0, self._llama.token_bos())] * _STEP)
         self._llama.reset()
+        self._firm = 0  # so many tokens of the cache were read in whole steps
 
     def _ends(self) -> tuple[int, int]:
         return self._llama.token_eos(), self._llama.token_bos()
@@ -235,23 +236,32 @@ class _Llama:
         return found
 
     def _read(self, tokens: Sequence[int], stop: _Stop) -> bool:
-        """Read ``tokens`` into the cache, those that it begins with aside."""
+        """Read ``tokens`` into the cache, those that it begins with aside.
+
+        The steps always begin at the same places, and what is kept was read in whole ones: a token
+        that is read with others is rounded in another way than alone, and what an answer says must
+        not depend on what was asked before it.
+        """
         llama = self._llama
         known = llama.n_tokens
         kept = 0
-        for ours, theirs in zip(tokens, llama.input_ids[:known].tolist(), strict=False):
+        for ours, theirs in zip(tokens, llama.input_ids[: self._firm].tolist(), strict=False):
             if ours != theirs:
                 break
             kept += 1
         kept = min(kept, len(tokens) - 1)  # the last one is read in any case: it is gone on from
+        kept -= kept % _STEP
         # Not every kind of memory can be cut short.
         if kept < known and not llama._ctx.kv_cache_seq_rm(-1, kept, -1):
             kept = 0
-        llama.n_tokens = kept
+        llama.n_tokens = self._firm = kept
         for at in range(kept, len(tokens), _STEP):
             if stop():
                 return False
-            llama.eval(tokens[at : at + _STEP])
+            step = tokens[at : at + _STEP]
+            llama.eval(step)
+            if len(step) == _STEP:
+                self._firm += _STEP
         return True
 
 
