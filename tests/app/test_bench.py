@@ -17,7 +17,7 @@ from maestra.app.demo.latencies import Recording
 from maestra.app.experiments.bench import measures, report
 from maestra.app.experiments.bench.figures import TARGETS, Finding, quantiles, verdict
 from maestra.app.experiments.bench.material import ALL_INSTRUMENTS, Clip, ToneNote, rendered, take
-from maestra.app.experiments.bench.parts import onsets_found
+from maestra.app.experiments.bench.parts import an_hour_of_growth, onsets_found
 from maestra.app.experiments.bench.script import (
     ANSWER,
     Cue,
@@ -267,6 +267,14 @@ def test_onsets_are_read_from_what_analyse_prints() -> None:
 def test_a_figure_is_met_or_missed(key: str, values: dict[str, float], expected: str) -> None:
     assert verdict(TARGET[key], Finding(key=key, values=values, n=5)) == expected
     assert verdict(TARGET[key], None) == "not measured"
+
+
+def test_memory_that_breathes_does_not_grow_and_one_that_leaks_does() -> None:
+    breathing = [1200.0 + 60 * math.sin(minute) for minute in range(50)]
+    assert abs(an_hour_of_growth(breathing)) < 10
+    leaking = [level + 2 * minute for minute, level in enumerate(breathing)]
+    assert 100 < an_hour_of_growth(leaking) < 140
+    assert math.isnan(an_hour_of_growth([1200.0]))
 
 
 def test_the_report_keeps_the_worse_of_two_and_can_be_read_back(tmp_path: Path) -> None:

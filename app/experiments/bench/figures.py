@@ -273,7 +273,7 @@ TARGETS: tuple[Target, ...] = (
         title="growth of memory over the hour",
         unit="MB",
         limits=(Limit(stat="growth", must=50.0, aim=5.0, below=True),),
-        how="medians of the minute about minute 10 and of the last minute",
+        how="median slope between any two minutes after the tenth (Theil and Sen), for an hour",
         digits=0,
     ),
     Target(
