@@ -270,7 +270,7 @@ def test_a_figure_is_met_or_missed(key: str, values: dict[str, float], expected:
 
 
 def test_memory_that_breathes_does_not_grow_and_one_that_leaks_does() -> None:
-    breathing = [1200.0 + 60 * math.sin(minute) for minute in range(50)]
+    breathing = [1200.0 + 60 * math.sin(2.4 * minute) for minute in range(50)]
     assert abs(an_hour_of_growth(breathing)) < 10
     leaking = [level + 2 * minute for minute, level in enumerate(breathing)]
     assert 100 < an_hour_of_growth(leaking) < 140
