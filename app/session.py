@@ -585,7 +585,7 @@ class Session:
         if name == "speaker":
             await self._replace_speaker()
             return True
-        worker = Worker(name, self._settings[name])
+        worker = Worker(name, self._settings_anew(name))
         self._workers[name] = await anyio.to_thread.run_sync(worker.__enter__)
         worker.listen()
         # What it would have said of what it was told is lost; what comes now is heard again.
@@ -595,11 +595,18 @@ class Session:
             worker.send(EndOfStream())
         return True
 
+    def _settings_anew(self, name: str) -> object:
+        match self._settings[name]:
+            case HearingSettings() | SpeakerSettings() as settings:
+                return evolve(settings, anew=True)
+            case settings:
+                return settings
+
     async def _replace_speaker(self) -> None:
         """The reply that was being played ends where it was cut off; one that was not yet heard is
         lost. What is to be said next waits until the new speaker has loaded."""
         to_playout, to_speaker = pipe()
-        worker = Worker("speaker", self._settings["speaker"], pipes=(to_playout,))
+        worker = Worker("speaker", self._settings_anew("speaker"), pipes=(to_playout,))
         self._workers["speaker"] = await anyio.to_thread.run_sync(worker.__enter__)
         worker.listen()
         reply = self._conductor.reply

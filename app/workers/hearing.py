@@ -22,10 +22,12 @@ __all__ = ["HearingSettings", "run"]
 
 @frozen(kw_only=True)
 class HearingSettings:
-    """``fast`` makes the result independent of how fast this machine is."""
+    """``fast`` makes the result independent of how fast this machine is. ``anew``: the lesson has
+    begun, so a key that is not accepted any more costs a recogniser, and not the lesson."""
 
     config: Config
     fast: bool
+    anew: bool = False
 
 
 def run(control: Connection, settings: HearingSettings) -> None:
@@ -38,7 +40,8 @@ def run(control: Connection, settings: HearingSettings) -> None:
         _fail(control, error)
         return
     try:
-        anyio.run(hearing.check)
+        if not settings.anew:
+            anyio.run(hearing.check)
         control.send(Hello(worker="hearing", detail=settings.config.senses.asr[0]))
         _listen(control, hearing)
     except MaestraError as error:

@@ -69,12 +69,14 @@ _IN_HAND = 2
 
 @frozen(kw_only=True)
 class SpeakerSettings:
-    """``pictures`` is false where nobody will see them: then no face is built."""
+    """``pictures`` is false where nobody will see them: then no face is built. ``anew``: the lesson
+    has begun, so a key that is not accepted any more costs a voice, and not the lesson."""
 
     config: Config
     persona: Persona
     pictures: bool
     fast: bool = False
+    anew: bool = False
 
 
 class Speaker:
@@ -296,7 +298,7 @@ async def _serve(control: Connection, slices: Connection, settings: SpeakerSetti
         # On a virtual clock nobody waits, and the machine may be as busy as it likes.
         voice_timeout=settings.config.voice.timeout * (10 if settings.fast else 1),
         face_timeout=settings.config.face.timeout * (10 if settings.fast else 1),
-        served=composition.served("voice"),
+        served=() if settings.anew else composition.served("voice"),
         virtual=settings.fast,
     )
 
