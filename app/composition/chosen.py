@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import ipaddress
 import os
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from .. import backends
 from ..config import Config, ConfigError, backend_settings
@@ -87,7 +89,8 @@ def served(port: str) -> frozenset[str]:
 def key(config: Config, port: str, name: str) -> str:
     """The secret of a backend, from the environment; empty if there is none and it needs none.
 
-    :raises ConfigError: it is needed, and not set. The text has the variable's name.
+    :raises ConfigError: it is needed, and not set, or would be sent where others can read it. The
+        text has the variable's name.
     """
     backend = backends.CATALOGUE.get((port, name))
     if backend is None or not backend.key:
@@ -98,7 +101,27 @@ def key(config: Config, port: str, name: str) -> str:
             f"the {port} backend {name} needs its key in the environment variable {backend.key},"
             " which is not set"
         )
+    if found and (where := _in_the_open(options(config, port, name).get("base_url"))):
+        raise ConfigError(
+            f"the {port} backend {name} would send {backend.key} to {where} unencrypted: give its"
+            " base_url as https, reach it through a tunnel on this machine, or unset the variable if"
+            " that server asks for no key"
+        )
     return found
+
+
+def _in_the_open(url: object) -> str:
+    """The host of an address that is neither encrypted nor on this machine; else empty."""
+    if not isinstance(url, str) or not url:
+        return ""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme in ("https", "wss") or host == "localhost":
+        return ""
+    try:
+        return "" if ipaddress.ip_address(host).is_loopback else host
+    except ValueError:
+        return host
 
 
 def check(config: Config, *, keys: bool = True) -> None:

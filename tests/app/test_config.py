@@ -385,6 +385,33 @@ def test_a_key_that_is_missing_is_said_with_the_variables_name(
     assert "sk-secret" not in repr(config)
 
 
+@pytest.mark.parametrize(
+    ("address", "refused"),
+    [
+        ("http://192.168.1.7:8080/v1", "192.168.1.7"),
+        ("http://models.example.org/v1", "models.example.org"),
+        ("https://models.example.org/v1", ""),
+        ("http://localhost:8080/v1", ""),
+        ("http://127.0.0.1:8080/v1", ""),
+        ("http://[::1]:8080/v1", ""),
+    ],
+)
+def test_a_key_goes_nowhere_unencrypted(
+    monkeypatch: pytest.MonkeyPatch, address: str, refused: str
+) -> None:
+    given = ["brain.backend=openai", f"brain.options.openai.base_url={address}"]
+    config = load(environ={}, assignments=given).config
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    if refused:
+        with pytest.raises(ConfigError, match=f"OPENAI_API_KEY to {refused} unencrypted") as caught:
+            composition.check(config)
+        assert "sk-secret" not in str(caught.value)
+    else:
+        composition.check(config)
+    monkeypatch.delenv("OPENAI_API_KEY")
+    composition.check(config)
+
+
 def test_a_server_of_ones_own_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     config = load(
