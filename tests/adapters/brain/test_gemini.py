@@ -471,7 +471,7 @@ async def test_an_hour_of_lesson(pem: Path) -> None:
             "options.gemini-live.model",
             BackendRefused,
         ),
-        (Greeting(status=403, body="denied"), "GEMINI_API_KEY", BackendRefused),
+        (Greeting(status=403, body=f"no entry for {KEY}"), "GEMINI_API_KEY", BackendRefused),
         (Greeting(status=429, headers={"Retry-After": "9"}), "quota", BrainError),
     ],
     ids=["key", "quota", "model", "403", "429"],
