@@ -24,6 +24,7 @@ from attrs import define, evolve, field, frozen
 from maestra.core import log
 from maestra.core.brief import leaks, system_prompt
 from maestra.core.clauses import ClauseSplitter
+from maestra.core.conversation.history import Turn
 from maestra.core.figures import unmeasured_figures
 from maestra.core.performance.figure import Figure
 from maestra.core.speakable import is_english, speakable
@@ -310,8 +311,10 @@ class Answering:
         :param hand_over: until when its first clause must be there, if it stands in for another.
         :raises BrainError: it failed, took too long, or said nothing that can be used.
         """
-        hears = isinstance(brain, Hears)
-        request = evolve(request, said=answer.text, student=request.student if hears else None)
+        request = evolve(request, said=answer.text)
+        if not isinstance(brain, Hears):
+            history = self._as_understood(request.history)
+            request = evolve(request, student=None, history=history)
         figures = tuple(request.summary.figures())
         most = _MOST_OF_THE_COACH if name == COACH else _MOST_SENTENCES
         refused = 0
@@ -358,6 +361,15 @@ class Answering:
         if timing.first is None and not (name == COACH and answer.clauses):
             # What the coach said in its place is no answer yet: somebody has to go on.
             raise (_Unfit if refused else BrainError)("said nothing that could be spoken")
+
+    def _as_understood(self, history: tuple[Turn, ...]) -> tuple[Turn, ...]:
+        """``history``, with the questions as a brain that hears read them: its ear is better."""
+        for _, brain in self._brains:
+            if isinstance(brain, Hears):
+                history = tuple(
+                    evolve(turn, question=brain.understood(turn.question)) for turn in history
+                )
+        return history
 
     # --- a clause -------------------------------------------------------------
 

@@ -139,3 +139,9 @@ class Hears(Protocol):
     def hears_seconds(self) -> float:
         """How much of the student's sound it wants with a question."""
         ...
+
+    def understood(self, question: str) -> str:
+        """The student's words where our ear read ``question``: by its own transcription, if it has
+        one; else ``question``. Must not take long, nor raise.
+        """
+        ...

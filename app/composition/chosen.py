@@ -104,8 +104,8 @@ def key(config: Config, port: str, name: str) -> str:
     if found and (where := _in_the_open(options(config, port, name).get("base_url"))):
         raise ConfigError(
             f"the {port} backend {name} would send {backend.key} to {where} unencrypted: give its"
-            " base_url as https, reach it through a tunnel on this machine, or unset the variable if"
-            " that server asks for no key"
+            " base_url as https, reach it through a tunnel on this machine, or unset the variable"
+            " if that server asks for no key"
         )
     return found
 

@@ -18,6 +18,7 @@ from maestra.app.answering import Answering, Attempt, Clause
 from maestra.core import log
 from maestra.core.brief import system_prompt
 from maestra.core.conversation.commands import QuestionKind
+from maestra.core.conversation.history import Turn
 from maestra.core.figures import unmeasured_figures
 from maestra.core.performance.accumulator import PerformanceAccumulator
 from maestra.core.performance.notes import PerformedNote
@@ -501,14 +502,20 @@ async def test_only_a_brain_that_hears_gets_the_students_sound() -> None:
     class Listening(Scripted):
         hears_seconds = 15.0
 
+        def understood(self, question: str) -> str:
+            return {"way stop": "wait, stop"}.get(question, question)
+
     listening, reading = Listening(scripts=[(BrainError("deaf"),)]), says("Well.")
     here = desk(listening, reading)
     sound = np.zeros(16_000, np.float32)
+    before = (Turn(question="way stop", heard="Yes?"), Turn(question="How was it?", heard="Good."))
 
-    await here.ask(evolve(wake(), student=sound))
+    await here.ask(evolve(wake(), student=sound, history=before))
 
     assert listening.asked[0].student is sound
     assert reading.asked[0].student is None
+    assert ["way stop", "How was it?"] == [turn.question for turn in listening.asked[0].history]
+    assert ["wait, stop", "How was it?"] == [turn.question for turn in reading.asked[0].history]
     assert 15.0 == here.answering.hears_seconds
 
 

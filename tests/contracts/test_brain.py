@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -178,3 +179,18 @@ async def test_it_can_be_cut_off_and_asked_again(brain: Brain) -> None:
     assert anyio.current_time() - begun < 0.05
 
     assert await answered(brain, request())
+
+
+@pytest.mark.slow
+async def test_how_soon_it_is_quiet(brain: Brain) -> None:
+    """Prints what the reference states (``pytest -m slow -rP -k quiet tests/contracts``)."""
+    taken = []
+    for _ in range(20):
+        clauses = brain.reply(request())
+        await anext(clauses)
+        begun = anyio.current_time()
+        await clauses.aclose()  # type: ignore[attr-defined]
+        taken.append(1000 * (anyio.current_time() - begun))
+    *_, p95 = quantiles = statistics.quantiles(taken, n=20, method="inclusive")
+    print(f"{type(brain).__name__}: p50 {quantiles[9]:.2f} ms, p95 {p95:.2f} ms, n {len(taken)}")
+    assert p95 < 50

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import statistics
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -133,3 +134,18 @@ async def test_a_voice_can_be_cut_off_and_used_again(voice: Voice) -> None:
     assert anyio.current_time() - begun < 0.05
 
     assert await spoken(voice, "Good.")
+
+
+@pytest.mark.slow
+async def test_how_soon_it_is_quiet(voice: Voice) -> None:
+    """Prints what the reference states (``pytest -m slow -rP -k quiet tests/contracts``)."""
+    taken = []
+    for _ in range(20):
+        sounds = voice.synthesise("One sentence. Another sentence. A third one.")
+        await anext(sounds)
+        begun = anyio.current_time()
+        await sounds.aclose()  # type: ignore[attr-defined]
+        taken.append(1000 * (anyio.current_time() - begun))
+    *_, p95 = quantiles = statistics.quantiles(taken, n=20, method="inclusive")
+    print(f"{type(voice).__name__}: p50 {quantiles[9]:.2f} ms, p95 {p95:.2f} ms, n {len(taken)}")
+    assert p95 < 50

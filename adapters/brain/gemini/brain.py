@@ -130,6 +130,9 @@ class GeminiLive:
     def hears_seconds(self) -> float:
         return self._settings.hears_seconds
 
+    def understood(self, question: str) -> str:
+        return self._heard.get(question, question).strip() or question
+
     async def check(self) -> None:
         """A handshake tells whether key and model are accepted, and costs nothing."""
         try:
@@ -260,7 +263,7 @@ class GeminiLive:
         known = {exchange.question: exchange for exchange in self._known}
         for turn in request.history:
             if turn.question not in known:
-                asked = self._heard.get(turn.question, turn.question)
+                asked = self.understood(turn.question)
                 made.append(content("user", brief.question_text(asked)))
                 made.append(content("model", turn.heard))
         texts = []
