@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from fakes.distribution import bring
 from numpy.typing import NDArray
 
 from maestra.app.config import Config, FaceConfig
@@ -63,17 +64,7 @@ def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another distribution brings the face ``failing``, here and in the speaker's process."""
     for package in ("faster_whisper", "piper", "torch"):
         pytest.importorskip(package)
-    folder = tmp_path / "packages"
-    (folder / "failing-1.dist-info").mkdir(parents=True)
-    (folder / "failing_face.py").write_text(_FACE)
-    (folder / "failing-1.dist-info" / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: failing\nVersion: 1\n"
-    )
-    (folder / "failing-1.dist-info" / "entry_points.txt").write_text(
-        "[maestra.face]\nfailing = failing_face:build\n"
-    )
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv("PYTHONPATH", str(folder))
+    bring(tmp_path / "packages", monkeypatch, port="face", source=_FACE)
 
 
 def _answer(video: Path) -> NDArray[np.bool_]:
