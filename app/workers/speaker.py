@@ -269,6 +269,7 @@ class Speaker:
                 )
             )
             self._next_slice += 1
+            reply.sliced = self._next_slice
             if last:
                 self._playing = None
                 self._replies.pop(reply.epoch, None)

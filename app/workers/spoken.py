@@ -6,7 +6,7 @@ import bisect
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 
 import anyio
@@ -32,8 +32,13 @@ __all__ = ["Reply", "Voices", "padded"]
 _LOADING_PATIENCE = 15.0
 """Seconds a voice may take for its first words ever."""
 
-_PATIENCE = 3
-"""How many times longer a voice may take while the clause before is being heard."""
+_BEYOND = 0.8
+"""Of its time-out, how much a voice may take beyond the end of what is being heard: with what the
+next voice takes for its first sound, and the pause between two sentences, that is two seconds."""
+
+_LATE = 0.4
+"""Of its time-out, how much a voice may take for its first sound before the next is built: that
+takes a second, and who waits for it would hear nothing meanwhile."""
 
 _CHECKING = 5.0
 """Seconds in which a key, a voice and a model must be accepted."""
@@ -57,6 +62,7 @@ class Reply:
     begun_at: float = 0.0
     first_at: float = 0.0
     primed: bool = False
+    sliced: int = 0
     voice: int = 0
     """The first of the voices that may speak the rest of it: it does not change back half-way."""
 
@@ -96,6 +102,11 @@ class Reply:
         """The 40 ms of slice ``number``, padded with silence at the very end."""
         part = self.sound[number * SLICE_SAMPLES : (number + 1) * SLICE_SAMPLES]
         return padded(part, SLICE_SAMPLES)
+
+    @property
+    def in_hand(self) -> float:
+        """Seconds that are spoken and not yet cut."""
+        return max(0, len(self.sound) - self.sliced * SLICE_SAMPLES) / PLAYOUT_RATE_HZ
 
     def knows(self, number: int, look_ahead: int) -> bool:
         """Whether slice ``number`` and so many samples after it have been spoken."""
@@ -228,7 +239,8 @@ class Voices:
                 voice = await self._built(choice)
                 if voice is None:
                     continue
-                await self._speak_with(choice, voice, reply, say, told)
+                with self._next_at_hand(index, reply):
+                    await self._speak_with(choice, voice, reply, say, told)
             except Exception as error:  # a voice of somebody else's may give anything
                 self._line.failed(choice, error)
                 if len(reply.sound) == begun:
@@ -267,6 +279,27 @@ class Voices:
         if asked is not None and asked[1].built is not None:
             yield asked
 
+    @contextmanager
+    def _next_at_hand(self, index: int, reply: Reply) -> Iterator[None]:
+        """While the voice at ``index`` is late with its sound, build the one after it."""
+        following = next((c for c in self._line.choices[index + 1 :] if c.built is None), None)
+        if following is None or self._tasks is None or not reply.epoch:
+            yield
+            return
+        begun, soon = len(reply.sound), anyio.CancelScope()
+
+        async def build() -> None:
+            with soon:
+                await anyio.sleep(_LATE * self._timeout)
+            if not soon.cancelled_caught and len(reply.sound) == begun:
+                await self._built(following)
+
+        self._tasks.start_soon(build)
+        try:
+            yield
+        finally:
+            soon.cancel()
+
     async def _built(self, choice: Choice[Voice]) -> Voice | None:
         async with self._building:
             fresh = choice.built is None
@@ -295,9 +328,12 @@ class Voices:
         alignment = _Alignment(say.clause)
         rate = voice.sample_rate_hz
         to_playout = soxr.ResampleStream(rate, PLAYOUT_RATE_HZ, 1, "float32")
-        patience = self._timeout * (_PATIENCE if reply.primed else 1)
-        if not reply.epoch:  # before the lesson everything loads at once, and nobody waits to hear
-            patience = max(patience, _LOADING_PATIENCE)
+
+        def patience() -> float:
+            if not reply.epoch:  # before the lesson everything loads at once, and nobody listens
+                return max(self._timeout, _LOADING_PATIENCE)
+            return reply.in_hand + _BEYOND * self._timeout if reply.primed else self._timeout
+
         async with aclosing(self._pieces(voice, say.clause, patience)) as pieces:
             async for sound in pieces:
                 if not ttfb:
@@ -334,7 +370,7 @@ class Voices:
             self._line.serve(choice)
 
     async def _pieces(
-        self, voice: Voice, clause: str, patience: float
+        self, voice: Voice, clause: str, patience: Callable[[], float]
     ) -> AsyncGenerator[Samples | AlignedSound]:
         """What ``voice`` makes of ``clause``; foreign errors and silence become ``VoiceError``."""
         try:
@@ -343,13 +379,14 @@ class Voices:
             raise VoiceError(f"{type(error).__name__}: {error}") from error
         try:
             while True:
+                within = patience()
                 try:
-                    with anyio.fail_after(patience):
+                    with anyio.fail_after(within):
                         sound = await anext(sounds)
                 except StopAsyncIteration:
                     return
                 except TimeoutError as error:
-                    raise VoiceError(f"no sound for {patience:g} s") from error
+                    raise VoiceError(f"no sound for {within:.1f} s") from error
                 except PortError:
                     raise
                 except Exception as error:  # a voice of somebody else's may raise anything

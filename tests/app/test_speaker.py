@@ -533,3 +533,46 @@ async def test_a_served_voice_is_checked_wherever_it_stands_in_the_order() -> No
         await load("served")
     assert ["KEY is not accepted"] == [str(one) for one in refused.value.exceptions]
     await load()
+
+
+async def test_the_next_voice_is_at_hand_when_one_hangs_and_is_not_built_for_one_that_is_well() -> (
+    None
+):
+    built: list[str] = []
+
+    def build(name: str, voice: FakeVoice) -> FakeVoice:
+        built.append(name)
+        return voice
+
+    class Hanging(FakeVoice):
+        clauses = 0
+
+        async def synthesise(self, clause: str) -> AsyncIterator[Samples]:
+            self.clauses += 1
+            if self.clauses > 3:
+                await anyio.sleep(0.35)
+                assert ["first", "next"] == built, "it is built while one waits"
+                await anyio.sleep_forever()
+            async for sound in super().synthesise(clause):
+                yield sound
+
+    voices = Voices(
+        [
+            ("first", lambda: build("first", Hanging())),
+            ("next", lambda: build("next", FakeVoice())),
+        ],
+        report=lambda _: None,
+        timeout=0.5,
+    )
+    async with anyio.create_task_group() as tasks:
+        await voices.load(tasks)
+        reply = Reply(epoch=1)
+        for number in range(2):
+            say = Say(epoch=1, clause="Good.", position=6 * number)
+            assert await voices.speak(reply, say, told=lambda: None)
+        assert ["first"] == built
+        assert await voices.speak(
+            reply, Say(epoch=1, clause="Better.", position=12), told=lambda: None
+        )
+        assert 1 == reply.voice
+        tasks.cancel_scope.cancel()
