@@ -547,7 +547,7 @@ async def test_the_next_voice_is_at_hand_when_one_hangs_and_is_not_built_for_one
     class Hanging(FakeVoice):
         clauses = 0
 
-        async def synthesise(self, clause: str) -> AsyncIterator[Samples]:
+        async def synthesise(self, clause: str) -> AsyncIterator[NDArray[np.float32]]:
             self.clauses += 1
             if self.clauses > 3:
                 await anyio.sleep(0.35)
