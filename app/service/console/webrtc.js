@@ -1,0 +1,127 @@
+// A browser's side of WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep): the microphone goes to a
+// session, the teacher's picture and voice come from it. See docs/how-to/browser.md.
+//
+// Offers are sent without candidates of our own: the service answers with its addresses, we knock
+// there, and it sees where we are. So no STUN server is asked, and no address is made known.
+
+/** What to ask getUserMedia for: one voice or instrument, without the teacher's own echo. */
+export const MICROPHONE = Object.freeze({
+  audio: { echoCancellation: true, noiseSuppression: false, autoGainControl: false, channelCount: 1 },
+});
+
+/** A session refused, or could not be reached. `status` is the HTTP status, 0 if there was none. */
+export class StreamError extends Error {
+  constructor(message, status) {
+    super(message);
+    this.name = "StreamError";
+    this.status = status;
+  }
+}
+
+/**
+ * Send the sound of `stream` (from getUserMedia) to the session.
+ *
+ * @param {string} url the session's link `whip`
+ * @param {MediaStream} stream whose sound is sent; its pictures are not
+ * @param {Object} headers of the requests, such as Authorization
+ * @returns {Promise<Connection>}
+ * @throws {StreamError} the session refuses
+ */
+export async function publish(url, stream, headers = {}) {
+  const peer = new RTCPeerConnection();
+  for (const track of stream.getAudioTracks()) {
+    peer.addTransceiver(track, { direction: "sendonly", streams: [stream] });
+  }
+  return connect(peer, url, headers);
+}
+
+/**
+ * Show the teacher in `video`, and be heard there. Whether it may sound before somebody has clicked
+ * is the browser's to say: if `video.play()` is refused, mute it or ask for a click.
+ *
+ * @param {string} url the session's link `whep`
+ * @param {HTMLVideoElement} video
+ * @param {Object} headers of the requests, such as Authorization
+ * @returns {Promise<Connection>}
+ * @throws {StreamError} the session refuses
+ */
+export async function play(url, video, headers = {}) {
+  const peer = new RTCPeerConnection();
+  const stream = new MediaStream();
+  for (const kind of ["video", "audio"]) {
+    const { receiver } = peer.addTransceiver(kind, { direction: "recvonly" });
+    // As soon as it can be played: this is a conversation.
+    if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
+    stream.addTrack(receiver.track);
+  }
+  video.srcObject = stream;
+  return connect(peer, url, headers);
+}
+
+async function connect(peer, url, headers) {
+  const connection = new Connection(peer, headers);
+  try {
+    await peer.setLocalDescription();
+    const answer = await ask(url, {
+      method: "POST",
+      headers: { ...headers, "Content-Type": "application/sdp" },
+      body: peer.localDescription.sdp,
+    });
+    connection.resource = new URL(answer.headers.get("Location"), answer.url).href;
+    await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
+  } catch (error) {
+    await connection.close();
+    throw error;
+  }
+  return connection;
+}
+
+async function ask(url, request) {
+  let answer;
+  try {
+    answer = await fetch(url, { credentials: "same-origin", ...request });
+  } catch {
+    throw new StreamError("The service cannot be reached.", 0);
+  }
+  if (!answer.ok) {
+    const problem = await answer.json().catch(() => ({}));
+    throw new StreamError(problem.detail || `The service answers ${answer.status}.`, answer.status);
+  }
+  return answer;
+}
+
+/** One connection to a session. `onstate(state)`: connecting, connected, disconnected, failed or
+ * closed, as RTCPeerConnection says it. A connection that has failed is to be closed, and another
+ * one made. */
+export class Connection {
+  #headers;
+
+  constructor(peer, headers) {
+    this.peer = peer;
+    this.resource = null;
+    this.onstate = null;
+    this.#headers = headers;
+    this.leave = this.leave.bind(this);
+    peer.addEventListener("connectionstatechange", () => this.onstate?.(peer.connectionState));
+    // A page that goes says so: else the session would wait for it.
+    addEventListener("pagehide", this.leave);
+  }
+
+  /** Tell the session that this connection is over, without waiting for its answer. */
+  leave() {
+    const resource = this.resource;
+    if (resource === null) return Promise.resolve();
+    this.resource = null;
+    const request = { method: "DELETE", headers: this.#headers, keepalive: true };
+    return ask(resource, request).catch(() => {}); // a session that is over has forgotten it
+  }
+
+  /** End it, here and there. */
+  async close() {
+    removeEventListener("pagehide", this.leave);
+    const told = this.leave();
+    this.peer.close();
+    this.onstate?.("closed");
+    await told;
+  }
+}
