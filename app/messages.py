@@ -5,13 +5,17 @@ the playout::
 
     ingest ─► session ─► hearing, music ─► session ─► speaker ═slices═► playout ─► session
 
+and for what goes straight from and to the browsers' worker, once there is one::
+
+    playout ═what is shown═► browsers ═microphone═► ingest
+
 Media time in ``Heard`` and ``Progress`` is flicks; ``slot`` numbers output slices (40 ms each)
 since the session began; ``epoch`` numbers replies.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
 
@@ -26,7 +30,9 @@ __all__ = [
     "APOLOGY",
     "Advance",
     "Advanced",
+    "Answered",
     "Begin",
+    "BrowsersCame",
     "Cancel",
     "Configure",
     "EndOfReply",
@@ -35,10 +41,13 @@ __all__ = [
     "Failed",
     "Feed",
     "Flush",
+    "HangUp",
     "Heard",
     "Hello",
     "InputLost",
+    "Microphone",
     "MusicHeard",
+    "Offer",
     "Pause",
     "PlayedOut",
     "Primed",
@@ -47,6 +56,7 @@ __all__ = [
     "Resume",
     "Rewind",
     "Say",
+    "Shown",
     "Silent",
     "Slice",
     "SliceStatistics",
@@ -57,6 +67,7 @@ __all__ = [
     "Started",
     "Stop",
     "Switched",
+    "Watch",
 ]
 
 APOLOGY = "I am sorry, I lost my train of thought. Please ask me again."
@@ -369,3 +380,62 @@ class SliceStatistics:
     underruns: int
     late: int
     queued: int
+
+
+# --- browsers -------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Microphone:
+    """To the ingest, first of all: an end of a pipe follows, from which a browser's sound comes."""
+
+
+@frozen(kw_only=True)
+class BrowsersCame:
+    """To the playout: an end of a pipe follows, to those who want to see what is played."""
+
+
+@frozen(kw_only=True)
+class Offer:
+    """To the browsers' worker: a browser wants to be heard (``whip``) or to watch (``whep``)."""
+
+    number: int
+    way: Literal["whip", "whep"]
+    sdp: str
+
+
+@frozen(kw_only=True)
+class HangUp:
+    """To the browsers' worker: end the connection ``peer``."""
+
+    number: int
+    peer: str
+
+
+@frozen(kw_only=True)
+class Answered:
+    """From the browsers' worker, to the offer or hang-up of that number: the name of the connection
+    and the answer, or why not (``PeerRefused.reason``) and its sentence."""
+
+    number: int
+    peer: str = ""
+    sdp: str = ""
+    refused: str = ""
+    text: str = ""
+
+
+@frozen(kw_only=True)
+class Watch:
+    """From the browsers' worker to the playout: whether to be shown what is played."""
+
+    on: bool
+
+
+@frozen(kw_only=True, eq=False)
+class Shown:
+    """What is played in slot ``slot``; ``picture`` is ``None`` while it stays as it was sent last,
+    ``sound`` where it is silent. Raw, as in ``Slice``."""
+
+    slot: int
+    sound: bytes | None
+    picture: bytes | None

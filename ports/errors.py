@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 __all__ = [
     "BackendRefused",
@@ -11,6 +12,7 @@ __all__ = [
     "FaceOutOfMemory",
     "MaestraError",
     "ModelMissing",
+    "PeerRefused",
     "PortError",
     "SensesError",
     "StreamClosed",
@@ -77,6 +79,24 @@ class StreamRefused(StreamError):
 
 class StreamClosed(StreamError):
     """The other side finished."""
+
+
+class PeerRefused(StreamRefused):
+    """A browser may not connect, or there is none of that name.
+
+    ``reason``: what it sent is no offer (``malformed``), or one that cannot be answered
+    (``unsupported``); somebody else is heard already (``taken``), or all places are (``full``); the
+    lesson has another input or shows nothing (``elsewhere``); it is not there (``unknown``); what
+    answers browsers is not installed (``missing``), or has failed (``failed``).
+    """
+
+    Reason = Literal[
+        "malformed", "unsupported", "taken", "full", "elsewhere", "unknown", "missing", "failed"
+    ]
+
+    def __init__(self, reason: Reason, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

@@ -15,7 +15,9 @@ __all__ = ["Face", "Frame"]
 
 @frozen(kw_only=True, eq=False)
 class Frame:
-    """Picture ``number`` of a face, counted from its first; ``(height, width, 3)`` RGB.
+    """Picture ``number`` of a face, counted from its first: ``(height, width, 3)`` RGB, or
+    ``(height * 3 // 2, width)`` I420 (the planes Y, U, V; BT.601, limited range), which a face that
+    draws on a device has half as much to copy of.
 
     ``ready`` is how many of the next ones have been drawn with it, and take no time.
     """

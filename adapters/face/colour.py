@@ -1,11 +1,12 @@
 """Colour conversion where the pictures are drawn.
 
-The port carries RGB. A publisher's encoder wants YUV 4:2:0, which is half as much to copy from a
-GPU: where a frame may carry it some day, this is what a face calls before its copy to the host.
+An encoder wants YUV 4:2:0, which is half as much to copy from a GPU: a face whose pictures are
+whole on its device calls this before they are copied to the host.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import torch
@@ -31,8 +32,15 @@ def yuv420(pictures: Tensor) -> Tensor:
     """
     batch, height, width, _ = pictures.shape
     rgb = pictures.permute(0, 3, 1, 2).float()
-    matrix = torch.tensor(_MATRIX, device=rgb.device)[:, :, None, None]
+    matrix = _matrix(rgb.device)
     luma = F.conv2d(rgb, matrix[:1]) + _LUMA_OFFSET
     chroma = F.conv2d(F.avg_pool2d(rgb, 2), matrix[1:]) + _CHROMA_OFFSET
     planes = torch.cat((luma.flatten(1), chroma.flatten(1)), dim=1)
     return planes.round().clamp(0, 255).to(torch.uint8).view(batch, height * 3 // 2, width)
+
+
+@functools.cache
+def _matrix(device: torch.device) -> Tensor:
+    """Once a device: to bring it there, all that is under way there would be waited for."""
+    with torch.inference_mode(False):
+        return torch.tensor(_MATRIX, device=device)[:, :, None, None]

@@ -10,7 +10,7 @@ from attrs import evolve
 from maestra.ports.face import Face, Frame
 
 if TYPE_CHECKING:
-    from maestra.ports.audio import Samples
+    from maestra.ports.audio import Picture, Samples
 
 __all__ = ["Scaled"]
 
@@ -35,12 +35,23 @@ class Scaled:
 
     def frames(self) -> Iterator[Frame]:
         """See ``maestra.ports.face.Face``."""
+        for frame in self._face.frames():
+            yield evolve(frame, picture=self._scaled(frame.picture))
+
+    def _scaled(self, picture: Picture) -> Picture:
         import cv2
         import numpy as np
 
-        size = (self.width, self.height)
-        for frame in self._face.frames():
-            how = cv2.INTER_AREA if self.width < frame.picture.shape[1] else cv2.INTER_CUBIC
-            scaled = cv2.resize(frame.picture, size, interpolation=how)
-            picture = np.ascontiguousarray(scaled, dtype=np.uint8)
-            yield evolve(frame, picture=picture)
+        how = cv2.INTER_AREA if self.width < self._face.width else cv2.INTER_CUBIC
+
+        def resized(plane: Picture, width: int, height: int) -> Picture:
+            scaled = cv2.resize(plane, (width, height), interpolation=how)
+            return np.ascontiguousarray(scaled, dtype=np.uint8)
+
+        if picture.ndim == 3:
+            return resized(picture, self.width, self.height)
+        height, width = self._face.height, self._face.width
+        luma, chromas = picture[:height], picture[height:].reshape(2, height // 2, width // 2)
+        planes = [resized(luma, self.width, self.height)]
+        planes += [resized(chroma, self.width // 2, self.height // 2) for chroma in chromas]
+        return np.concatenate([plane.reshape(-1) for plane in planes]).reshape(-1, self.width)

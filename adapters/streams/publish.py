@@ -245,7 +245,7 @@ class PyavPublish:
         """Send one A/V slice.
 
         :param sound: 1920 samples at 48 kHz.
-        :param picture: ``(height, width, 3)`` RGB; ``None`` shows the last one again.
+        :param picture: RGB or I420 (``ports.face.Frame``); ``None`` shows the last one again.
         :param slot: its number, if it is not the next one: what was left out stays silent.
         :raises StreamError: the output broke; open a new one.
         :raises StreamRefused: the file cannot be written on: do not try again.
@@ -307,12 +307,15 @@ class PyavPublish:
         if picture is not None or self._shown is None:
             if picture is None:
                 picture = np.zeros((self._height, self._width, 3), np.uint8)
-            if picture.shape != (self._height, self._width, 3):
+            if picture.shape == (self._height * 3 // 2, self._width):
+                self._shown = VideoFrame.from_ndarray(picture, format="yuv420p")
+            elif picture.shape == (self._height, self._width, 3):
+                rgb = VideoFrame.from_ndarray(picture, format="rgb24")
+                self._shown = self._reformatter.reformat(rgb, format="yuv420p", threads=1)
+            else:
                 raise ValueError(
                     f"the picture is {picture.shape}, not {self._width}x{self._height}"
                 )
-            rgb = VideoFrame.from_ndarray(picture, format="rgb24")
-            self._shown = self._reformatter.reformat(rgb, format="yuv420p", threads=1)
         frame = self._shown
         frame.pts = slot
         frame.time_base = Fraction(1, FRAME_RATE)

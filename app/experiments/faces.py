@@ -32,14 +32,13 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import attrs
 import numpy as np
 from attrs import define, field, frozen
-from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 
 from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
 from maestra.ports.errors import MaestraError
 from maestra.ports.face import Face
 
 from .. import composition
+from ..colour import Colour
 from ..config import Config, FaceConfig
 
 if TYPE_CHECKING:
@@ -234,7 +233,7 @@ class _Show:
         self.face = face
         self._stages = stages
         self._frames = face.frames()
-        self._reformatter = VideoReformatter()
+        self._colour = Colour()
         self._next = 0
 
     def draw(self, count: int) -> Iterator[_Draw]:
@@ -280,8 +279,7 @@ class _Show:
         """The next picture to YUV 4:2:0, as the publisher does; how many are ready behind it."""
         frame = next(self._frames)
         with nullcontext() if self._stages is None else self._stages(_COLOUR):
-            rgb = VideoFrame.from_ndarray(frame.picture, format="rgb24")
-            self._reformatter.reformat(rgb, format="yuv420p", threads=1)
+            self._colour.i420(frame.picture)
         self._next = frame.number + 1
         return frame.ready
 

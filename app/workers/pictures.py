@@ -17,13 +17,14 @@ import anyio
 import anyio.to_thread
 import numpy as np
 from anyio.abc import TaskGroup
-from attrs import define, field
+from attrs import define, evolve, field
 
 from maestra.ports.audio import FRAME_RATE, PLAYOUT_RATE_HZ, SLICE_SAMPLES
 from maestra.ports.errors import FaceError, FaceOutOfMemory, MaestraError
 from maestra.ports.face import Face, Frame
 
 from ..breaker import Breaker
+from ..colour import Colour, i420_shape
 from ..messages import FaceDegraded
 from .degrading import STILL_AFTER, Degrading, Level
 from .line import Choice, Line
@@ -52,6 +53,7 @@ class _Led:
     anchor: tuple[Reply, int] | None = None
     pushed: int = 0
     warm: bool = False
+    colour: Colour = field(factory=Colour)
     _frames: Iterator[Frame] | None = field(default=None, init=False)
 
     def number(self, slot: int) -> int:
@@ -100,10 +102,11 @@ class _Led:
             self.due, self.ready, self.warm = frame.number + 1, frame.ready, True
             if frame.number >= number:
                 break
-        shape = (self.face.height, self.face.width, 3)
-        if frame.picture.shape != shape or frame.picture.dtype != np.uint8:
+        width, height = self.face.width, self.face.height
+        shapes = (height, width, 3), i420_shape(width, height)
+        if frame.picture.shape not in shapes or frame.picture.dtype != np.uint8:
             raise FaceError(f"drew {frame.picture.dtype} {frame.picture.shape}")
-        return frame
+        return evolve(frame, picture=self.colour.i420(frame.picture))
 
 
 class Pictures:

@@ -25,6 +25,7 @@ from maestra.ports.audio import FRAME_RATE, SLICE_SAMPLES
 from maestra.ports.errors import StreamError, StreamRefused
 from maestra.ports.streams import Publish
 
+from ..colour import BLACK, i420_shape
 from ..messages import (
     Advance,
     Advanced,
@@ -181,7 +182,8 @@ class _Writer:
         """Close the output; a file to which nothing came gets one dark slice, so that it plays."""
         try:
             if self.is_file and not self._shown:
-                dark = np.zeros((self.size, self.size, 3), np.uint8)
+                dark = np.full(i420_shape(self.size, self.size), BLACK[1], np.uint8)
+                dark[: self.size] = BLACK[0]
                 publish.write(_samples(None), dark, 0)
         except StreamError:
             pass  # the file is as good as it can be
@@ -192,7 +194,7 @@ class _Writer:
         if job.picture is None:
             return None
         flat = np.frombuffer(job.picture, np.uint8)
-        self._picture = flat.reshape(self.size, self.size, 3)
+        self._picture = flat.reshape(i420_shape(self.size, self.size))
         return self._picture
 
     def _ensure_open(self) -> bool:

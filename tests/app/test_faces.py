@@ -69,7 +69,7 @@ def _sadtalker(folder: Path) -> Face:
 @pytest.mark.parametrize(
     ("build", "stages"),
     [
-        (_liveportrait, "motion stitch warp generate paste copy colour"),
+        (_liveportrait, "motion stitch warp generate paste colour copy"),
         pytest.param(_musetalk, "encode unet vae blend colour", marks=pytest.mark.slow),
         pytest.param(
             _sadtalker,

@@ -58,7 +58,8 @@ def config() -> Config:
 
 
 def picture(shade: int) -> bytes:
-    return bytes([shade]) * (SIZE * SIZE * 3)
+    """Grey, in I420."""
+    return bytes([shade]) * (SIZE * SIZE) + bytes([128]) * (SIZE * SIZE // 2)
 
 
 def sound(number: int) -> bytes:

@@ -116,8 +116,9 @@ def say(speaker: Speaker, epoch: int, *clauses: str) -> None:
     speaker.handle(EndOfReply(epoch=epoch))
 
 
-async def test_a_reply_is_cut_into_slices_that_carry_all_its_sound() -> None:
-    async with speaking(FakeVoice()) as (speaker, output):
+@pytest.mark.parametrize("rate_hz", [8_000, 16_000, 22_050, 24_000, 44_100, 48_000, 96_000])
+async def test_a_reply_is_cut_into_slices_that_carry_all_its_sound(rate_hz: int) -> None:
+    async with speaking(FakeVoice(sample_rate_hz=rate_hz)) as (speaker, output):
         say(speaker, 1, "Good.", "Again.")
         await until(lambda: output.of(Primed))
         assert not output.speech, "nothing is played before it is started"

@@ -41,7 +41,7 @@ class FakeFace(StreamingFace):
         return [self._picture(moment) for moment in moments]
 
     def _picture(self, moment: Moment) -> NDArray[np.uint8]:
-        picture = np.zeros((self.height, self.width, 3), np.uint8)
-        picture[0, 0, 0] = moment.number % 256
-        picture[0, 0, 1] = moment.speaking
+        picture = np.zeros((self.height * 3 // 2, self.width), np.uint8)  # as it is, when shown
+        picture[0, 0] = moment.number % 256
+        picture[0, 1] = moment.speaking
         return picture

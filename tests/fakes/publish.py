@@ -48,7 +48,7 @@ class FakePublish:
             raise self.error
         if len(self.written) == self.hang_at:
             time.sleep(self.hang_for)
-        shade = None if picture is None else int(picture[0, 0, 0])
+        shade = None if picture is None else int(picture[0, 0])
         self.written.append(
             Written(slot=slot, level=float(sound[0]), shade=shade, at=time.monotonic())
         )

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from maestra.ports.errors import FaceError, FaceOutOfMemory
 
+from ..colour import yuv420
 from ..device import HostCopies, Residence, weights_of
 from ..tracing import stage
 from .features import Features
@@ -225,8 +226,10 @@ class Engine:
         with self._guarded(count), self._residence.at_work() as came_back:
             with torch.inference_mode(), self._on_stream():
                 drawn = self._drawn(torch.from_numpy(filled), hurried or came_back)
+                with stage("colour"):
+                    planes = yuv420(drawn)
                 with stage("copy"):
-                    pictures = self._copies.fetch(drawn).copy()
+                    pictures = self._copies.fetch(planes).copy()
         return [pictures[i] for i in range(count)]
 
     def driven(self, rows: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from maestra.ports.face import Face
 from maestra.ports.voice import AlignedSound
 
 from ... import composition, personas
+from ...colour import rgb
 from ...config import Config
 from ...demo.latencies import Recording, audible_spans
 from .measures import loudness, motif, mouth_lag
@@ -128,7 +129,7 @@ def _drawn(
     for at in times:
         face.clear(first_slot + round(float(at) * FRAME_RATE))
         face.push(_from(samples, float(at), face.look_ahead))
-        picture = next(frames).picture
+        picture = rgb(next(frames).picture)
         grey = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="gray")
         patches.append(mouth_of(np.asarray(grey.to_ndarray(), np.uint8), box))
     return np.array(patches, np.float32)

@@ -289,3 +289,29 @@ def test_a_viewer_that_is_killed(tmp_path: Path) -> None:
                 time.sleep(0.02)
                 if slot == 30:
                     child.kill()
+
+
+def test_what_comes_in_i420_looks_the_same(tmp_path: Path) -> None:
+    """A drawing of soft colours, once as RGB and once as I420: each as it was drawn, within what an
+    encoder loses."""
+    rows, columns = np.mgrid[0 : streams.SIZE, 0 : streams.SIZE] / streams.SIZE
+    colours = [60 + 180 * rows, 40 + 160 * columns, 200 - 150 * rows * columns]
+    drawn = np.stack(colours, axis=-1).astype(np.uint8)
+    frame = av.VideoFrame.from_ndarray(drawn, format="rgb24")
+    planes = np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8)
+    seen = {}
+    for name, picture in (("rgb", drawn), ("i420", planes)):
+        path = tmp_path / f"{name}.mp4"
+        output = publish(path)
+        for slot in range(30):
+            output.write(np.zeros(1920, np.float32), picture if slot % 5 == 0 else None)
+        output.close()
+        with av.open(str(path)) as file:
+            *_, last = file.decode(video=0)
+        seen[name] = last.to_ndarray(format="rgb24").astype(int)
+    assert np.abs(seen["rgb"] - drawn).mean() < 4
+    assert np.abs(seen["i420"] - seen["rgb"]).mean() < 0.5
+    output = publish(tmp_path / "wrong.mp4")
+    with pytest.raises(ValueError, match="the picture is"):
+        output.write(np.zeros(1920, np.float32), planes[:-2])
+    output.close()

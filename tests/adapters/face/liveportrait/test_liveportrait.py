@@ -66,12 +66,13 @@ def apart(one: Picture, other: Picture) -> float:
 
 def test_outside_the_crop_the_portrait_is_untouched_and_inside_it_is_drawn() -> None:
     picture, mesh = portrait()
-    drawn = engine(size=128).draw(rows())[0]
+    drawn = cv2.cvtColor(engine(size=128).draw(rows())[0], cv2.COLOR_YUV2RGB_I420)
     shown = cv2.resize(picture, (128, 128), interpolation=cv2.INTER_AREA)
     crop = Features.of_mesh(mesh).crop().scaled(128 / len(picture))
     mask = placed_mask(crop, (128, 128))
 
-    assert np.abs(drawn[mask == 0].astype(int) - shown[mask == 0]).max() <= 1
+    # As good as can be: a quarter of the colour is kept.
+    assert np.abs(drawn[mask == 0].astype(int) - shown[mask == 0]).mean() <= 1.5
     assert np.abs(drawn[mask == 1].astype(int) - shown[mask == 1]).mean() > 10
 
 
@@ -88,7 +89,7 @@ def test_the_device_pastes_as_opencv_does(monkeypatch: pytest.MonkeyPatch) -> No
     shown = cv2.resize(picture, (256, 256), interpolation=cv2.INTER_AREA)
     theirs = paste(crop_drawn, shown, crop, placed_mask(crop, (256, 256)))
     ours = made.draw(rows())[0]
-    difference = np.abs(ours.astype(int) - theirs)
+    difference = np.abs(ours.astype(int) - yuv420(torch.from_numpy(theirs[None]))[0].numpy())
     # OpenCV places by 32nds of a pixel, and the waves are steep.
     assert difference.mean() < 1 and difference.max() <= 8
 
