@@ -5,21 +5,30 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from maestra.ports.errors import FaceError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
     from torch.nn import Module
 
-__all__ = ["HostCopies", "Places", "Residence", "channels_last", "weights_of"]
+__all__ = ["HostCopies", "Places", "Residence", "channels_last", "chosen", "weights_of"]
 
 Places = Callable[[], Iterable[tuple[Any, str]]]
 """Where tensors are held: of each its holder and the name of the holder's attribute."""
+
+
+_PRECISIONS: Mapping[str, torch.dtype] = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
 
 
 def channels_last(network: Module) -> None:
@@ -36,6 +45,31 @@ def weights_of(*networks: Module) -> Iterator[tuple[Any, str]]:
     for network in networks:
         for tensor in (*network.parameters(), *network.buffers()):
             yield tensor, "data"
+
+
+def chosen(face: str, device: str, precision: str) -> tuple[torch.device, torch.dtype]:
+    """Where and how precisely ``face`` draws. "auto": on a GPU if there is one, and there in half
+    precision.
+
+    :raises FaceError: there is no such device, or half precision is asked for on a CPU.
+    """
+    name = device
+    if device == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        found = torch.device(name)
+    except RuntimeError as error:
+        raise FaceError(f"{face}: there is no device called {name!r}.") from error
+    on_gpu = found.type == "cuda"
+    if on_gpu and (found.index or 0) >= torch.cuda.device_count():
+        raise FaceError(
+            f"{face}: PyTorch finds no GPU {name} here; set its device to cpu, or auto."
+        )
+    if not on_gpu and precision not in ("auto", "float32"):
+        raise FaceError(f"{face}: half precision is for a GPU; set its precision to float32.")
+    if precision == "auto":
+        precision = "float16" if on_gpu else "float32"
+    return found, _PRECISIONS[precision]
 
 
 class HostCopies:

@@ -18,10 +18,10 @@ from attrs import define, fields, frozen
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from maestra.ports.errors import FaceError, FaceOutOfMemory
+from maestra.ports.errors import FaceOutOfMemory
 
 from ..colour import yuv420
-from ..device import HostCopies, Residence, weights_of
+from ..device import HostCopies, Residence, chosen, weights_of
 from ..tracing import stage
 from .features import Features
 from .geometry import CROP_SIDE, Crop, placed_mask
@@ -35,12 +35,6 @@ if TYPE_CHECKING:
     from maestra.ports.audio import Picture
 
 __all__ = ["Device", "Engine"]
-
-_PRECISIONS = {
-    "float32": torch.float32,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-}
 
 
 @frozen(kw_only=True)
@@ -66,21 +60,14 @@ class Device:
 
         :raises FaceError: a GPU is asked for, or half precision, and there is no GPU.
         """
-        found = torch.cuda.is_available()
-        if device == "cuda" and not found:
-            raise FaceError("PyTorch finds no GPU here: set device to cpu, or auto.")
-        on_gpu = found if device == "auto" else device == "cuda"
-        if precision == "auto":
-            precision = "float16" if on_gpu else "float32"
-        if precision != "float32" and not on_gpu:
-            raise FaceError("Half precision is for a GPU: set precision to float32, or auto.")
+        place, kind = chosen("liveportrait", device, precision)
         doubling = [2**i for i in range(most_at_once.bit_length()) if 2**i < most_at_once]
         return cls(
-            device=torch.device("cuda" if on_gpu else "cpu"),
-            precision=_PRECISIONS[precision],
+            device=place,
+            precision=kind,
             sizes=(*doubling, most_at_once),
             compiled=compiled,
-            graphs=graphs and on_gpu,
+            graphs=graphs and place.type == "cuda",
         )
 
     @property

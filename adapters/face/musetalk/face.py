@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from maestra.ports.audio import FRAME_RATE
 from maestra.ports.errors import FaceError
 
 from ...weights import load_weights, read_weights
-from ..device import Residence, weights_of
+from ..device import Residence, chosen, weights_of
 from ..portrait import Mesh, open_portrait, read_picture
 from ..puppet.rig import SIZE, Rig
 from ..streaming import REMEMBERED, Moment, StreamingFace
@@ -36,12 +36,6 @@ if TYPE_CHECKING:
     from .blending import Box
 
 __all__ = ["MuseTalk"]
-
-_PRECISIONS: Mapping[str, torch.dtype] = {
-    "float32": torch.float32,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-}
 
 
 class MuseTalk(StreamingFace):
@@ -72,7 +66,7 @@ class MuseTalk(StreamingFace):
         sizes: Sizes = PUBLISHED,
         networks: Networks | None = None,
     ) -> None:
-        device, precision = _device(settings)
+        device, precision = chosen("musetalk", settings.device, settings.precision)
         if cache is None:
             import platformdirs
 
@@ -179,21 +173,6 @@ class MuseTalk(StreamingFace):
             self._told[moment.number] = told
             while len(self._told) > REMEMBERED:
                 self._told.popitem(last=False)
-
-
-def _device(settings: MuseTalkSettings) -> tuple[torch.device, torch.dtype]:
-    name = settings.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise FaceError(f"musetalk: there is no device called {name!r}.") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise FaceError(f"musetalk: there is no GPU {name}; set its device to cpu.")
-    if settings.precision == "auto":
-        return device, torch.float16 if device.type == "cuda" else torch.float32
-    return device, _PRECISIONS[settings.precision]
 
 
 def _parsed_mask(weights: Path, picture: Picture, box: Box) -> NDArray[np.uint8]:

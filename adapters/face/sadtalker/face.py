@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from maestra.core.persona import Manner
 from maestra.ports.errors import FaceError, FaceOutOfMemory
 
-from ..device import Residence, weights_of
+from ..device import Residence, chosen, weights_of
 from ..liveportrait.layers import fuse
 from ..portrait import Mesh, open_portrait, read_picture
 from ..streaming import Moment, StreamingFace
@@ -37,12 +37,6 @@ SIZE = 512
 
 _WARM_UP_COMPILING = 180.0
 _WARM_UP = 20.0
-
-_PRECISIONS: Mapping[str, torch.dtype] = {
-    "float32": torch.float32,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-}
 
 
 class SadTalker(StreamingFace):
@@ -74,7 +68,7 @@ class SadTalker(StreamingFace):
         networks: Networks | None = None,
     ) -> None:
         super().__init__(look_back=LOOK_BACK, look_ahead=LOOK_AHEAD, most_at_once=settings.batch)
-        device, precision = _device(settings)
+        device, precision = chosen("sadtalker", settings.device, settings.precision)
         self.width = self.height = SIZE
         self.warm_up = _warm_up(device, settings)
         picture, known = _open(portrait, mesh, cache)
@@ -195,20 +189,3 @@ def _resized(picture: Picture, size: int) -> Picture:
 def _tensor(picture: Picture) -> torch.Tensor:
     """RGB, 0 … 1, ``(1, 3, height, width)``."""
     return torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255
-
-
-def _device(settings: SadTalkerSettings) -> tuple[torch.device, torch.dtype]:
-    name = settings.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise FaceError(f"sadtalker: there is no device called {name!r}.") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise FaceError(f"sadtalker: there is no GPU {name}; set its device to cpu.")
-    if device.type == "cpu" and settings.precision not in ("auto", "float32"):
-        raise FaceError("sadtalker: half precision is for a GPU; set its precision to float32.")
-    if settings.precision == "auto":
-        return device, torch.float16 if device.type == "cuda" else torch.float32
-    return device, _PRECISIONS[settings.precision]

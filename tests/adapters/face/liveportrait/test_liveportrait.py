@@ -186,7 +186,7 @@ def test_a_gpu_that_is_not_there_is_said_so(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(FaceError, match="finds no GPU"):
         Device.choose("cuda", "auto", most_at_once=1, compiled=False, graphs=True)
-    with pytest.raises(FaceError, match="Half precision is for a GPU"):
+    with pytest.raises(FaceError, match="half precision is for a GPU"):
         Device.choose("auto", "float16", most_at_once=1, compiled=False, graphs=True)
     assert Device.choose("auto", "auto", most_at_once=6, compiled=False, graphs=True).sizes == (
         1,
