@@ -73,7 +73,7 @@ def _sadtalker(folder: Path) -> Face:
         pytest.param(_musetalk, "encode unet vae blend colour", marks=pytest.mark.slow),
         pytest.param(
             _sadtalker,
-            "coefficients mapping keypoints generator copy paste colour",
+            "coefficients mapping keypoints generator colour copy paste",
             marks=pytest.mark.slow,
         ),
     ],

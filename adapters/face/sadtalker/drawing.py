@@ -11,6 +11,7 @@ import torch
 from attrs import define, fields
 from torch.nn import functional
 
+from ..colour import yuv420
 from ..device import HostCopies, channels_last, weights_of
 from ..liveportrait.layers import fuse
 from ..tracing import stage
@@ -95,15 +96,17 @@ class Renderer:
         yield from weights_of(self._network)
 
     def draw(self, driving: NDArray[np.float32]) -> Picture:
-        """The square with the face in each pose of ``(n, 15, 3)`` keypoints, ``(n, side, side, 3)``
-        RGB, which may change with the next call."""
+        """The square with the face in each pose of ``(n, 15, 3)`` keypoints, ``(n, side * 3 // 2,
+        side)`` I420, which may change with the next call."""
         count = len(driving)
         size = 1 << (count - 1).bit_length() if self._compiled else count
         filled = np.concatenate([driving, np.repeat(driving[-1:], size - count, axis=0)])
         with stage("generator"):
             drawn = self._render(torch.from_numpy(filled).to(self._device))
+        with stage("colour"):
+            planes = yuv420(drawn[:count])
         with stage("copy"):
-            return self._copies.fetch(drawn[:count])
+            return self._copies.fetch(planes)
 
     def warm(self, most_at_once: int) -> None:
         """Draw once whatever has a shape of its own, which is slow the first time."""

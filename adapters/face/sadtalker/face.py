@@ -14,6 +14,7 @@ import torch
 from maestra.core.persona import Manner
 from maestra.ports.errors import FaceError, FaceOutOfMemory
 
+from ..colour import yuv420
 from ..device import Residence, chosen, weights_of
 from ..liveportrait.layers import fuse
 from ..portrait import Mesh, open_portrait, read_picture
@@ -74,9 +75,12 @@ class SadTalker(StreamingFace):
         picture, known = _open(portrait, mesh, cache)
         if networks is None:
             networks = load(Path(settings.weights).expanduser(), large=settings.large, sizes=sizes)
-        self._picture, points = _fitted(picture, known)
-        self._box = left, top, side = square_around(points, SIZE)
-        old = self._picture[top : top + side, left : left + side]
+        whole, points = _fitted(picture, known)
+        self._planes: Picture = yuv420(torch.from_numpy(whole.copy())[None])[0].numpy()
+        # A quarter of the colour is kept: the square must begin and end between two samples of it.
+        left, top, side = (2 * (each // 2) for each in square_around(points, SIZE))
+        self._box = left, top, side
+        old = whole[top : top + side, left : left + side]
         crop = _resized(old, sizes.picture * (2 if settings.large else 1))
         shown = aligned(crop, (points - (left, top)) * (crop.shape[0] / side))
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
@@ -142,8 +146,11 @@ class SadTalker(StreamingFace):
 
     def _put_back(self, face: Picture) -> Picture:
         left, top, side = self._box
-        picture = self._picture.copy()
-        picture[top : top + side, left : left + side] = face
+        picture = self._planes.copy()
+        picture[top : top + side, left : left + side] = face[:side]
+        left, top, half = left // 2, top // 2, side // 2
+        chromas = picture[SIZE:].reshape(2, SIZE // 2, SIZE // 2)
+        chromas[:, top : top + half, left : left + half] = face[side:].reshape(2, half, half)
         return picture
 
 
