@@ -482,6 +482,15 @@ class Conductor:
             self._dismiss()
 
     def _dismiss(self) -> None:
+        if self.reply is not None and self._interrupted_by is not None:
+            self._stage.log(
+                log.Resumed(
+                    t=self._t,
+                    epoch=self.reply.epoch,
+                    cause=self._interrupted_by,
+                    silent=to_seconds(MediaTime(self.now - self._interrupted_at)),
+                )
+            )
         self._interrupted_by = None
         self._silent_at = None
         self._handle(conv.InterruptionDismissed(at=self.now))

@@ -32,6 +32,7 @@ __all__ = [
     "Answered",
     "Beat",
     "ConfigChanged",
+    "ConnectionRestored",
     "ContextReset",
     "FaceDegraded",
     "Fact",
@@ -45,6 +46,7 @@ __all__ = [
     "ReplyStarted",
     "ReplyStopped",
     "ReplyText",
+    "Resumed",
     "SessionEnded",
     "SessionStarted",
     "Slice",
@@ -393,6 +395,27 @@ class Slice(Record):
 
 
 @frozen(kw_only=True)
+class Resumed(Record):
+    """What seemed to interrupt a reply was no interruption: the teacher went on."""
+
+    type: ClassVar[str] = "resumed"
+
+    epoch: int = field(metadata=_about("number of the reply"))
+    cause: Literal["speech", "music"] = field(metadata=_about("what it seemed to be"))
+    silent: float = field(metadata=_about("seconds from the suspicion to going on"))
+
+
+@frozen(kw_only=True)
+class ConnectionRestored(Record):
+    """An input or an output that was gone is back."""
+
+    type: ClassVar[str] = "connection_restored"
+
+    port: Literal["ingest", "publish"] = field(metadata=_about("which of them"))
+    after: float = field(metadata=_about("seconds that it was gone"))
+
+
+@frozen(kw_only=True)
 class AdapterFailed(Record):
     """A backend failed, and the session went on."""
 
@@ -492,12 +515,14 @@ RECORD_TYPES: Mapping[str, type[Record]] = types.MappingProxyType(
             Question,
             Summary,
             ReplyText,
+            Resumed,
             Answered,
             Spoken,
             ReplyStarted,
             ReplyStopped,
             Slice,
             AdapterFailed,
+            ConnectionRestored,
             AdapterSwitched,
             FaceDegraded,
             ConfigChanged,

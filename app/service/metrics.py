@@ -62,6 +62,14 @@ class Metrics:
             "voice_rtf", "Time to speak a clause, for each second of its sound.", _RATIOS
         )
         self._wakes = counter("wakes", "Wake phrases that were heard.")
+        self._false_interruptions = counter(
+            "false_interruptions",
+            "How often she fell silent for what was no interruption, by what it seemed to be.",
+            "cause",
+        )
+        self._restored = counter(
+            "connections_restored", "Inputs and outputs that came back, by port.", "port"
+        )
         self._replies = counter("replies", "Replies that ended, by cause.", "cause")
         self._failures = counter("adapter_failures", "Failures of a backend, by port.", "port")
         self._fallbacks = counter(
@@ -117,6 +125,10 @@ class Metrics:
                 onset = self._onsets.get(session, {}).get(cause)
                 if onset is not None:
                     self._barge_in.observe(max(0.0, event["silence_at"] - onset))
+            case {"type": "resumed", "cause": cause}:
+                self._false_interruptions.labels(cause).inc()
+            case {"type": "connection_restored", "port": port}:
+                self._restored.labels(port).inc()
             case {"type": "spoken", "rtf": rtf}:
                 self._render.observe(rtf)
             case {"type": "adapter_failed", "port": port}:

@@ -345,6 +345,9 @@ def test_a_cough_is_passed_over(lesson: Lesson) -> None:
     assert lesson.is_in(ConversationState.SPEAKING)
     assert Resume(epoch=reply.number) == lesson.playout[-1]
     assert not lesson.of(log.ReplyStopped)
+    (resumed,) = lesson.of(log.Resumed)
+    assert (reply.epoch, "speech") == (resumed.epoch, resumed.cause)
+    assert 0 < resumed.silent <= 0.5
     lesson.played_out(9.0)
     assert " ".join(ANSWER) == lesson.of(log.ReplyStopped)[0].heard_text
 
