@@ -12,7 +12,12 @@ __all__ = ["MEDIA_TYPE", "Metrics"]
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-_SECONDS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
+_SECONDS: Final = (
+    *(0.1, 0.2, 0.25, 0.3, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+    *(1.2, 1.5, 1.8, 2.0, 3.0, 5.0, 10.0),
+)
+"""Among them whatever a latency must be, and shall be: a quantile near it is then no guess."""
+
 _HTTP: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 _RATIOS: Final = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0)
 _STEADY_FPS: Final = 24.0
@@ -88,6 +93,9 @@ class Metrics:
         self._queue = gauge("queued_seconds", "Seconds of slices that wait.", "session")
         self._av_offset = gauge("av_offset_seconds", "Sound minus picture.", "session")
         self._memory = gauge("session_memory_bytes", "Memory of its processes.", "session")
+        self._gpu = gauge(
+            "gpu_memory_bytes", "GPU memory of its processes, where there is a GPU.", "session"
+        )
         self._kinds: dict[str, dict[int, str]] = {}
         self._onsets: dict[str, dict[str, float]] = {}
 
@@ -97,6 +105,9 @@ class Metrics:
 
     def memory(self, session: str, value: float) -> None:
         self._memory.labels(session).set(value)
+
+    def gpu_memory(self, session: str, value: float) -> None:
+        self._gpu.labels(session).set(value)
 
     def event(self, session: str, event: Mapping[str, Any]) -> None:
         """Count what ``event`` of ``session`` says."""
@@ -153,5 +164,5 @@ class Metrics:
         """The session has ended: it has no figures of its own any more."""
         self._kinds.pop(session, None)
         self._onsets.pop(session, None)
-        for gauge in (self._fps, self._queue, self._av_offset, self._memory):
+        for gauge in (self._fps, self._queue, self._av_offset, self._memory, self._gpu):
             gauge.remove(session)

@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import signal
 import socket
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ from maestra.ports.errors import MaestraError
 
 from .. import personas
 from ..config import Effective
-from . import tokens
+from . import gpu, tokens
 from .addresses import Resolve, resolve
 from .api import application
 from .gate import Gate
@@ -183,7 +183,13 @@ async def open_service(
                 await server.serve(sockets=[listening])
                 ended.set()
 
+            def count_gpu_memory(held: Mapping[int, int]) -> None:
+                for lesson in sessions.present():
+                    if lesson.pid is not None:  # which leads its group
+                        metrics.gpu_memory(lesson.id, held.get(lesson.pid, 0))
+
             tasks.start_soon(answer)
+            tasks.start_soon(gpu.watch, count_gpu_memory)
             host, port = listening.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
             try:
@@ -193,6 +199,7 @@ async def open_service(
                     await sessions.drain(0.0)
                     server.should_exit = True
                     await ended.wait()
+                    tasks.cancel_scope.cancel()
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -197,6 +197,7 @@ async def test_odd_sound_wakes_nobody(what: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 async def test_two_hours_of_silence(tmp_path: Path) -> None:
     silence = np.zeros(2 * 3600 * 8_000, np.float32)
     events = tmp_path / "events.jsonl"
