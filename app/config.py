@@ -536,6 +536,11 @@ class ServiceConfig(Section):
         validator=_check,
         metadata=_about("How often a session may be started.", minimum=1, maximum=10_000),
     )
+    max_viewers: int = field(
+        default=8,
+        validator=_check,
+        metadata=_about("How many browsers may watch a session at once.", minimum=1, maximum=1000),
+    )
     idle_timeout: float = field(
         default=300.0,
         validator=_check,

@@ -37,7 +37,7 @@ from maestra.core.media_time import SESSION_START, MediaTime, from_samples, from
 from maestra.core.performance.observations import Observation, observe
 from maestra.core.performance.summary import PerformanceSummary
 from maestra.core.persona import Persona
-from maestra.core.stream_url import StreamUrl
+from maestra.core.stream_url import StreamKind, StreamUrl
 from maestra.ports.audio import EAR_RATE_HZ, FRAME_RATE, AudioChunk
 from maestra.ports.brain import BrainRequest
 from maestra.ports.errors import (
@@ -45,11 +45,14 @@ from maestra.ports.errors import (
     BrainError,
     MaestraError,
     ModelMissing,
+    PeerRefused,
     leaves,
 )
+from maestra.ports.streams import PeerAnswer
 
 from . import composition, dependencies
 from .answering import Answering, Clause
+from .browsers import Browsers, Way
 from .conductor import Conductor, ReplyInMaking, slot_time
 from .config import Config, change
 from .event_log import EventLog, Subscription
@@ -206,6 +209,7 @@ class Session:
         )
         self._virtual = VirtualTime(self._conductor)
         self._workers: dict[str, Worker] = {}
+        self._browsers = Browsers(config, self._workers, self._report)
         self._settings: dict[str, object] = {}
         self._tasks: TaskGroup | None = None
         self._making: dict[int, anyio.CancelScope] = {}
@@ -283,6 +287,25 @@ class Session:
         self._set_now()
         self._conductor.reset(performance=performance)
         return self._reset or ResetReport(turns=0, performance=performance)
+
+    async def connect_browser(self, way: Way, offer: str) -> PeerAnswer:
+        """Let a browser be heard (``whip``, where ``whip:`` is the input) or watch (``whep``).
+
+        :param offer: its session description (SDP).
+        :raises PeerRefused: it may not.
+        """
+        if way == "whep" and self._publish_url is None:
+            raise PeerRefused("elsewhere", "This session shows nothing: it has no output.")
+        if self._tasks is None or self._fast or self._done.is_set():
+            raise PeerRefused("elsewhere", "This session does not run in real time, or is over.")
+        return await self._browsers.connect(way, offer, self._tasks)
+
+    async def disconnect_browser(self, peer: str) -> None:
+        """End the connection of that name.
+
+        :raises PeerRefused: there is none.
+        """
+        await self._browsers.disconnect(peer)
 
     async def wait(self) -> None:
         """Until the input has ended and the last answer has been heard, or the session failed.
@@ -457,7 +480,9 @@ class Session:
         for notice in dependencies.notices(self.config):
             self.log(log.Warned(t=0.0, source="licence", text=notice))
         to_playout, to_speaker = pipe()
-        pictures = self._publish_url is not None
+        target = self._publish_url
+        pictures = target is not None
+        sent_to = target if target is not None and not target.is_browser else None
         stream = self.config.stream
         start: dict[str, object] = {
             "hearing": HearingSettings(config=self.config, fast=self._fast),
@@ -468,7 +493,11 @@ class Session:
                 pictures=pictures,
                 fast=self._fast,
             ),
-            "playout": PlayoutSettings(config=self.config, url=self._publish_url, fast=self._fast),
+            "playout": PlayoutSettings(
+                config=self.config,
+                url=sent_to,
+                fast=self._fast,
+            ),
             "ingest": IngestSettings(
                 url=self._ingest_url,
                 fast=self._fast,
@@ -484,6 +513,8 @@ class Session:
             worker = Worker(name, settings, pipes=pipes.get(name, ()))
             self._workers[name] = await anyio.to_thread.run_sync(worker.__enter__)
             worker.listen()
+        if self._ingest_url.is_browser:
+            self._browsers.open_microphone()
         stack.callback(self._join_workers)
         # They load side by side, and are told to leave side by side.
         stack.callback(self._stop_workers)
@@ -526,11 +557,15 @@ class Session:
         for name in ("playout", "ingest"):
             self._workers[name].send(Begin(anchor=self._anchor))
 
+    def _report(self, message: Failed) -> None:
+        self._dispatch(message.worker, message)
+
     def _join_workers(self) -> None:
         for worker in self._workers.values():
             worker.join()
 
     def _stop_workers(self) -> None:
+        self._browsers.close()
         for worker in self._workers.values():
             worker.stop()
 
@@ -948,8 +983,9 @@ async def open_session(
 
     :param config: the settings; the defaults if absent.
     :param ingest: a file's path, or an rtmp or rtsp address; ``?listen=1`` on an rtmp address has
-        the publisher connect to us.
-    :param publish: where the teacher's voice and picture go, likewise; absent, nowhere.
+        the publisher connect to us; ``whip:`` hears the browser of ``connect_browser``.
+    :param publish: where the teacher's voice and picture go, likewise; ``whep:`` is nowhere but to
+        browsers; absent, nowhere at all.
     :param persona: an id, a folder, or a persona; absent, the configuration's.
     :param pace: ``realtime``, or ``fast`` for a file.
     :param events_path: where to write the event log.
@@ -960,6 +996,8 @@ async def open_session(
     composition.check(config)
     source = _stream_url(ingest)
     target = _stream_url(publish) if publish else None
+    if source.kind is StreamKind.WHEP or (target and target.kind is StreamKind.WHIP):
+        raise SessionFailed("whip: is an input and whep: an output", stream=True)
     if pace == "fast" and not source.is_file:
         raise SessionFailed("only a file can be listened to faster than it sounds", stream=True)
     if not isinstance(persona, Persona):

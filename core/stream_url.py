@@ -2,7 +2,8 @@
 
 FFmpeg understands many more addresses than a lesson needs, and some of them read other files or
 call other machines (``concat:``, ``subfile``, ``pipe:``, ``http:``, ``data:``). So an address is
-taken apart here, and only what is known to be a file, RTMP(S) or RTSP(S) comes out.
+taken apart here, and only what is known to be a file, RTMP(S) or RTSP(S) comes out. Two addresses
+lead nowhere: ``whip:`` is an input and ``whep:`` an output that a browser comes to by itself.
 """
 
 from __future__ import annotations
@@ -37,7 +38,13 @@ class StreamKind(enum.StrEnum):
     RTMPS = "rtmps"
     RTSP = "rtsp"
     RTSPS = "rtsps"
+    WHIP = "whip"
+    """A browser brings its microphone, by the service's WHIP endpoint."""
+    WHEP = "whep"
+    """Browsers fetch the teacher, by the service's WHEP endpoint; nothing is sent to anywhere."""
 
+
+_OF_BROWSERS = (StreamKind.WHIP, StreamKind.WHEP)
 
 _PROTOCOLS: dict[str, tuple[str, ...]] = {
     StreamKind.FILE: ("file",),
@@ -45,6 +52,8 @@ _PROTOCOLS: dict[str, tuple[str, ...]] = {
     StreamKind.RTMPS: ("rtmps", "tls", "tcp"),
     StreamKind.RTSP: ("rtsp", "rtp", "udp", "tcp"),
     StreamKind.RTSPS: ("rtsps", "rtsp", "rtp", "udp", "tls", "tcp"),
+    StreamKind.WHIP: (),
+    StreamKind.WHEP: (),
 }
 
 
@@ -73,7 +82,8 @@ class StreamUrl:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Take ``text`` apart: a path, ``file:///path``, or an RTMP(S) or RTSP(S) URL.
+        """Take ``text`` apart: a path, ``file:///path``, an RTMP(S) or RTSP(S) URL, ``whip:`` or
+        ``whep:``.
 
         :raises BadStreamUrl: it is anything else, or not well formed.
         """
@@ -93,6 +103,10 @@ class StreamUrl:
         kind = StreamKind(name)
         if kind is StreamKind.FILE:
             return cls(kind=kind, address=_path_of_file_url(text))
+        if kind in _OF_BROWSERS:
+            if text.lower() != f"{kind}:":
+                raise BadStreamUrl(f"Nothing comes after {kind}: — browsers come by themselves.")
+            return cls(kind=kind, address=f"{kind}:")
         return cls._network(kind, text)
 
     @classmethod
@@ -119,14 +133,19 @@ class StreamUrl:
         return self.kind is StreamKind.FILE
 
     @property
+    def is_browser(self) -> bool:
+        """Whether browsers come to us for it, or with it."""
+        return self.kind in _OF_BROWSERS
+
+    @property
     def host(self) -> str:
-        """The host's name or number as it was given, in small letters; empty for a file."""
-        return "" if self.is_file else (urlsplit(self.address).hostname or "")
+        """The host's name or number as it was given, in small letters; empty if there is none."""
+        return "" if self.kind not in _PORTS else (urlsplit(self.address).hostname or "")
 
     @property
     def port(self) -> int:
-        """The port as given, or the kind's own; 0 for a file."""
-        return 0 if self.is_file else urlsplit(self.address).port or _PORTS[self.kind]
+        """The port as given, or the kind's own; 0 where there is none."""
+        return 0 if self.kind not in _PORTS else urlsplit(self.address).port or _PORTS[self.kind]
 
     def pin(self, number: str) -> Self:
         """The same, to be reached at the numeric address ``number`` without another look-up, which
@@ -164,7 +183,7 @@ class StreamUrl:
     def secrets(self) -> frozenset[str]:
         """What of the address must not stand in a text: passwords, and keys wherever they would be
         told from ordinary words by where they stand or by their length."""
-        if self.is_file:
+        if self.kind not in _PORTS:
             return frozenset()
         parts = urlsplit(self.address)
         user = parts.netloc.rpartition("@")[0]
@@ -200,10 +219,12 @@ class StreamUrl:
                 raise BadStreamUrl(
                     f"The output file {self.address} must end in .mp4, .flv or .mkv."
                 )
+            case StreamKind.WHIP | StreamKind.WHEP:
+                raise BadStreamUrl(f"{self.address} is not written to: browsers fetch it.")
 
     def redacted(self) -> str:
         """The address as it may stand in a log: no user, password, stream key or token."""
-        if self.kind is StreamKind.FILE:
+        if self.kind not in _PORTS:
             return self.address
         parts = urlsplit(self.address)
         host = parts.netloc.rpartition("@")[2]

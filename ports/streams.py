@@ -1,5 +1,8 @@
-"""Streams in and out. ``Ingest`` and ``Publish`` are synchronous and blocking: each runs in a process
-of its own. ``Peers`` lives in an event loop, and so in another."""
+"""Streams in and out.
+
+``Ingest`` and ``Publish`` are synchronous and block: each runs in a process of its own. ``Peers``
+lives in an event loop, in yet another.
+"""
 
 from __future__ import annotations
 

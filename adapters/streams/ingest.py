@@ -25,7 +25,7 @@ from ._ffmpeg import hush, microseconds, network_error
 if TYPE_CHECKING:
     from maestra.ports.audio import Samples
 
-__all__ = ["PyavIngest"]
+__all__ = ["Placed", "PyavIngest"]
 
 _RECORDINGS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,m4v,matroska,webm,mov,mp4,m4a,mp3,mpeg,"
@@ -154,7 +154,7 @@ class PyavIngest:
     def _recording(self, container: InputContainer, stream: AudioStream) -> Iterator[Samples]:
         # A recording begins where its first stream does, be that the picture.
         begin = (container.start_time or 0) / av.time_base
-        decoder = _Decoder(begin)
+        decoder = Placed(begin)
         try:
             for packet in container.demux(stream):
                 yield from decoder.decode(packet)
@@ -177,7 +177,7 @@ class PyavIngest:
             raise StreamError(f"{self._url} is damaged: parts of its sound were left out.")
 
     def _live(self, container: InputContainer, stream: AudioStream) -> Iterator[Samples]:
-        decoder = _Decoder(None)
+        decoder = Placed(None)
         try:
             for packet in container.demux(stream):
                 yield from decoder.decode(packet)
@@ -191,8 +191,8 @@ class PyavIngest:
         raise StreamClosed(f"{self._url} has ended.")
 
 
-class _Decoder:
-    """From packets to mono samples, placed by their time stamps."""
+class Placed:
+    """From packets or frames to mono samples, placed by their time stamps."""
 
     def __init__(self, begin: float | None) -> None:
         """``begin`` is the time stamp (s) of sample 0; ``None``: that of the first frame."""
@@ -218,15 +218,18 @@ class _Decoder:
             return
         for frame in frames:
             assert isinstance(frame, AudioFrame)
-            yield from self._missing(frame)
-            setup = (frame.format.name, frame.layout.name, frame.sample_rate)
-            if setup != self._setup:  # some senders change their mind
-                yield from self.flush()
-                self._resampler = AudioResampler(format="fltp", rate=EAR_RATE_HZ)
-                self._setup = setup
-            assert self._resampler is not None
-            frame.pts = None  # the resampler must not fill the gaps that were filled here
-            yield from self._given_of(self._resampler.resample(frame))
+            yield from self.place(frame)
+
+    def place(self, frame: AudioFrame) -> Iterator[Samples]:
+        yield from self._missing(frame)
+        setup = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if setup != self._setup:  # some senders change their mind
+            yield from self.flush()
+            self._resampler = AudioResampler(format="fltp", rate=EAR_RATE_HZ)
+            self._setup = setup
+        assert self._resampler is not None
+        frame.pts = None  # the resampler must not fill the gaps that were filled here
+        yield from self._given_of(self._resampler.resample(frame))
 
     def flush(self) -> Iterator[Samples]:
         """What the resampler held back."""

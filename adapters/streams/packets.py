@@ -43,7 +43,6 @@ class PacketEncoder:
         self._width, self._height = width, height
         self._bit_rate = bit_rate
         self._interval = max(1, round(keyframe_interval * FRAME_RATE))
-        self._first: int | None = None
         black = np.full((height * 3 // 2, width), 128, np.uint8)
         black[:height] = 16
         self._shown = VideoFrame.from_ndarray(black, format="yuv420p")
@@ -95,8 +94,6 @@ class PacketEncoder:
 
         :raises StreamError: it cannot be encoded.
         """
-        if self._first is None:
-            self._first = slot
         try:
             packets = self._encode_picture(slot, picture, key)
             heard = self._encode_sound(slot, sound)

@@ -12,12 +12,22 @@ from .brain import brains, forethought
 from .chosen import check, key, needs_key, options, served, settings, settings_class
 from .face import face_stages, faces, unlearnt_face
 from .senses import endpointing, floor, hearing, music, recogniser, voice_activity
-from .streams import encoder_complaint, ingest, publish, stream_url
+from .streams import (
+    browsers_complaint,
+    encoder_complaint,
+    ingest,
+    microphone_piece,
+    peers,
+    publish,
+    slice_encoder,
+    stream_url,
+)
 from .voice import voices
 from .weights import check_weights, fill
 
 __all__ = [
     "brains",
+    "browsers_complaint",
     "check",
     "check_weights",
     "encoder_complaint",
@@ -30,15 +40,18 @@ __all__ = [
     "hearing",
     "ingest",
     "key",
+    "microphone_piece",
     "music",
     "needs_key",
     "options",
+    "peers",
     "persona",
     "publish",
     "recogniser",
     "served",
     "settings",
     "settings_class",
+    "slice_encoder",
     "stream_url",
     "unlearnt_face",
     "voice_activity",

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 from maestra.core.stream_url import BadStreamUrl, StreamUrl
 from maestra.ports.errors import StreamRefused
-from maestra.ports.streams import Ingest, Publish
+from maestra.ports.streams import Ingest, PeerEvents, Peers, Publish, SliceEncoder
 
 from ..config import Config
 
 if TYPE_CHECKING:
     from ..workers.ingest import IngestSettings
 
-__all__ = ["encoder_complaint", "ingest", "publish", "stream_url"]
+__all__ = [
+    "browsers_complaint",
+    "encoder_complaint",
+    "ingest",
+    "microphone_piece",
+    "peers",
+    "publish",
+    "slice_encoder",
+    "stream_url",
+]
 
 
 def stream_url(text: str) -> StreamUrl:
@@ -27,8 +41,15 @@ def stream_url(text: str) -> StreamUrl:
         raise StreamRefused(str(error)) from None
 
 
-def ingest(settings: IngestSettings) -> Ingest:
-    """One connection to an input."""
+def ingest(settings: IngestSettings, microphone: Connection | None = None) -> Ingest:
+    """One connection to an input.
+
+    :param microphone: from where a browser's sound comes.
+    """
+    if microphone is not None:
+        from maestra.adapters.streams.piped import PipedIngest
+
+        return PipedIngest(settings.url, microphone)
     from maestra.adapters.streams.ingest import PyavIngest
 
     return PyavIngest(settings.url)
@@ -64,3 +85,76 @@ def encoder_complaint(config: Config) -> str:
         "NVENC does not work here: x264 encodes the pictures. Set stream.encoder to auto, or see"
         " whether nvidia-smi finds a GPU and its driver."
     )
+
+
+# --- browsers -------------------------------------------------------------------
+
+
+def browsers_complaint() -> str:
+    """Why no browser can be answered here; empty if one can."""
+    if find_spec("aiortc") is not None:
+        return ""
+    return (
+        "Browsers are answered by a package that is not installed: pip install 'maestra[browser]'."
+    )
+
+
+def peers(config: Config, events: PeerEvents) -> Peers:
+    """The browsers of a session; for a process of its own, in whose event loop it is called."""
+    from maestra.adapters.streams.webrtc import WebRtcPeers, gather_on
+
+    gather_on(lambda: _addresses(config.service.host))
+    return WebRtcPeers(most_viewers=config.service.max_viewers, events=events)
+
+
+def slice_encoder(config: Config) -> SliceEncoder:
+    """What makes packets of slices."""
+    from maestra.adapters.streams.packets import PacketEncoder
+
+    return PacketEncoder(
+        width=config.face.size,
+        height=config.face.size,
+        bit_rate=config.stream.video_bitrate,
+        keyframe_interval=config.stream.keyframe_interval,
+    )
+
+
+def microphone_piece() -> Callable[[int, bytes], bytes]:
+    """How a piece of a browser's sound is written for ``ingest``."""
+    from maestra.adapters.streams.piped import packed
+
+    return packed
+
+
+def _addresses(host: str) -> Sequence[str]:
+    """Where browsers may reach a service that listens on ``host``: nothing listens beyond loopback
+    unless it does, and then where it does."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    except OSError:
+        return ["127.0.0.1"]
+    numbers = [ipaddress.ip_address(str(one[4][0]).partition("%")[0]) for one in found]
+    loopback = ["127.0.0.1", *(["::1"] if any(one.version == 6 for one in numbers) else [])]
+    others: list[str] = []
+    for number in numbers:
+        if number.is_unspecified:
+            others += _own_addresses(number.version)
+        elif not number.is_loopback:
+            others.append(str(number))
+    return list(dict.fromkeys([*others, *loopback]))
+
+
+def _own_addresses(version: int) -> list[str]:
+    """Of this machine's interfaces, but for loopback and what holds for one link only."""
+    import ifaddr
+
+    found = [
+        ipaddress.ip_address(one.ip if isinstance(one.ip, str) else one.ip[0])
+        for adapter in ifaddr.get_adapters()
+        for one in adapter.ips
+    ]
+    return [
+        str(one)
+        for one in found
+        if not one.is_loopback and not one.is_link_local and (version == 6 or one.version == 4)
+    ]

@@ -68,6 +68,8 @@ class AllowList:
                 f" {' or '.join(f'{scheme}://' for scheme in self.schemes)}: files are not opened"
                 " over HTTP."
             )
+        if url.is_browser:
+            return url  # nothing is connected to: browsers come to us
         if url.kind.value not in self.schemes:
             raise BadAddress(
                 f"{name} begins with {url.kind.value}://, which is not allowed here; use"

@@ -10,20 +10,21 @@ from typing import Annotated, Any, Final
 
 import anyio
 import attrs
-from litestar import Litestar, MediaType, Request, Response, get, post
+from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
-from litestar.di import NamedDependency, Provide
+from litestar.di import Provide
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
-from litestar.openapi import OpenAPIConfig, ResponseSpec
-from litestar.params import HeaderParameter, JSONBody, PathParameter, SkipValidation
+from litestar.openapi import OpenAPIConfig
+from litestar.params import HeaderParameter, JSONBody
 from litestar.response import Stream
 
 from .. import config as configuration
 from .. import personas
 from ..config import ConfigError
 from . import metrics as prometheus
+from .asking import SessionId, SessionsHere, ask, problem, wrong_value
 from .gate import MOST_BYTES
-from .lesson import End, Health, Lesson, LessonError
+from .lesson import End, Health, Lesson
 from .models import (
     Cleared,
     ConfigRequest,
@@ -44,9 +45,11 @@ from .models import (
     StopRequest,
     Wellbeing,
 )
-from .problems import MEDIA_TYPE, Problem, ProblemDetails
+from .problems import MEDIA_TYPE, Problem
 from .schema import completed
-from .sessions import Sessions, over
+from .sessions import Sessions
+from .webrtc import ROUTES as BROWSER_ROUTES
+from .webrtc import links as browser_links
 
 __all__ = ["application", "schema"]
 
@@ -56,23 +59,10 @@ _HEARTBEAT: Final = 15.0
 _BATCH: Final = 200
 """Events that are written at once."""
 
-_Sessions = NamedDependency[SkipValidation[Sessions]]
-_Id = Annotated[str, PathParameter(description="the session's id")]
-
-
-def _problem(about: str) -> ResponseSpec:
-    return ResponseSpec(
-        data_container=ProblemDetails,
-        description=about,
-        generate_examples=False,
-        media_type=MediaType.JSON,
-    )
-
-
 _ASKED: Final = {
-    404: _problem("There is no such session, or none runs."),
-    409: _problem("Several sessions run and none was named, or the session is over."),
-    503: _problem("The session does not answer."),
+    404: problem("There is no such session, or none runs."),
+    409: problem("Several sessions run and none was named, or the session is over."),
+    503: problem("The session does not answer."),
 }
 
 
@@ -84,15 +74,15 @@ _ASKED: Final = {
     status_code=201,
     summary="Begin a session",
     responses={
-        422: _problem("An address or the persona is not allowed."),
-        429: _problem("Too many starts."),
-        503: _problem("There is no room for another session."),
+        422: problem("An address or the persona is not allowed."),
+        429: problem("Too many starts."),
+        503: problem("There is no room for another session."),
     },
 )
 async def start(
     request: Request[Any, Any, State],
     data: JSONBody[StartRequest],
-    sessions: _Sessions,
+    sessions: SessionsHere,
     idempotency_key: Annotated[
         str | None,
         HeaderParameter(
@@ -113,7 +103,12 @@ async def start(
     )
     place = f"/session/{lesson.id}"
     headers = {"Location": place} if new else {"Location": place, "Idempotent-Replayed": "true"}
-    links = {"session": place, "events": f"{place}/events", "summary": f"{place}/summary"}
+    links = {
+        "session": place,
+        "events": f"{place}/events",
+        "summary": f"{place}/summary",
+        **browser_links(lesson),
+    }
     return Response(
         Started(session_id=lesson.id, state=lesson.state.value, links=links), headers=headers
     )
@@ -123,10 +118,10 @@ async def start(
     "/session/config",
     status_code=200,
     summary="Change settings in mid-lesson",
-    responses={**_ASKED, 422: _problem("A value is not allowed; nothing has changed.")},
+    responses={**_ASKED, 422: problem("A value is not allowed; nothing has changed.")},
 )
 async def change_config(
-    request: Request[Any, Any, State], data: JSONBody[ConfigRequest], sessions: _Sessions
+    request: Request[Any, Any, State], data: JSONBody[ConfigRequest], sessions: SessionsHere
 ) -> Effective:
     """Any subset of the settings; they apply at once. Answers all that is in force."""
     await _known(request, ConfigRequest)
@@ -138,9 +133,9 @@ async def change_config(
     try:
         configuration.change(sessions.config, values)
     except ConfigError as error:
-        raise _wrong_value(str(error)) from None
+        raise wrong_value(str(error)) from None
     lesson = sessions.meant(data.session_id)
-    effective = await _ask(lesson, "config", values=values)
+    effective = await ask(lesson, "config", values=values)
     return Effective(session_id=lesson.id, config=effective)
 
 
@@ -152,14 +147,14 @@ async def change_config(
 )
 async def reset_context(
     request: Request[Any, Any, State],
-    sessions: _Sessions,
+    sessions: SessionsHere,
     data: JSONBody[ResetRequest | None] = None,
 ) -> ResetAnswer:
     """For a new student, or a new piece. Answers what was cleared."""
     data = data or ResetRequest()
     await _known(request, ResetRequest)
     lesson = sessions.meant(data.session_id)
-    report = await _ask(lesson, "reset", performance=data.performance)
+    report = await ask(lesson, "reset", performance=data.performance)
     return ResetAnswer(
         session_id=lesson.id,
         cleared=Cleared(turns=report["turns"], performance=report["performance"]),
@@ -169,7 +164,7 @@ async def reset_context(
 @post("/session/stop", status_code=200, summary="End a session", responses=_ASKED)
 async def stop(
     request: Request[Any, Any, State],
-    sessions: _Sessions,
+    sessions: SessionsHere,
     data: JSONBody[StopRequest | None] = None,
 ) -> StopAnswer:
     """Answers when it has ended: its outputs are closed and its processes gone."""
@@ -183,9 +178,9 @@ async def stop(
 @get(
     "/session/{session_id:str}",
     summary="How a session fares",
-    responses={404: _problem("There is no such session.")},
+    responses={404: problem("There is no such session.")},
 )
-async def session_status(session_id: _Id, sessions: _Sessions) -> Status:
+async def session_status(session_id: SessionId, sessions: SessionsHere) -> Status:
     """Of a session that has ended: how it was, and why it is over."""
     lesson = sessions.get(session_id)
     status = lesson.status
@@ -218,15 +213,15 @@ async def session_status(session_id: _Id, sessions: _Sessions) -> Status:
     "/session/{session_id:str}/summary",
     summary="What was measured of the performance",
     responses={
-        404: _problem("There is no such session."),
-        409: _problem("The session is over."),
-        503: _problem("The session does not answer."),
+        404: problem("There is no such session."),
+        409: problem("The session is over."),
+        503: problem("The session does not answer."),
     },
 )
-async def summary(session_id: _Id, sessions: _Sessions) -> Performance:
+async def summary(session_id: SessionId, sessions: SessionsHere) -> Performance:
     """As of now."""
     lesson = sessions.meant(session_id)
-    found = await _ask(lesson, "summary")
+    found = await ask(lesson, "summary")
     return Performance(
         session_id=lesson.id, summary=found["summary"], observations=list(found["observations"])
     )
@@ -236,11 +231,11 @@ async def summary(session_id: _Id, sessions: _Sessions) -> Performance:
     "/session/{session_id:str}/events",
     media_type="text/event-stream",
     summary="What happens in a session, as it happens",
-    responses={404: _problem("There is no such session.")},
+    responses={404: problem("There is no such session.")},
 )
 async def events(
-    session_id: _Id,
-    sessions: _Sessions,
+    session_id: SessionId,
+    sessions: SessionsHere,
     last_event_id: Annotated[
         str | None,
         HeaderParameter(
@@ -295,7 +290,7 @@ def _number(last_event_id: str | None) -> int:
 
 
 @get("/sessions", summary="All sessions")
-async def list_sessions(sessions: _Sessions) -> Overview:
+async def list_sessions(sessions: SessionsHere) -> Overview:
     """Those that run, and the last that ended."""
     return Overview(
         sessions=[
@@ -313,7 +308,7 @@ async def list_sessions(sessions: _Sessions) -> Overview:
 
 
 @get("/personas", summary="Who can teach")
-async def list_personas(sessions: _Sessions) -> list[PersonaView]:
+async def list_personas(sessions: SessionsHere) -> list[PersonaView]:
     """Each with its id, which a start may name."""
     return [
         PersonaView(persona_id=one.id, name=one.name, voices=dict(one.voices))
@@ -334,9 +329,9 @@ async def healthz() -> Wellbeing:
 @get(
     "/readyz",
     summary="Whether the service takes sessions",
-    responses={503: _problem("It is shutting down.")},
+    responses={503: problem("It is shutting down.")},
 )
-async def readyz(sessions: _Sessions) -> Wellbeing:
+async def readyz(sessions: SessionsHere) -> Wellbeing:
     """Needs no token. A service that is full is ready all the same: it answers, and says so."""
     if sessions.draining:
         raise Problem(503, "draining", "The service is shutting down; use another.")
@@ -344,7 +339,7 @@ async def readyz(sessions: _Sessions) -> Wellbeing:
 
 
 @get("/metrics", summary="What Prometheus reads", media_type="text/plain")
-async def read_metrics(sessions: _Sessions) -> Response[bytes]:
+async def read_metrics(sessions: SessionsHere) -> Response[bytes]:
     """In its text format."""
     return Response(sessions.measured(), media_type=prometheus.MEDIA_TYPE)
 
@@ -357,27 +352,6 @@ async def read_schema(request: Request[Any, Any, State]) -> Response[bytes]:
 
 
 # --- asking -------------------------------------------------------------------
-
-
-async def _ask(lesson: Lesson, do: str, **arguments: object) -> Mapping[str, Any]:
-    try:
-        return await lesson.ask(do, **arguments)
-    except LessonError as error:
-        if lesson.is_over or error.kind == "SessionOver":
-            raise over(lesson) from None
-        if error.kind == ConfigError.__name__:
-            raise _wrong_value(str(error)) from None
-        raise Problem(
-            503,
-            "no-answer",
-            f"{str(error).rstrip('.')}: try again, or stop it.",
-            headers={"Retry-After": "5"},
-        ) from None
-
-
-def _wrong_value(text: str) -> Problem:
-    text = text.removeprefix("conversation.")
-    return Problem(422, "value-not-allowed", f"{text[:1].upper()}{text[1:]}.")
 
 
 async def _known(request: Request[Any, Any, State], cls: type[Any]) -> None:
@@ -468,6 +442,7 @@ _ROUTES: Final = [
     readyz,
     read_metrics,
     read_schema,
+    *BROWSER_ROUTES,
 ]
 
 

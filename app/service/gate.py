@@ -21,7 +21,7 @@ from .metrics import Metrics
 from .problems import MEDIA_TYPE, Problem
 from .tokens import matches
 
-__all__ = ["MOST_BYTES", "OPEN", "Gate"]
+__all__ = ["MOST_BYTES", "OPEN", "SDP_PATHS", "Gate"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -37,6 +37,9 @@ _BODY_WITHIN: Final = 10.0
 
 OPEN: Final = frozenset({"/healthz", "/readyz"})
 """Whoever watches the service asks these without a token; they tell nothing."""
+
+SDP_PATHS: Final = ("/whip", "/whep")
+"""What is posted to paths that end so is a browser's offer; to all others, JSON."""
 
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -144,7 +147,12 @@ class Gate:
                 )
         body = await self._body(headers, receive)
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if body and scope["method"] == "POST" and kind != b"application/json":
+        if scope["method"] == "POST" and scope["path"].endswith(SDP_PATHS):
+            if kind != b"application/sdp":
+                raise Problem(
+                    415, "not-sdp", "Send an offer, and the header Content-Type: application/sdp."
+                )
+        elif body and scope["method"] == "POST" and kind != b"application/json":
             raise Problem(
                 415, "not-json", "Send JSON, and the header Content-Type: application/json."
             )

@@ -35,7 +35,7 @@ def _about(doc: str, **constraints: Any) -> dict[str, Any]:
     return {"doc": doc, "schema": constraints}
 
 
-_STREAM = "^(?:[Rr][Tt][Mm][Pp]|[Rr][Tt][Ss][Pp])[Ss]?://"
+_STREAM = "(?:[Rr][Tt][Mm][Pp]|[Rr][Tt][Ss][Pp])[Ss]?://"
 _WHICH = "which session is meant; may be left out while only one runs"
 
 
@@ -49,12 +49,16 @@ class StartRequest:
     rtmp_ingest_url: str = field(
         metadata=_about(
             "where the student is heard: rtmp, rtmps, rtsp or rtsps; with ?listen=1 (rtmp) the"
-            " publisher comes to us",
-            pattern=_STREAM,
+            " publisher comes to us; or whip: for a browser, which then comes by the link whip",
+            pattern=f"^(?:{_STREAM}|[Ww][Hh][Ii][Pp]:$)",
         )
     )
     rtmp_publish_url: str = field(
-        metadata=_about("where the teacher goes, likewise", pattern=_STREAM)
+        metadata=_about(
+            "where the teacher goes, likewise; or whep: for nowhere but to browsers, which may"
+            " always come by the link whep",
+            pattern=f"^(?:{_STREAM}|[Ww][Hh][Ee][Pp]:$)",
+        )
     )
     persona_id: str | None = field(
         default=None, metadata=_about("who teaches; GET /personas lists them")
@@ -105,7 +109,10 @@ class Started:
     session_id: str = field(metadata=_about("its id"))
     state: str = field(metadata=_STATE)
     links: Mapping[str, str] = field(
-        metadata=_about("session, events and summary: where each is found")
+        metadata=_about(
+            "session, events and summary: where each is found; whep: where browsers watch it, and"
+            " whip: where one is heard, if the input is whip:"
+        )
     )
 
 

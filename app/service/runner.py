@@ -17,10 +17,11 @@ from typing import Any
 
 import anyio
 import attrs
+from anyio.abc import TaskGroup
 
 from maestra.core.log import encode
 from maestra.core.stream_url import StreamUrl
-from maestra.ports.errors import MaestraError, leaves
+from maestra.ports.errors import MaestraError, PeerRefused, leaves
 
 from ..config import Config, from_values, options
 from ..event_log import Subscription
@@ -34,6 +35,8 @@ _HEARTBEAT = 1.0
 
 _MEMORY_EVERY = 10
 """Heartbeats between two looks at the memory, which take a few milliseconds."""
+
+_OF_BROWSERS = ("connect", "disconnect")
 
 _GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError)
 
@@ -51,7 +54,7 @@ class _Runner:
             return
         cause, text = "stopped", ""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._listen)
+            tasks.start_soon(self._listen, tasks)
             tasks.start_soon(self._beat)
             tasks.start_soon(self._mind_signals)
             try:
@@ -105,16 +108,22 @@ class _Runner:
             return {"running": False}
         return attrs.asdict(self._session.status())
 
-    async def _listen(self) -> None:
+    async def _listen(self, tasks: TaskGroup) -> None:
         while (message := await self._lines.receive()) is not None:
-            answer: dict[str, Any] = {"answer": message.get("id")}
-            try:
-                answer["result"] = await self._do(message)
-            except MaestraError as error:
-                answer["error"] = {"kind": type(error).__name__, "text": str(error)}
-            with suppress(*_GONE):
-                await self._lines.send(answer)
+            if message["do"] in _OF_BROWSERS:
+                tasks.start_soon(self._answer, message)  # it takes longer; nothing waits for it
+            else:
+                await self._answer(message)
         self._end()
+
+    async def _answer(self, message: Mapping[str, Any]) -> None:
+        answer: dict[str, Any] = {"answer": message.get("id")}
+        try:
+            answer["result"] = await self._do(message)
+        except MaestraError as error:
+            answer["error"] = {"kind": type(error).__name__, "text": str(error)}
+        with suppress(*_GONE):
+            await self._lines.send(answer)
 
     async def _mind_signals(self) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM) as signals:
@@ -136,6 +145,8 @@ class _Runner:
                 return attrs.asdict(report)
             case "summary":
                 return _summary(session)
+            case "connect" | "disconnect":
+                return await _browser(session, message)
             case other:
                 raise MaestraError(f"there is no command {other!r}")
 
@@ -159,6 +170,18 @@ def live(config: Config) -> dict[str, object]:
 
 def _address(given: Mapping[str, Any]) -> StreamUrl:
     return attrs.evolve(StreamUrl.parse(given["url"]), pinned=given["pinned"])
+
+
+async def _browser(session: Session, message: Mapping[str, Any]) -> dict[str, object]:
+    """A browser comes or goes; what speaks against it is an answer, too."""
+    try:
+        if message["do"] == "disconnect":
+            await session.disconnect_browser(message["peer"])
+            return {}
+        answer = await session.connect_browser(message["way"], message["offer"])
+    except PeerRefused as error:
+        return {"refused": error.reason, "text": str(error)}
+    return {"peer": answer.peer, "sdp": answer.sdp}
 
 
 def _summary(session: Session) -> dict[str, object]:

@@ -10,7 +10,7 @@ import attrs
 
 from ..config import options
 from . import models
-from .gate import OPEN
+from .gate import OPEN, SDP_PATHS
 from .problems import MEDIA_TYPE, ProblemDetails
 
 __all__ = ["completed"]
@@ -34,6 +34,7 @@ _OF_THE_GATE_WITH_BODY: Final = {
     "415": "The body is not JSON.",
 }
 _SSE: Final = "text/event-stream"
+_SDP: Final = {"application/sdp": {"schema": {"type": "string", "pattern": "^v=0"}}}
 
 
 def completed(made: dict[str, Any]) -> dict[str, Any]:
@@ -99,7 +100,11 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     if is_open := path in OPEN:
         operation["security"] = []
     added = {k: v for k, v in _OF_THE_GATE.items() if not (is_open and k == "401")}
-    if (body := operation.get("requestBody")) is not None:
+    takes_offer = path.endswith(SDP_PATHS)
+    if takes_offer:
+        added |= {**_OF_THE_GATE_WITH_BODY, "415": "The body is not an offer."}
+        operation["requestBody"] = {"required": True, "content": _SDP}
+    elif (body := operation.get("requestBody")) is not None:
         added |= _OF_THE_GATE_WITH_BODY
         content = body["content"]["application/json"]
         # A body that may be left out is written as one that may be null; it may be both.
@@ -116,6 +121,10 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     if path.endswith("/events"):
         responses["200"]["content"] = {_SSE: {"schema": {"type": "string"}}}
         responses["204"] = {"description": "The session has ended, and all of it was seen."}
+    if takes_offer:
+        responses["201"] = {"description": "The answer to the offer.", "content": _SDP}
+    if "501" in responses:
+        responses.pop("200")
     if path == "/metrics":
         responses["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
     operation["responses"] = dict(sorted(responses.items()))

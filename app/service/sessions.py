@@ -16,6 +16,9 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
+from maestra.core.stream_url import StreamKind, StreamUrl
+
+from ..composition.streams import browsers_complaint
 from ..config import Effective
 from .addresses import AllowList, BadAddress, Resolve, resolve
 from .lesson import RUNNER, End, Lesson, LessonState, Patience, Wanted
@@ -223,6 +226,7 @@ class Sessions:
         try:
             source = await self._allowed.check("rtmp_ingest_url", ingest)
             target = await self._allowed.check("rtmp_publish_url", publish)
+            _check_browsers(source, target)
         except BadAddress as error:
             self.metrics.refused.labels("address").inc()
             raise Problem(422, "address-not-allowed", str(error)) from None
@@ -356,6 +360,19 @@ class Sessions:
         async with anyio.create_task_group() as tasks:
             for lesson in self.present():
                 tasks.start_soon(partial(lesson.stop, reason))
+
+
+def _check_browsers(source: StreamUrl, target: StreamUrl) -> None:
+    """Refuse to await browsers where none can come.
+
+    :raises BadAddress: that is so.
+    """
+    if source.kind is StreamKind.WHEP:
+        raise BadAddress("rtmp_ingest_url: whep: is an output; the input of a browser is whip:.")
+    if target.kind is StreamKind.WHIP:
+        raise BadAddress("rtmp_publish_url: whip: is an input; the output to browsers is whep:.")
+    if (source.is_browser or target.is_browser) and (complaint := browsers_complaint()):
+        raise BadAddress(complaint)
 
 
 def over(lesson: Lesson) -> Problem:

@@ -12,7 +12,7 @@ from maestra.ports.errors import leaves
 
 _GONE = (EOFError, BrokenPipeError, ConnectionResetError)
 
-_WORKERS = ("ingest", "hearing", "music", "speaker", "playout")
+_WORKERS = ("ingest", "hearing", "music", "speaker", "playout", "browsers")
 
 
 def main(arguments: list[str]) -> int:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,7 @@ from maestra.ports.audio import EAR_RATE_HZ, AudioChunk
 from maestra.ports.errors import MaestraError, StreamClosed, StreamError, StreamRefused
 from maestra.ports.streams import Ingest
 
-from ..messages import Begin, EndOfStream, Failed, Feed, Hello, InputLost, Stop
+from ..messages import Begin, EndOfStream, Failed, Feed, Hello, InputLost, Microphone, Stop
 from .backoff import BackOff
 
 if TYPE_CHECKING:
@@ -340,7 +341,8 @@ class _Live:
             if self._is_last(error):
                 return
             # Who waits for a publisher must be there when it comes back.
-            wait = backoff.next() if not self._settings.url.listen else backoff.shortest
+            awaited = self._settings.url.listen or self._settings.url.is_browser
+            wait = backoff.shortest if awaited else backoff.next()
             self._stopping.wait(wait)
 
     def _read_once(self, backoff: BackOff) -> StreamError:
@@ -443,4 +445,8 @@ def run(control: Connection, settings: IngestSettings) -> None:
     """Bring the sound in, until the session says stop or goes."""
     from .. import composition
 
-    ingest(control, settings, lambda: composition.ingest(settings))
+    microphone = None
+    if settings.url.is_browser:
+        assert isinstance(control.recv(), Microphone)
+        microphone = Connection(recv_handle(control))
+    ingest(control, settings, lambda: composition.ingest(settings, microphone))

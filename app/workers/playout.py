@@ -30,6 +30,7 @@ from ..messages import (
     Advance,
     Advanced,
     Begin,
+    BrowsersCame,
     Failed,
     Flush,
     Hello,
@@ -46,6 +47,7 @@ from ..messages import (
     Stop,
 )
 from .backoff import BackOff
+from .tap import Tap
 
 if TYPE_CHECKING:
     from maestra.ports.audio import Picture, Samples
@@ -280,6 +282,7 @@ class _Playout:
         self._slices = slices
         self._settings = settings
         self._writer = writer
+        self._tap = Tap()
         self._queue: PlayoutQueue[Slice] = PlayoutQueue(punctual=not settings.fast)
         self._arrived = threading.Condition()
         self._spoken: Slice | None = None  # the last of speech that came
@@ -352,6 +355,7 @@ class _Playout:
             self._arrived.notify_all()
         if self._writer is not None:
             self._writer.put(_Job(slot=slot, sound=taken.sound, picture=taken.picture))
+        self._tap.put(slot, taken.sound, taken.picture)
         self._tell(taken)
         if (slot + 1) % FRAME_RATE == 0:
             self._tell_statistics(slot)
@@ -412,6 +416,8 @@ class _Playout:
                 self._slices = self._control.recv_connection()
                 self._end(epoch)
                 self._start_reading()
+            case BrowsersCame():
+                self._tap.attach(self._control.recv_connection())
             case Advance(slot=slot, epoch=epoch):
                 self._advance(slot, epoch)
             case Stop():
