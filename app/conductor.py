@@ -65,6 +65,7 @@ from .messages import (
     EndOfReply,
     Flush,
     Pause,
+    Pictured,
     PlayedOut,
     Resume,
     Say,
@@ -117,10 +118,12 @@ class ReplyInMaking:
     epoch: int = 0
     written: list[Clause] = field(factory=list)
     attempts: tuple[Attempt, ...] = ()
-    spoken: list[Spoken] = field(factory=list)
+    spoken: list[tuple[MediaTime, Spoken]] = field(factory=list)
     summary: log.Summary | None = None
     brain_duration: float | None = None
     voice_duration: float | None = None
+    face_duration: float | None = None
+    play_at: MediaTime = SESSION_START
     ended: bool = False
     primed: bool = False
     failed: bool = False
@@ -571,6 +574,7 @@ class Conductor:
                     ttft=attempt.ttft,
                     duration=attempt.duration,
                     clauses=attempt.clauses,
+                    since=to_seconds(reply.asked_at),
                 )
             )
 
@@ -578,11 +582,11 @@ class Conductor:
         """A voice has spoken a clause: once it is asked for, the log says how fast."""
         for reply in (self.reply, self._speculation):
             if reply is not None and reply.number == message.epoch and message.duration > 0:
-                reply.spoken.append(message)
+                reply.spoken.append((self.now, message))
                 if reply.epoch:
-                    self._log_spoken(reply, message)
+                    self._log_spoken(reply, message, self.now)
 
-    def _log_spoken(self, reply: ReplyInMaking, message: Spoken) -> None:
+    def _log_spoken(self, reply: ReplyInMaking, message: Spoken, at: MediaTime) -> None:
         self._stage.log(
             log.Spoken(
                 t=self._t,
@@ -591,6 +595,7 @@ class Conductor:
                 ttfb=message.ttfb,
                 rtf=message.took / message.duration,
                 duration=message.duration,
+                until=to_seconds(at),
             )
         )
 
@@ -627,6 +632,11 @@ class Conductor:
             return
         self._handle(conv.ReplyReady(at=self.now, epoch=reply.epoch))
 
+    def pictured(self, message: Pictured) -> None:
+        """The first picture of a reply is drawn."""
+        if (reply := self.reply) is not None and reply.number == message.epoch:
+            reply.face_duration = message.face_duration
+
     def started(self, message: Started) -> None:
         """The playout wrote the first slice of a reply."""
         reply = self.reply
@@ -643,6 +653,8 @@ class Conductor:
                     turn=to_seconds(MediaTime(reply.turn_at - reply.words_at)),
                     brain=reply.brain_duration,
                     voice=reply.voice_duration,
+                    face=reply.face_duration,
+                    playout=max(0.0, to_seconds(MediaTime(at - reply.play_at))),
                     total=to_seconds(MediaTime(at - reply.question_end)),
                 ),
             )
@@ -831,6 +843,7 @@ class Conductor:
 
     def _play(self, reply: ReplyInMaking) -> None:
         reply.begun = True
+        reply.play_at = self.now
         self._silent_at = None
         self._interrupted_by = None
         self._stage.to_speaker(Start(epoch=reply.number))
@@ -876,8 +889,8 @@ class Conductor:
             if position:
                 self._say(reply, clause, position)
             position += len(clause.text) + 1
-        for message in reply.spoken:
-            self._log_spoken(reply, message)
+        for ready_at, message in reply.spoken:
+            self._log_spoken(reply, message, ready_at)
         if reply.ended:
             self._log_attempts(reply)
             self._stage.to_speaker(EndOfReply(epoch=reply.number))

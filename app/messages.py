@@ -49,6 +49,7 @@ __all__ = [
     "MusicHeard",
     "Offer",
     "Pause",
+    "Pictured",
     "PlayedOut",
     "Primed",
     "Progress",
@@ -222,6 +223,14 @@ class Primed:
 
     epoch: int
     voice_duration: float
+
+
+@frozen(kw_only=True)
+class Pictured:
+    """The first picture of reply ``epoch`` is drawn, so long after its playout began (s)."""
+
+    epoch: int
+    face_duration: float
 
 
 @frozen(kw_only=True)

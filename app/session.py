@@ -70,6 +70,7 @@ from .messages import (
     Hello,
     InputLost,
     MusicHeard,
+    Pictured,
     PlayedOut,
     Primed,
     Progress,
@@ -709,6 +710,8 @@ class Session:
                     self._virtual.primed(message.epoch, message.voice_duration)
                 else:
                     conductor.primed(message.epoch, message.voice_duration)
+            case Pictured():
+                conductor.pictured(message)
             case Spoken():
                 conductor.spoken(message)
             case ReplyLost():

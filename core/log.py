@@ -321,6 +321,12 @@ class Answered(Record):
     )
     duration: float = field(metadata=_about("wall seconds from asking it to its last clause"))
     clauses: int = field(metadata=_about("how many clauses of it were passed on"))
+    since: float | None = field(
+        default=None,
+        metadata=_about(
+            "media seconds when the answer was asked for; before the question, if it was prepared"
+        ),
+    )
 
 
 @frozen(kw_only=True)
@@ -334,6 +340,12 @@ class Spoken(Record):
     ttfb: float = field(metadata=_about("wall seconds from the clause to its first sound (TTFB)"))
     rtf: float = field(metadata=_about("seconds it took, for each second of sound (RTF)", digits=3))
     duration: float = field(metadata=_about("seconds of sound"))
+    until: float | None = field(
+        default=None,
+        metadata=_about(
+            "media seconds when it was ready; before the question, if the answer was prepared"
+        ),
+    )
 
 
 @frozen(kw_only=True)
@@ -347,7 +359,7 @@ class Latency:
     turn: float | None = field(default=None, metadata=_about("final words to the end of the turn"))
     brain: float | None = field(default=None, metadata=_about("question to first clause"))
     voice: float | None = field(default=None, metadata=_about("first clause to first sound"))
-    face: float | None = field(default=None, metadata=_about("first sound to first picture"))
+    face: float | None = field(default=None, metadata=_about("start of playout to first picture"))
     playout: float | None = field(
         default=None, metadata=_about("start of playout to first slice written")
     )

@@ -37,6 +37,7 @@ from ..messages import (
     Failed,
     Hello,
     Pause,
+    Pictured,
     Primed,
     ReplyLost,
     Resume,
@@ -112,6 +113,7 @@ class Speaker:
         self._speaking: dict[int, anyio.CancelScope] = {}
         self._cancelled = 0
         self._playing: Reply | None = None
+        self._unseen_since: float | None = None
         self._paused = False
         self._next_slice = 0
         self._next_slot = 0
@@ -153,6 +155,7 @@ class Speaker:
                 self._replies[epoch].written = True
             case Start(epoch=epoch) if epoch in self._replies:
                 self._playing = self._replies[epoch]
+                self._unseen_since = time.monotonic()
                 self._paused = False
                 self._next_slice = 0
                 # The idle pictures that wait in the output's queue are not worth waiting for.
@@ -257,6 +260,8 @@ class Speaker:
             picture = await self._pictures.picture(slot, reply, number, in_store=in_store - 1)
             if self._playing is not reply or self._next_slot != slot or self._paused:
                 return  # cancelled, paused or rewound while it was drawn
+            if picture is not None:
+                self._tell_first_picture(reply.epoch)
             last = reply.complete and number + 1 == reply.slices
             self._put(
                 Slice(
@@ -282,6 +287,11 @@ class Speaker:
                 return
             self._put(Slice(slot=slot, epoch=0, sound=None, picture=picture))
         self._next_slot = slot + 1
+
+    def _tell_first_picture(self, epoch: int) -> None:
+        since, self._unseen_since = self._unseen_since, None
+        if since is not None:
+            self._report(Pictured(epoch=epoch, face_duration=time.monotonic() - since))
 
 
 def _int16(sound: Samples) -> bytes:

@@ -17,6 +17,7 @@ from maestra.app.messages import (
     Cancel,
     Flush,
     Pause,
+    Pictured,
     PlayedOut,
     Resume,
     Say,
@@ -36,7 +37,7 @@ from maestra.core.hearing import (
     Transcript,
     UtteranceEnded,
 )
-from maestra.core.media_time import MediaTime, from_seconds
+from maestra.core.media_time import MediaTime, from_seconds, to_seconds
 from maestra.core.performance.notes import PerformedNote
 
 _Record = TypeVar("_Record", bound=log.Record)
@@ -199,6 +200,19 @@ def test_a_wake_phrase_is_answered_and_a_follow_up_needs_none(lesson: Lesson) ->
     lesson.time(24.1)
     assert lesson.is_in(ConversationState.PASSIVE_LISTENING)
     assert ["finished", "finished"] == [r.cause for r in lesson.of(log.ReplyStopped)]
+
+
+def test_where_the_time_went_to_the_first_word_is_told(lesson: Lesson) -> None:
+    lesson.says(1.0, 2.0, "Teacher, comment.")
+    reply = lesson.write()
+    lesson.conductor.pictured(Pictured(epoch=reply.number + 1, face_duration=9.0))  # another's
+    lesson.conductor.pictured(Pictured(epoch=reply.number, face_duration=0.02))
+    lesson.start(2.2)
+
+    (started,) = lesson.of(log.ReplyStarted)
+    latency = started.latency
+    assert (0.1, 0.02, 0.2) == (latency.voice, latency.face, latency.playout)
+    assert pytest.approx(0.6) == latency.total
 
 
 def test_talk_without_a_wake_phrase_is_not_answered(lesson: Lesson) -> None:
@@ -526,3 +540,5 @@ def test_the_figures_of_what_was_prepared_are_logged_once_it_is_asked_for(lesson
     (answered,), (spoken,) = lesson.of(log.Answered), lesson.of(log.Spoken)
     assert ("one", 0.2, 1) == (answered.brain, answered.ttft, answered.epoch)
     assert ("piper", 0.2) == (spoken.voice, spoken.rtf)
+    asked_at = lesson.of(log.Question)[-1].t
+    assert answered.since == spoken.until == to_seconds(reply.asked_at) < asked_at

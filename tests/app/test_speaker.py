@@ -25,6 +25,7 @@ from maestra.app.messages import (
     EndOfReply,
     Failed,
     Pause,
+    Pictured,
     Primed,
     ReplyLost,
     Resume,
@@ -158,6 +159,8 @@ async def test_a_reply_does_not_wait_for_the_idle_pictures_in_the_queue() -> Non
         await until(lambda: output.speech)
 
         assert 0 == output.speech[0].slot
+        (first,) = output.of(Pictured)
+        assert 0 <= first.face_duration < 5  # type: ignore[attr-defined]
 
 
 async def test_what_is_cancelled_is_neither_spoken_nor_shown() -> None:
