@@ -76,11 +76,12 @@ def _about(
     choices: tuple[str, ...] = (),
     port: str = "",
     live: bool = False,
+    schemes: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """What an option means, which values it may have, and whether it may change at run time.
 
     ``port`` says that the value names a backend (or several) of that port, or, of a table, that it
-    holds their options.
+    holds their options; ``schemes`` that it is an address, unless it is empty.
     """
     return {
         "doc": doc,
@@ -90,6 +91,7 @@ def _about(
         "choices": choices,
         "port": port,
         "live": live,
+        "schemes": schemes,
     }
 
 
@@ -114,6 +116,8 @@ def _check(instance: Section, attribute: Attribute[Any], value: Any) -> None:
                     f"{key}.{name}: an option stands in the table of its backend,"
                     f" [{key}.{_example(about)}]"
                 )
+    if about["schemes"] and value:
+        _check_address(value, key, about["schemes"])
     if about["choices"] and value not in about["choices"]:
         raise ConfigError(f"{key} must be one of {', '.join(about['choices'])}, not {value!r}")
     if isinstance(value, int | float):
@@ -560,6 +564,20 @@ class ServiceConfig(Section):
             minimum=0,
             maximum=86_400,
         ),
+    )
+    traces: str = field(
+        default="",
+        validator=_check,
+        metadata=_about(
+            "Where OpenTelemetry traces go, one of each turn, also of `maestra lesson`: an OTLP"
+            " collector, like `http://localhost:4318`. Empty: nowhere.",
+            schemes=("http", "https"),
+        ),
+    )
+    trace_words: bool = field(
+        default=False,
+        validator=_check,
+        metadata=_about("Whether traces hold what the student and the teacher said."),
     )
 
     def __attrs_post_init__(self) -> None:

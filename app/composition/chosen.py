@@ -101,7 +101,7 @@ def key(config: Config, port: str, name: str) -> str:
             f"the {port} backend {name} needs its key in the environment variable {backend.key},"
             " which is not set"
         )
-    if found and (where := _in_the_open(options(config, port, name).get("base_url"))):
+    if found and (where := in_the_open(options(config, port, name).get("base_url"))):
         raise ConfigError(
             f"the {port} backend {name} would send {backend.key} to {where} unencrypted: give its"
             " base_url as https, reach it through a tunnel on this machine, or unset the variable"
@@ -110,7 +110,7 @@ def key(config: Config, port: str, name: str) -> str:
     return found
 
 
-def _in_the_open(url: object) -> str:
+def in_the_open(url: object) -> str:
     """The host of an address that is neither encrypted nor on this machine; else empty."""
     if not isinstance(url, str) or not url:
         return ""

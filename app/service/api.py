@@ -91,6 +91,14 @@ async def start(
             description="the same key and request begin one session, however often they come",
         ),
     ] = None,
+    traceparent: Annotated[
+        str | None,
+        HeaderParameter(
+            name="traceparent",
+            description="the caller's trace (W3C Trace Context), to which those of the session's"
+            " turns are linked",
+        ),
+    ] = None,
 ) -> Response[Started]:
     """Answers at once, while the session's models are loaded. What is asked of it meanwhile waits
     until it has begun; its state and its events tell when that is, and why if it never does."""
@@ -100,6 +108,7 @@ async def start(
         publish=data.rtmp_publish_url,
         persona=data.persona_id,
         key=idempotency_key,
+        traceparent=traceparent or "",
     )
     place = f"/session/{lesson.id}"
     headers = {"Location": place} if new else {"Location": place, "Idempotent-Replayed": "true"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import signal
 import socket
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from maestra.ports.errors import MaestraError
 
 from .. import personas
 from ..config import Effective
+from ..tracing import header_values, tracing
 from . import gpu, tokens
 from .addresses import Resolve, resolve
 from .api import application
@@ -162,7 +164,11 @@ async def open_service(
     """
     service = effective.config.service
     metrics = Metrics()
-    with _listening(service.host, service.port) as listening:
+    secrets.add(header_values(os.environ))
+    with (
+        _listening(service.host, service.port) as listening,
+        tracing(effective.config, say=LOGGER.warning) as traces,
+    ):
         async with anyio.create_task_group() as tasks:
             sessions = Sessions(
                 effective,
@@ -170,6 +176,7 @@ async def open_service(
                 personas=[one.id for one in personas.available()],
                 secrets=secrets,
                 metrics=metrics,
+                traces=traces,
                 command=command,
                 patience=patience,
                 look_up=look_up,

@@ -20,6 +20,7 @@ from maestra.core.stream_url import StreamKind, StreamUrl
 
 from ..composition.streams import browsers_complaint
 from ..config import Effective
+from ..tracing import Traced, Tracing
 from .addresses import AllowList, BadAddress, Resolve, resolve
 from .lesson import RUNNER, End, Lesson, LessonState, Patience, Wanted
 from .logs import LOGGER, Secrets
@@ -93,6 +94,7 @@ class Sessions:
 
     :param tasks: in which they run.
     :param personas: the ids that may be asked for.
+    :param traces: takes the sessions' turns, if somebody wants traces.
     :param command: how a runner is started.
     :param look_up: resolves the hosts of streams.
     """
@@ -105,6 +107,7 @@ class Sessions:
         personas: Sequence[str],
         secrets: Secrets,
         metrics: Metrics,
+        traces: Tracing | None = None,
         command: Sequence[str] = RUNNER,
         patience: Patience | None = None,
         look_up: Resolve = resolve,
@@ -127,6 +130,8 @@ class Sessions:
         self._lessons: OrderedDict[str, Lesson] = OrderedDict()
         self._keys: OrderedDict[str, tuple[str, str]] = OrderedDict()
         self._paces: dict[str, _Pace] = {}
+        self._traces = traces
+        self._traced: dict[str, Traced] = {}
         self._starting = anyio.Lock()
         # A session that loads takes every processor there is: two at once would both be late, and
         # so would be those that run.
@@ -185,9 +190,17 @@ class Sessions:
     # --- starting -------------------------------------------------------------
 
     async def start(
-        self, *, ingest: str, publish: str, persona: str | None, key: str | None
+        self,
+        *,
+        ingest: str,
+        publish: str,
+        persona: str | None,
+        key: str | None,
+        traceparent: str = "",
     ) -> tuple[Lesson, bool]:
         """Begin a session; whether it is new, and not the one that ``key`` began before.
+
+        :param traceparent: the caller's trace, to which the session's are linked.
 
         :raises Problem: it may not begin.
         """
@@ -209,7 +222,7 @@ class Sessions:
             # What is asked for has been found good; now only time is short.
             if self.draining:
                 raise self._refuse("draining")
-            lesson = self._begin(wanted)
+            lesson = self._begin(wanted, traceparent)
             if key is not None:
                 self._keys[key] = (asked, lesson.id)
                 while len(self._keys) > _KEYS:
@@ -266,7 +279,7 @@ class Sessions:
             503, "no-capacity", detail, headers={"Retry-After": str(_RETRY_AFTER)}, cause=cause
         )
 
-    def _begin(self, wanted: Wanted) -> Lesson:
+    def _begin(self, wanted: Wanted, traceparent: str) -> Lesson:
         hidden = wanted.ingest.secrets | wanted.publish.secrets
         self.secrets.add(hidden)
         lesson = Lesson(
@@ -281,6 +294,8 @@ class Sessions:
         )
         self._lessons[lesson.id] = lesson
         self._paces[lesson.id] = _Pace()
+        if self._traces is not None:
+            self._traced[lesson.id] = self._traces.session(lesson.id, traceparent=traceparent)
         self.metrics.started.inc()
         self._count()
         LOGGER.info(
@@ -317,6 +332,7 @@ class Sessions:
         self.metrics.ended.labels(end.cause).inc()
         self.metrics.forget(lesson.id)
         self._paces.pop(lesson.id, None)
+        self._traced.pop(lesson.id, None)
         self._forget_old()
         self._count()
 
@@ -328,6 +344,8 @@ class Sessions:
 
     def _heard(self, lesson: Lesson, event: Mapping[str, Any]) -> None:
         self.metrics.event(lesson.id, event)
+        if (traced := self._traced.get(lesson.id)) is not None:
+            traced.take(event)
         if event.get("type") == "slice" and lesson.id in self._paces:
             self._paces[lesson.id].add(float(event["fps"]))
 

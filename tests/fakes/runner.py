@@ -3,8 +3,8 @@ when it is told to by the stream it is pointed at.
 
 The last part of the input's path says how: ``crash`` dies when it has begun, ``deaf`` never
 answers and never leaves, ``silent`` gives no sign of life, ``refuse`` cannot begin, ``idle`` gets
-no input, ``end`` ends when it has begun, ``talk`` tells the input's address aloud, ``many`` has
-25 000 events. Anything else is a lesson that runs until it is stopped.
+no input, ``end`` ends when it has begun, ``talk`` tells the input's address aloud, ``turn`` asks
+and answers, ``many`` has 25 000 events. Anything else is a lesson that runs until it is stopped.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class _Fake:
     def say(self, **message: Any) -> None:
         self._end.sendall(json.dumps(message).encode() + b"\n")
 
-    def event(self, kind: str, **fields: Any) -> None:
-        self.say(event={"t": 1.0, "wall": time.monotonic(), "type": kind, **fields})
+    def event(self, type_: str, **fields: Any) -> None:
+        self.say(event={"t": 1.0, "wall": time.monotonic(), "type": type_, **fields})
 
     def status(self) -> None:
         self.say(
@@ -86,6 +86,11 @@ class _Fake:
             case "talk":
                 self.event("warning", source="ingest", text=f"{url} is gone")
                 print(f"{url} is broken", file=sys.stderr, flush=True)
+            case "turn":
+                self.event("question", epoch=1, kind="wake", text="How was it?")
+                self.event("adapter_failed", port="brain", adapter="x", error="E", text=url)
+                stopped = {"cause": "finished", "heard_text": "Well.", "silence_at": 1.0}
+                self.event("reply_stopped", epoch=1, **stopped)
             case "many":
                 for number in range(25_000):
                     self.event("beat", at=number)
