@@ -70,7 +70,8 @@ class _Json(logging.Formatter):
         entry |= getattr(record, "fields", {})
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return self._secrets.hide(json.dumps(entry, ensure_ascii=False, default=str))
+        # In ASCII: a path may hold characters that end a line, or that steer a terminal.
+        return self._secrets.hide(json.dumps(entry, default=str))
 
 
 def log_to(stream: TextIO | None, secrets: Secrets, *, level: int = logging.INFO) -> None:

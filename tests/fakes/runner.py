@@ -124,6 +124,13 @@ class _Fake:
                 return {"turns": 2, "performance": message["performance"]}
             case "summary":
                 return {"summary": {"takes": []}, "observations": []}
+            case "connect":
+                if message["offer"].startswith("v=0"):
+                    return {"peer": "p1", "sdp": "v=0\r\n"}
+                return {"refused": "malformed", "text": "This is no offer."}
+            case "disconnect":
+                if message["peer"] != "p1":
+                    return {"refused": "unknown", "text": "There is no such connection."}
         return {}
 
 

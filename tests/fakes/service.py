@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -28,11 +29,12 @@ QUICK = Patience(answer=1.0, loading=20.0, hung=5.0, stop=1.0, orphans=1.0)
 
 @define
 class Caller:
-    """A service, and somebody who calls it. ``log`` is what it has logged so far."""
+    """A service, and somebody who calls it. ``log`` has what it has logged so far."""
 
     service: Service
     http: httpx.AsyncClient
     secrets: Secrets
+    log: io.StringIO
 
     async def start(self, how: str = "lesson", **headers: str) -> str:
         """Begin a session that does ``how`` (see the fake runner); its id."""
@@ -75,7 +77,8 @@ async def calling(
     effective = load(environ={}, assignments=[f"service.{one}" for one in assignments])
     secrets = Secrets()
     secrets.add([TOKEN])
-    log_to(None, secrets)
+    log = io.StringIO()
+    log_to(log, secrets)
     async with open_service(
         effective,
         token=token,
@@ -86,7 +89,7 @@ async def calling(
     ) as service:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with httpx.AsyncClient(base_url=service.address, headers=headers, timeout=20) as http:
-            yield Caller(service=service, http=http, secrets=secrets)
+            yield Caller(service=service, http=http, secrets=secrets, log=log)
 
 
 # --- a service in a process of its own ----------------------------------------

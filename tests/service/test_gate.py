@@ -60,6 +60,26 @@ async def test_every_answer_carries_an_id_and_the_security_headers(caller: Calle
     assert odd.json()["request_id"] == odd.headers["x-request-id"]
 
 
+async def test_every_request_is_logged_under_its_id(caller: Caller) -> None:
+    odd = "/nowhere%C2%85%C2%9B31m%0A?key=hunter22"
+    asked: dict[str, tuple[str, dict[str, str]]] = {
+        "one": ("/sessions", {}),
+        "two": (odd, {}),
+        "three": ("/sessions", {"Authorization": "x"}),
+    }
+    for name, (path, headers) in asked.items():
+        await caller.http.get(path, headers={"X-Request-ID": name, **headers})
+
+    told = caller.log.getvalue()
+    assert told.isascii() and all(c.isprintable() or c == "\n" for c in told)
+    assert "hunter22" not in told and TOKEN not in told
+    logged = {each["request_id"]: each for each in map(json.loads, told.splitlines())}
+    statuses = [logged[name]["status"] for name in asked]
+    assert statuses == [200, 404, 401]
+    for each in logged.values():
+        assert {"time", "level", "method", "path", "seconds", "client"} <= each.keys()
+
+
 async def test_what_is_wrong_with_a_request_is_said_in_one_form(caller: Caller) -> None:
     http = caller.http
     asked = {
@@ -105,9 +125,7 @@ async def test_what_cannot_be_a_start_is_refused(caller: Caller) -> None:
     assert (await caller.http.get("/sessions")).json()["sessions"] == []
 
 
-async def test_secrets_are_told_to_nobody(
-    caller: Caller, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_secrets_are_told_to_nobody(caller: Caller) -> None:
     secret = "rtmp://ann:hunter22@localhost/live/{}?sign=0123456789abcdef"
     for how in ("talk", "refuse"):
         body = {**start_body(), "rtmp_ingest_url": secret.format(how)}
@@ -121,7 +139,9 @@ async def test_secrets_are_told_to_nobody(
         for path in ("/sessions", "/metrics", f"/session/{session}/events"):
             told += (await caller.http.get(path)).text
         told += (await caller.post("config", {"session_id": session})).text
-        told += capsys.readouterr().err
+        logged = caller.log.getvalue()
+        assert "session ended" in logged  # or nothing was looked at
+        told += logged
         for part in ("hunter22", "0123456789abcdef", TOKEN):
             assert part not in told, (how, part)
     assert "***" in told
