@@ -425,6 +425,18 @@ def _on_http(request: Request[Any, Any, State], error: HTTPException) -> Respons
     return _answer(problem)
 
 
+def _on_depth(request: Request[Any, Any, State], error: RecursionError) -> Response[bytes]:
+    return _answer(
+        Problem(400, "bad-request", "The request's body is nested too deeply; see /openapi.json.")
+    )
+
+
+def _on_fault(request: Request[Any, Any, State], error: Exception) -> Response[bytes]:
+    """Ours: the gate logs it, and answers. The framework would answer in its own way, and log
+    nothing."""
+    raise error
+
+
 def _what_is_wrong(error: HTTPException) -> str:
     """The first fault of the request, and where."""
     if isinstance(error.extra, list) and error.extra:
@@ -464,7 +476,12 @@ def application(sessions: Sessions | None) -> Litestar:
     return Litestar(
         list(_ROUTES),
         dependencies={"sessions": Provide(provide, sync_to_thread=False)},
-        exception_handlers={Problem: _on_problem, HTTPException: _on_http},
+        exception_handlers={
+            Problem: _on_problem,
+            HTTPException: _on_http,
+            RecursionError: _on_depth,
+            Exception: _on_fault,
+        },
         openapi_config=OpenAPIConfig(
             title="Maestra",
             version=version("maestra"),

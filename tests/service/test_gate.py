@@ -15,6 +15,8 @@ pytest.importorskip("httpx")
 
 import httpx
 from fakes.service import TOKEN, Caller, calling, start_body
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from maestra.app.service import gate, server
 from maestra.app.service.gate import MOST_BYTES
@@ -103,6 +105,73 @@ async def test_what_is_wrong_with_a_request_is_said_in_one_form(caller: Caller) 
     assert (await http.get("/session/start")).headers["allow"]
     same = await http.get("/sessions", headers={"Origin": caller.service.address})
     assert same.is_success
+
+
+_ASKED = ("start", "config", "reset_context", "stop")
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=6,
+)
+_FIELDS = st.sampled_from(
+    ["session_id", "rtmp_ingest_url", "rtmp_publish_url", "persona_id", "performance", "window"]
+)
+_BODIES = st.one_of(
+    st.binary(max_size=200),
+    st.dictionaries(_FIELDS | st.text(max_size=8), _VALUES, max_size=4).map(
+        lambda body: json.dumps(body).encode()  # with NaN, which JSON has not
+    ),
+    st.integers(1, 5000).map(lambda depth: b"[" * depth),
+    st.sampled_from([b'{"a":1,"a":2}', b"\xff\xfe{\x00}\x00", b"\xef\xbb\xbf{}", b"[]", b"null"]),
+)
+
+
+def drawn(strategy: st.SearchStrategy[bytes], count: int) -> list[bytes]:
+    """So many examples, always the same."""
+    found: list[bytes] = []
+
+    @settings(max_examples=count, derandomize=True, database=None, phases=[Phase.generate])
+    @given(strategy)
+    def keep(one: bytes) -> None:
+        found.append(one)
+
+    keep()
+    return found
+
+
+async def test_no_body_and_no_token_breaks_it(caller: Caller) -> None:
+    async def send(what: str, body: bytes, token: bytes) -> httpx.Response:
+        headers = {"Content-Type": b"application/json", "Authorization": b"Bearer " + token}
+        return await caller.http.post(f"/session/{what}", content=body, headers=headers)
+
+    for number, body in enumerate(drawn(_BODIES, 200)):
+        answer = await send(_ASKED[number % 4], body, TOKEN.encode())
+        assert answer.status_code in (400, 404, 413, 422), (body, answer.text)
+        assert answer.headers["content-type"] == "application/problem+json"
+    for token in drawn(st.binary(max_size=40), 50):
+        sent = bytes(byte for byte in token if byte > 32 and byte != 127) or b"x"
+        assert (await send("stop", b"", sent)).status_code == 401
+    assert "request failed" not in caller.log.getvalue()
+    assert (await caller.http.get("/sessions")).json()["sessions"] == []
+
+
+async def test_what_goes_wrong_in_it_is_logged_and_not_told(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise KeyError("hunter22")
+
+    monkeypatch.setattr(caller.service.sessions, "all", fail)
+    answer = await caller.http.get("/sessions", headers={"X-Request-ID": "seven"})
+
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == "urn:maestra:problem:internal"
+    assert "hunter22" not in answer.text
+    logged = [json.loads(line) for line in caller.log.getvalue().splitlines()]
+    (failed,) = [line for line in logged if line["event"] == "request failed"]
+    assert failed["request_id"] == "seven" and "KeyError" in failed["exception"]
 
 
 async def test_what_cannot_be_a_start_is_refused(caller: Caller) -> None:
