@@ -89,6 +89,8 @@ class _Fake:
             case "turn":
                 self.event("question", epoch=1, kind="wake", text="How was it?")
                 self.event("adapter_failed", port="brain", adapter="x", error="E", text=url)
+                latency = {"brain": 0.01, "face": None, "total": 0.62}
+                self.event("reply_started", epoch=1, latency=latency)
                 stopped = {"cause": "finished", "heard_text": "Well.", "silence_at": 1.0}
                 self.event("reply_stopped", epoch=1, **stopped)
             case "many":

@@ -18,6 +18,7 @@ from fakes.service import TOKEN, Caller, calling, start_body
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from maestra.app.config import load
 from maestra.app.service import gate, server
 from maestra.app.service.gate import MOST_BYTES
 
@@ -142,10 +143,10 @@ def drawn(strategy: st.SearchStrategy[bytes], count: int) -> list[bytes]:
 
 async def test_no_body_and_no_token_breaks_it(caller: Caller) -> None:
     async def send(what: str, body: bytes, token: bytes) -> httpx.Response:
-        headers = {"Content-Type": b"application/json", "Authorization": b"Bearer " + token}
+        headers = {b"Content-Type": b"application/json", b"Authorization": b"Bearer " + token}
         return await caller.http.post(f"/session/{what}", content=body, headers=headers)
 
-    for number, body in enumerate(drawn(_BODIES, 200)):
+    for number, body in enumerate(drawn(_BODIES, 120)):
         answer = await send(_ASKED[number % 4], body, TOKEN.encode())
         assert answer.status_code in (400, 404, 413, 422), (body, answer.text)
         assert answer.headers["content-type"] == "application/problem+json"
@@ -222,6 +223,14 @@ async def test_an_insecure_service_answers_to_its_own_name_only() -> None:
         for host, status in ((f"localhost:{port}", 200), (f"rebound.example:{port}", 421)):
             answer = await caller.http.get("/sessions", headers={"Host": host, "Authorization": ""})
             assert answer.status_code == status
+
+
+def test_a_service_that_asks_for_no_token_is_this_machines_alone() -> None:
+    assert load(environ={}).config.service.host == "127.0.0.1"
+    for host in ("0.0.0.0", "::", "10.1.2.3", "teacher.example"):
+        open_to_all = load(environ={}, assignments=[f"service.host={host}"])
+        with pytest.raises(server.ServiceError, match="--insecure is for this machine alone"):
+            server.serve(open_to_all, insecure=True)
 
 
 async def test_who_dawdles_is_hung_up_on(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,35 @@ async def test_a_session_is_begun_changed_reset_watched_and_stopped(caller: Call
     late = await caller.post("config", {"strictness": "low", "session_id": session})
     assert late.status_code == 409
     assert "start another" in late.json()["detail"]
+
+
+async def test_how_quick_the_teacher_is_and_who_can_teach_is_told(caller: Caller) -> None:
+    session = await caller.start("turn")
+    await caller.post("config", {})
+    status = (await caller.http.get(f"/session/{session}")).json()
+    personas = (await caller.http.get("/personas")).json()
+
+    assert status["latencies"]["total"] == {"last": 0.62, "mean": 0.62, "count": 1}
+    assert "face" not in status["latencies"]
+    assert status["uptime"] > 0
+    assert "teacher_mary_v1" in [one["persona_id"] for one in personas]
+
+
+async def test_a_setting_applies_within_a_tenth_of_a_second(caller: Caller) -> None:
+    session = await caller.start()
+    await caller.post("config", {})
+    seen = caller.service.sessions.get(session).events.last
+    asked = []
+    for window in range(10, 15):
+        asked.append(time.monotonic())
+        await caller.post("config", {"window": window})
+
+    found = [
+        json.loads(data)
+        for _, _, data in caller.service.sessions.get(session).events.after(seen, 9)
+    ]
+    applied = [record["wall"] for record in found if record["type"] == "config_changed"]
+    assert min(at - before for before, at in zip(asked, applied, strict=True)) < 0.1
 
 
 async def test_which_session_is_meant(caller: Caller) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 pytest.importorskip("litestar")
@@ -13,6 +15,8 @@ pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
 
 from fakes.service import calling, start_body
 from servers.otlp import attributes, collecting
+
+from maestra.app import tracing
 
 pytestmark = pytest.mark.anyio
 
@@ -41,7 +45,10 @@ async def test_the_turns_of_a_session_are_linked_to_who_began_it() -> None:
         assert hidden not in told
 
 
-async def test_a_service_whose_collector_is_away_serves_all_the_same() -> None:
+async def test_a_service_whose_collector_is_away_serves_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tracing, "_FLUSH_WITHIN", 0.2)
     with collecting() as collector:
         address = collector.address
     async with calling(f"traces={address}") as caller:
@@ -49,3 +56,5 @@ async def test_a_service_whose_collector_is_away_serves_all_the_same() -> None:
         await caller.post("config", {})
         await caller.post("stop")
         assert (await caller.over(session))["ended"]["cause"] == "stopped"
+    (said,) = [line for line in caller.log.getvalue().splitlines() if "traces" in line]
+    assert json.loads(said)["level"] == "warning"
