@@ -41,6 +41,7 @@ OPEN: Final = frozenset({"/healthz", "/readyz"})
 SDP_PATHS: Final = ("/whip", "/whep")
 """What is posted to paths that end so is a browser's offer; to all others, JSON."""
 
+_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -113,7 +114,9 @@ class Gate:
     def _note(self, scope: Scope, answer: _Answer, begun: float) -> None:
         seconds = time.monotonic() - begun
         template = scope.get("path_template") or "none"
-        self._metrics.http.labels(scope["method"][:16], template, answer.status).observe(
+        # Anybody may invent methods, token or not; each would be counted, and kept, for itself.
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.http.labels(method, template, answer.status).observe(
             answer.begun_after(begun)
         )
         LOGGER.info(

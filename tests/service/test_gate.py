@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 
 import anyio
@@ -155,6 +156,21 @@ async def test_no_body_and_no_token_breaks_it(caller: Caller) -> None:
         assert (await send("stop", b"", sent)).status_code == 401
     assert "request failed" not in caller.log.getvalue()
     assert (await caller.http.get("/sessions")).json()["sessions"] == []
+
+
+async def test_what_strangers_invent_is_not_counted_for_itself(caller: Caller) -> None:
+    for number in range(20):
+        for path in (f"/nowhere{number}", f"/session/{number}", f"/session/{number}/whep"):
+            answer = await caller.http.request(f"ODD{number}", path, headers={"Authorization": ""})
+            assert answer.status_code == 401
+            await caller.http.get(path)
+
+    counted = re.findall(
+        r'duration_seconds_count\{method="(\w+)",route="([^"]+)",status="(\d+)"\}',
+        (await caller.http.get("/metrics")).text,
+    )
+    assert {method for method, _, _ in counted} == {"GET", "other"}
+    assert len(counted) <= 5, counted
 
 
 async def test_what_goes_wrong_in_it_is_logged_and_not_told(

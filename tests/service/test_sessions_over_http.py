@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("prometheus_client")
 pytest.importorskip("httpx")
 
-from fakes.service import QUICK, Caller, calling, start_body
+from fakes.service import QUICK, TOKEN, Caller, calling, start_body
 
 from maestra.app.service.lesson import Patience
 
@@ -200,6 +201,22 @@ async def test_a_reader_is_told_how_many_events_are_no_longer_kept(caller: Calle
     assert found[0][1] == "lost"
     assert found[0][2]["lost"] == 25_002 - 20_000
     assert len(found) == 20_001
+
+
+async def test_a_reader_that_does_not_read_holds_nobody_up(caller: Caller) -> None:
+    session = await caller.start("many")
+    await caller.post("config", {})
+    host, port = caller.service.address.removeprefix("http://").split(":")
+    request = (
+        f"GET /session/{session}/events HTTP/1.1\r\nHost: localhost:{port}\r\n"
+        f"Authorization: Bearer {TOKEN}\r\n\r\n"
+    ).encode()
+    async with AsyncExitStack() as stack:
+        for _ in range(5):
+            deaf = await stack.enter_async_context(await anyio.connect_tcp(host, int(port)))
+            await deaf.send(request)
+        assert await events(caller, session, until="lost")
+        assert (await caller.post("stop")).json()["ended"]["cause"] == "stopped"
 
 
 async def test_what_happens_to_one_session_leaves_the_others_alone(caller: Caller) -> None:
