@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import attrs
 from anyio.abc import TaskGroup
 
@@ -34,7 +35,7 @@ _HEARTBEAT = 1.0
 """Seconds between two words of being alive."""
 
 _MEMORY_EVERY = 10
-"""Heartbeats between two looks at the memory, which take a few milliseconds."""
+"""Heartbeats between two looks at the memory, which take up to a tenth of a second."""
 
 _OF_BROWSERS = ("connect", "disconnect")
 
@@ -98,7 +99,8 @@ class _Runner:
         with suppress(*_GONE):
             while True:
                 if count % _MEMORY_EVERY == 0:
-                    memory = _memory()
+                    # The kernel walks all their pages: the lesson must not stand still for it.
+                    memory = await anyio.to_thread.run_sync(_memory, abandon_on_cancel=True)
                 count += 1
                 await self._lines.send({"status": {**self._status(), "memory": memory}})
                 await anyio.sleep(_HEARTBEAT)
