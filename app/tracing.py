@@ -40,6 +40,9 @@ _PATH: Final = "/v1/traces"
 _WAITING: Final = 2048
 """Spans that may wait for the collector, a hundred turns; then the oldest are dropped."""
 
+_KEY: Final = 8
+"""Characters that a word of a header must have to be a key."""
+
 _EVERY: Final = 2000
 """Milliseconds from sending to sending."""
 
@@ -79,12 +82,14 @@ class Traced:
             self._say(f"a turn cannot be traced: {type(error).__name__}")
 
     def _tell(self, span: Span, parent: Any) -> None:
+        from opentelemetry.context import Context
         from opentelemetry.trace import StatusCode, set_span_in_context
 
         attributes = {**(self._about if parent is None else {}), **span.attributes}
         told = self._tracer.start_span(
             span.name,
-            context=parent,
+            # An empty one: a turn is a trace of its own, whatever the embedding program is tracing.
+            context=Context() if parent is None else parent,
             start_time=self._nanoseconds(span.start),
             attributes=attributes,
             links=() if parent is not None else self._links,
@@ -148,7 +153,7 @@ class _Exporter:
         result = self._inner.export(spans)
         if result is SpanExportResult.SUCCESS:
             if self._lost:
-                self._say(f"traces arrive again; {self._lost} spans were lost")
+                self._say(f"traces arrive again; at least {self._lost} spans were lost")
             self._lost = 0
         else:
             if not self._lost:
@@ -175,10 +180,10 @@ class _Why(logging.Handler):
         self.text = "it cannot be reached"
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()[:300]
-        for secret in self._hidden:
+        text = record.getMessage()
+        for secret in sorted(self._hidden, key=len, reverse=True):
             text = text.replace(secret, "***")
-        self.text = text
+        self.text = text[:300]
 
 
 @contextmanager
@@ -254,7 +259,8 @@ def _address(config: Config, environ: Mapping[str, str]) -> str:
 
 
 def header_values(environ: Mapping[str, str]) -> list[str]:
-    """What stands in the headers for the collector: keys, most likely."""
+    """What stands in the headers for the collector: keys, most likely, some after a ``Bearer``."""
     given = next((environ[name] for name in _HEADERS if environ.get(name)), "")
     values = (part.partition("=")[2].strip() for part in given.split(","))
-    return [one for value in values if value for one in {value, unquote(value)}]
+    spelt = {one for value in values if value for one in (value, unquote(value))}
+    return sorted(spelt | {word for one in spelt for word in one.split() if len(word) >= _KEY})

@@ -13,6 +13,7 @@ pytest.importorskip("opentelemetry.sdk")
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
 
 from fakes.turn import ANCHOR, begun, wake_turn
+from opentelemetry.sdk.trace import TracerProvider
 from servers.otlp import Collector, attributes, collecting
 
 from maestra.app import tracing as module
@@ -51,7 +52,11 @@ def until(done: Callable[[], object]) -> None:
 
 def test_a_turn_is_a_trace_with_its_stages_in_it(collector: Collector) -> None:
     said: list[str] = []
-    with tracing(config(f"traces={collector.address}"), say=said.append) as traces:
+    outer = TracerProvider(shutdown_on_exit=False).get_tracer("of the embedding program")
+    with (
+        tracing(config(f"traces={collector.address}"), say=said.append) as traces,
+        outer.start_as_current_span("theirs"),
+    ):
         assert traces is not None
         traced = traces.session("lesson-7", traceparent=PARENT)
         for each in [begun(), *wake_turn(), *wake_turn(2)]:
@@ -124,7 +129,7 @@ def test_a_collector_that_refuses_is_told_of_once_and_without_its_key(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Unauthorized")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20Unauthorized")
     collector.answers[:] = [401, 401]
     with tracing(config(f"traces={collector.address}/v1/traces"), say=said.append) as traces:
         assert traces is not None
