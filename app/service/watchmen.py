@@ -37,11 +37,17 @@ _COLUMNS: Final = 24
 _HEIGHT: Final = 8
 
 
-def _p(quantile: float, metric: str, *, by: str = "", window: str = "$__rate_interval") -> str:
+_AT_ONCE: Final = '{route!~"/session/(config|reset_context|stop)|.+/wh[ei]p.*"}'
+"""The calls that wait for nothing: the others may, for a session that loads, ends or connects."""
+
+
+def _p(
+    quantile: float, metric: str, *, by: str = "", window: str = "$__rate_interval", of: str = ""
+) -> str:
     labels = f"le, {by}" if by else "le"
     return (
         f"histogram_quantile({quantile}, sum by ({labels})"
-        f" (rate(maestra_{metric}_bucket[{window}])))"
+        f" (rate(maestra_{metric}_bucket{of}[{window}])))"
     )
 
 
@@ -141,7 +147,8 @@ _RULES: Final[Sequence[_Rule]] = (
     ),
     _Rule(
         name="MaestraHttpSlow",
-        when=f"{_p(0.95, 'http_request_duration_seconds', window='10m')} > {MUSTS['http']:g}",
+        when=f"{_p(0.95, 'http_request_duration_seconds', window='10m', of=_AT_ONCE)}"
+        f" > {MUSTS['http']:g}",
         during="5m",
         severity="info",
         summary=f"A call takes more than {1000 * MUSTS['http']:g} ms (p95).",

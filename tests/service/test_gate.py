@@ -191,6 +191,19 @@ async def test_what_goes_wrong_in_it_is_logged_and_not_told(
     assert failed["request_id"] == "seven" and "KeyError" in failed["exception"]
 
 
+async def test_a_body_that_does_not_say_how_long_it_is_is_cut_off(caller: Caller) -> None:
+    host, port = caller.service.address.removeprefix("http://").split(":")
+    head = (
+        f"POST /session/stop HTTP/1.1\r\nHost: localhost:{port}\r\n"
+        f"Authorization: Bearer {TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    chunk = b"1000\r\n" + b" " * 0x1000 + b"\r\n"
+    with anyio.fail_after(5):
+        async with await anyio.connect_tcp(host, int(port)) as stream:
+            await stream.send(head.encode() + chunk * (MOST_BYTES // 0x1000 + 1))
+            assert b" 413 " in (await stream.receive()).partition(b"\r\n")[0]
+
+
 async def test_what_cannot_be_a_start_is_refused(caller: Caller) -> None:
     wrong: list[tuple[dict[str, object], int]] = [
         ({}, 400),
