@@ -58,6 +58,18 @@ def test_every_stage_lies_where_it_was() -> None:
     assert ["adapter_failed"] == [mark.name for mark in turn.marks]
 
 
+def test_media_time_is_laid_where_records_say_it_was_at_the_earliest() -> None:
+    late = record("floor", 5.0, label="silence", since=4.0)
+    late["wall"] += 0.5  # the machine was busy when it was logged
+    ahead = record("slice", 7.0, fps=25.0)
+    ahead["wall"] -= 0.3  # a second of output may be told of before it is over
+    loading = record("adapter_failed", 0.0, port="voice", adapter="x", error="E", text="")
+    loading["wall"] -= 10.0
+    (turn,) = turns_of([begun(), loading, late, ahead, *wake_turn()])
+
+    assert ((8.0, 9.0), (9.6, 12.0)) == (stages(turn)["speech"], stages(turn)["speaking"])
+
+
 def test_words_are_told_only_where_they_were_asked_for() -> None:
     lesson = [begun(), *wake_turn()]
     (without,), (with_words,) = turns_of(lesson), turns_of(lesson, words=True)
