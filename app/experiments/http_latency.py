@@ -41,6 +41,7 @@ _TOKEN: Final = "a-token-for-one-measurement"
 _STREAMS: Final = (sys.executable, "-m", "maestra.app.demo.streams")
 _LOADING: Final = 90.0
 _STEADY: Final = 24.0
+_PARTS: Final = ("hearing", "turn", "voice", "playout", "total")
 _KEPT: Final = 5.0
 """Seconds a connection may be idle; the service keeps it twice as long."""
 
@@ -121,13 +122,14 @@ def _serving(folder: Path) -> Iterator[_Service]:
 @define
 class _Run:
     """One lesson. ``calls`` are seconds by kind, ``applied`` those until a setting was in force;
-    ``slices`` are the records of the output."""
+    ``slices`` are the records of the output, ``replies`` where their time went by the log."""
 
     load: float
     calls: dict[str, list[float]] = field(factory=dict)
     applied: list[float] = field(factory=list)
     slices: list[Mapping[str, Any]] = field(factory=list)
     measured: list[Measured] = field(factory=list)
+    replies: list[Mapping[str, float | None]] = field(factory=list)
 
 
 def _hold(folder: Path, *, calls: int) -> _Run:
@@ -170,6 +172,7 @@ def _hold(folder: Path, *, calls: int) -> _Run:
     run.applied = [at - begun for begun, at in zip(asked, changed[1:], strict=True)]
     begun = next(each["t"] for each in records if each["type"] == "floor")
     run.slices = [each for each in records if each["type"] == "slice" and each["t"] > begun]
+    run.replies = [each["latency"] for each in records if each["type"] == "reply_started"]
     run.measured = list(measure(events["events"], load_recording(film, seen), published_at(sent)))
     return run
 
@@ -267,6 +270,11 @@ def _lesson_table(runs: Mapping[str, _Run]) -> Iterator[str]:
         for one in run.measured:
             took = "none" if one.seconds is None else f"{one.seconds:.2f} s"
             rows.setdefault(f"{one.kind}, at {one.at:.0f} s", []).append(took)
+        for number, parts in enumerate(run.replies, 1):
+            told = (f"{parts[part]:.2f}" for part in _PARTS if parts[part] is not None)
+            rows.setdefault(f"reply {number} by the log: {', '.join(_PARTS)}", []).append(
+                " ".join(told)
+            )
     for name, cells in rows.items():
         yield f"| {name} | {' | '.join(cells)} |"
 
