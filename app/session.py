@@ -74,6 +74,7 @@ from .messages import (
     Primed,
     Progress,
     ReplyLost,
+    Restored,
     Silent,
     SliceStatistics,
     SpeakerAnew,
@@ -747,6 +748,10 @@ class Session:
                 )
                 if message.fatal:
                     self._fail(message.text, stream=message.worker in ("ingest", "publish"))
+            case Restored():
+                self.log(
+                    log.ConnectionRestored(t=self._t, port=message.worker, after=message.after)
+                )
             case FaceDegraded(face=face, level=level, cause=cause):
                 self.log(log.FaceDegraded(t=self._t, face=face, level=level, cause=cause))
             case Switched():

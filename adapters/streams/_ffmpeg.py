@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+
 import av
 import av.error
 import av.logging
 
-from maestra.core.stream_url import StreamUrl
+from maestra.core.stream_url import StreamKind, StreamUrl
 from maestra.ports.errors import StreamClosed, StreamError, StreamRefused
 
 __all__ = ["hush", "microseconds", "network_error"]
+
+_RTMP = (StreamKind.RTMP, StreamKind.RTMPS)
 
 _QUIET = -8
 """AV_LOG_QUIET."""
@@ -40,6 +44,18 @@ def network_error(url: StreamUrl, error: Exception, timeout: float) -> StreamErr
             return StreamError(f"{url} broke the connection.")
         case EOFError():
             return StreamClosed(f"{url} has ended.")
+        case PermissionError(errno=errno.EPERM) if url.kind in _RTMP:
+            # How FFmpeg tells that the server answered with an error, such as "stream busy".
+            return StreamError(
+                f"{url} is refused by its server: the stream is busy (somebody else publishes under"
+                " its name), is not there, or its key is wrong."
+            )
+        case OSError(errno=errno.EIO) if url.kind in _RTMP:
+            # FFmpeg's RTMP says so when the other side has hung up.
+            return StreamError(
+                f"{url} was closed by its server; if that happens at once, the application's name"
+                " or the key is wrong."
+            )
         case PermissionError():
             return StreamRefused(f"{url} may not be used: permission denied.")
         case av.error.FFmpegError():

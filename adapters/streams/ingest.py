@@ -184,8 +184,7 @@ class PyavIngest:
                 if self._closed.is_set():
                     return
         except (av.error.FFmpegError, OSError, EOFError) as error:
-            if getattr(error, "errno", None) == errno.EIO:
-                # FFmpeg's RTMP says so when the other side has hung up.
+            if getattr(error, "errno", None) == errno.EIO:  # the other side has hung up
                 raise StreamClosed(f"{self._url} has ended.") from error
             raise network_error(self._url, error, self._read_timeout) from error
         raise StreamClosed(f"{self._url} has ended.")

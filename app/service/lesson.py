@@ -183,6 +183,10 @@ class _Watch:
                 self.input_text = text
             case {"type": "adapter_failed", "port": "publish" | "playout", "text": str(text)}:
                 self.output_text = text
+            case {"type": "connection_restored", "port": "ingest"}:
+                self.input_text = ""
+            case {"type": "connection_restored", "port": "publish"}:
+                self.output_text = ""
             case _:
                 pass
 
@@ -264,7 +268,7 @@ class Lesson:
         return Health(url=self.wanted.ingest.redacted(), ok=ok, text=text)
 
     def output(self) -> Health:
-        """``text`` is what last went wrong there; an output is opened again by itself."""
+        """``text`` is what is wrong there; an output is opened again by itself."""
         ok = self.state is LessonState.RUNNING and not self.watch.output_text
         return Health(url=self.wanted.publish.redacted(), ok=ok, text=self.watch.output_text)
 
