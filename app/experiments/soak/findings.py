@@ -2,8 +2,9 @@
 
 Conventions. Time stamps are those of the packets that the viewer got; *the clock* is when a packet
 came minus its time stamp, which stays the same as long as the output's clock neither stops nor
-jumps. Memory is PSS (shared pages counted once); its slope is a least-squares line through all
-samples after the first ten minutes, or the first third of a shorter run, in MB an hour.
+jumps. Memory is PSS (shared pages counted once) and USS (what is a process's own); its slope is a
+least-squares line through all samples after the first ten minutes, or the first third of a shorter
+run, in MB an hour.
 """
 
 from __future__ import annotations
@@ -191,20 +192,21 @@ def _kept(held: Held, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _memory(held: Held) -> dict[str, Any]:
-    samples = held.memory
     begin = min(_WARM_UP, held.seconds / 3)
-    settled = [one for one in samples if one["at"] >= begin]
-    names = sorted({name for one in samples for name in one if name != "at"})
-    each = {name: [(one["at"], one.get(name, 0)) for one in settled] for name in names}
-    total = [(one["at"], sum(v for k, v in one.items() if k != "at")) for one in settled]
-    return {
-        "samples": len(settled),
-        "first_mb": round(total[0][1] / 1e6, 1) if total else None,
-        "last_mb": round(total[-1][1] / 1e6, 1) if total else None,
-        "most_mb": round(max(size for _, size in total) / 1e6, 1) if total else None,
-        "slope_mb_per_hour": _slope(total),
-        "slopes": {name: _slope(points) for name, points in each.items()},
-    }
+    settled = [one for one in held.memory if one.at >= begin]
+    names = sorted({name for one in settled for name in one.pss})
+    found: dict[str, Any] = {"samples": len(settled)}
+    for what in ("pss", "uss"):
+        sizes = [(one.at, getattr(one, what)) for one in settled]
+        total = [(at, sum(each.values())) for at, each in sizes]
+        found[what] = {
+            "first_mb": round(total[0][1] / 1e6, 1) if total else None,
+            "last_mb": round(total[-1][1] / 1e6, 1) if total else None,
+            "most_mb": round(max(size for _, size in total) / 1e6, 1) if total else None,
+            "mb_per_hour": _slope(total),
+            "each": {name: _slope([(at, e.get(name, 0)) for at, e in sizes]) for name in names},
+        }
+    return found
 
 
 def _slope(points: Sequence[tuple[float, float]]) -> float | None:
@@ -222,11 +224,13 @@ def draw(held: Held, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    minutes = [one["at"] / 60 for one in held.memory]
-    names = sorted({name for one in held.memory for name in one if name != "at"})
+    minutes = [one.at / 60 for one in held.memory]
+    names = sorted({name for one in held.memory for name in one.pss})
     figure, axes = pyplot.subplots(figsize=(10, 4.5), layout="constrained")
-    sizes = [[one.get(name, 0) / 1e6 for one in held.memory] for name in names]
+    sizes = [[one.pss.get(name, 0) / 1e6 for one in held.memory] for name in names]
     axes.stackplot(minutes, *sizes, labels=names, alpha=0.8)
+    own = [sum(one.uss.values()) / 1e6 for one in held.memory]
+    axes.plot(minutes, own, "k--", linewidth=1, label="their own alone (USS)")
     kinds = list(dict.fromkeys(fault.kind for fault in held.faults))
     top = axes.get_ylim()[1]
     for row, kind in enumerate(kinds):

@@ -22,7 +22,7 @@ from maestra.app.demo import LESSON
 from .coordinator import Coordinator
 from .server import RtmpServer
 
-__all__ = ["Fault", "Held", "hold", "plan"]
+__all__ = ["Fault", "Held", "Memory", "hold", "plan"]
 
 Kind = Literal["student leaves", "student stalls", "teacher is dropped", "server is killed"]
 
@@ -50,6 +50,17 @@ class Fault:
     duration: float
 
 
+@frozen(kw_only=True)
+class Memory:
+    """What each process of the service takes (bytes) at ``at`` s, by what it does: shared pages
+    divided among those who share them (``pss``, which others on the machine change, too), and its
+    own alone (``uss``)."""
+
+    at: float
+    pss: dict[str, int]
+    uss: dict[str, int]
+
+
 def plan(seconds: float, every: float, seed: int) -> Iterator[Fault]:
     """Faults ``every`` s on average, none in the last 15 s; the next begins when one is over."""
     rng = random.Random(seed)
@@ -71,8 +82,7 @@ class Held:
     began: float = 0.0
     seconds: float = 0.0
     faults: list[Fault] = field(factory=list)
-    memory: list[dict[str, Any]] = field(factory=list)
-    """``at``, and what each process takes, with shared pages counted once."""
+    memory: list[Memory] = field(factory=list)
     status: list[dict[str, Any]] = field(factory=list)
     """``at`` and what the service says of the session."""
     load: list[float] = field(factory=list)
@@ -83,7 +93,7 @@ class Held:
     def to_dict(self) -> dict[str, Any]:
         return {
             "faults": [asdict(one) for one in self.faults],
-            "memory": self.memory,
+            "memory": [asdict(one) for one in self.memory],
             "load": self.load,
         }
 
@@ -222,7 +232,7 @@ class _Soak:
                     return
             if at >= sample_at:
                 sample_at = at + _SAMPLE
-                held.memory.append({"at": round(at, 1), **_memory(self._coordinator.process.pid)})
+                held.memory.append(_memory(round(at, 1), self._coordinator.process.pid))
                 held.load.append(psutil.getloadavg()[0])
             if at >= said_at:
                 said_at = at + 60.0
@@ -265,8 +275,8 @@ class _Soak:
 
     def _progress(self, at: float, seconds: float) -> None:
         held = self._held
-        status, memory = held.status[-1], held.memory[-1]
-        total = sum(size for name, size in memory.items() if name != "at")
+        status = held.status[-1]
+        size = sum(held.memory[-1].pss.values()) / 1e6
         ill = [
             f"; {side}: {status[side]['text']}"
             for side in ("ingest", "publish")
@@ -274,14 +284,14 @@ class _Soak:
         ]
         self._say(
             f"{at / 60:5.1f} of {seconds / 60:.0f} min: {len(held.faults)} faults,"
-            f" {status['takes']} takes, {status['notes']} notes, {total / 1e6:.0f} MB,"
+            f" {status['takes']} takes, {status['notes']} notes, {size:.0f} MB,"
             f" {status['fps'] or 0:.0f} fps, load {held.load[-1]:.1f}{''.join(ill)}"
         )
 
 
-def _memory(pid: int) -> dict[str, int]:
-    """What each process of the service takes, by what it does."""
-    found: dict[str, int] = {}
+def _memory(at: float, pid: int) -> Memory:
+    pss: dict[str, int] = {}
+    uss: dict[str, int] = {}
     with contextlib.suppress(psutil.Error):
         root = psutil.Process(pid)
         for process in (root, *root.children(recursive=True)):
@@ -292,8 +302,9 @@ def _memory(pid: int) -> dict[str, int]:
                 else:
                     name = "service" if process == root else "session"
                 full = process.memory_full_info()
-                found[name] = found.get(name, 0) + int(getattr(full, "pss", 0) or full.rss)
-    return found
+                pss[name] = pss.get(name, 0) + int(getattr(full, "pss", 0) or full.rss)
+                uss[name] = uss.get(name, 0) + int(full.uss)
+    return Memory(at=at, pss=pss, uss=uss)
 
 
 def hold(
