@@ -506,6 +506,7 @@ class Session:
                 bridge_after=stream.bridge_after,
                 reconnect_min=stream.reconnect_min,
                 reconnect_max=stream.reconnect_max,
+                ca_file=stream.ca_file,
             ),
         }
         self._settings = start

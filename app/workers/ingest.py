@@ -69,7 +69,8 @@ _HELD = 5.0
 @frozen(kw_only=True)
 class IngestSettings:
     """``fast`` reads a file as fast as it is taken. ``end_on_close`` ends the input when a live
-    publisher goes; else it may come back. Times in seconds."""
+    publisher goes; else it may come back. ``ca_file`` is what its server is judged by. Times in
+    seconds."""
 
     url: StreamUrl
     fast: bool = False
@@ -77,6 +78,7 @@ class IngestSettings:
     bridge_after: float = 0.15
     reconnect_min: float = 0.5
     reconnect_max: float = 10.0
+    ca_file: str = ""
 
 
 @define
