@@ -316,7 +316,7 @@ def test_a_server_that_was_waited_for_is_asked_again_soon() -> None:
     """Nobody sends anything yet: the student may begin at any time."""
     opened: list[float] = []
     mute = StreamError("the server has not answered.")
-    open_next = live(*[[0.3, mute]] * 4, [60.0])
+    open_next = live([0.3, mute], [0.3, mute], [0.3, mute], [0.3, mute], [60.0])
 
     def open_ingest() -> Ingest:
         opened.append(time.monotonic())

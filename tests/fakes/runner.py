@@ -4,7 +4,8 @@ when it is told to by the stream it is pointed at.
 The last part of the input's path says how: ``crash`` dies when it has begun, ``deaf`` never
 answers and never leaves, ``silent`` gives no sign of life, ``refuse`` cannot begin, ``idle`` gets
 no input, ``end`` ends when it has begun, ``talk`` tells the input's address aloud, ``many`` has
-25 000 events. Anything else is a lesson that runs until it is stopped.
+25 000 events, ``busy`` cannot publish, ``back`` could not but can again. Anything else is a lesson
+that runs until it is stopped.
 """
 
 from __future__ import annotations
@@ -86,6 +87,10 @@ class _Fake:
             case "talk":
                 self.event("warning", source="ingest", text=f"{url} is gone")
                 print(f"{url} is broken", file=sys.stderr, flush=True)
+            case "busy" | "back":
+                self.event("adapter_failed", port="publish", text="the stream is busy")
+                if self._how == "back":
+                    self.event("connection_restored", port="publish", after=1.0)
             case "many":
                 for number in range(25_000):
                     self.event("beat", at=number)

@@ -74,6 +74,17 @@ async def test_a_session_is_begun_changed_reset_watched_and_stopped(caller: Call
     assert "start another" in late.json()["detail"]
 
 
+@pytest.mark.parametrize(("how", "text"), [("busy", "the stream is busy"), ("back", "")])
+async def test_what_is_wrong_with_the_output_is_said_until_it_is_back(
+    caller: Caller, how: str, text: str
+) -> None:
+    session = await caller.start(how)
+    await caller.post("reset_context", {})  # is answered once it has begun
+
+    publish = (await caller.http.get(f"/session/{session}")).json()["publish"]
+    assert (publish["ok"], publish["text"]) == (not text, text)
+
+
 async def test_which_session_is_meant(caller: Caller) -> None:
     none = await caller.post("reset_context", {})
     assert none.status_code == 404 and "POST /session/start" in none.json()["detail"]
