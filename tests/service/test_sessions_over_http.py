@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,23 @@ async def test_what_is_wrong_with_the_output_is_said_until_it_is_back(
 
     publish = (await caller.http.get(f"/session/{session}")).json()["publish"]
     assert (publish["ok"], publish["text"]) == (not text, text)
+
+
+async def test_a_machine_that_stood_still_is_no_sessions_fault() -> None:
+    """Neither the service nor the session got any processor for longer than one may be silent."""
+    patience = Patience(answer=5.0, hung=1.0, stop=1.0, orphans=1.0)
+    async with calling(patience=patience) as caller:
+        session = await caller.start()
+        await caller.post("reset_context", {})  # is answered once it has begun
+        pid = caller.service.sessions.get(session).pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(1.5)  # noqa: ASYNC251 - the service stands still, too
+        await anyio.sleep(0.4)
+        os.kill(pid, signal.SIGCONT)
+        await anyio.sleep(1.0)
+
+        assert (await caller.http.get(f"/session/{session}")).json()["state"] == "running"
 
 
 async def test_which_session_is_meant(caller: Caller) -> None:
