@@ -66,7 +66,7 @@ class Progress:
             case log.Slice(fps=fps):
                 self.fps = fps
             case log.AdapterFailed(adapter=adapter, text=text):
-                self.trouble = f"{adapter} failed: {text}"
+                self.trouble = f"{adapter} failed: {text}" if adapter else text
             case log.ConnectionRestored(port=port):
                 self.trouble = f"{_PORTS[port]} is back"
             case log.Warned(source="licence"):
@@ -101,7 +101,7 @@ def plain_line(record: log.Record) -> str | None:
         case log.ReplyStopped(cause=cause):
             text = f"stops speaking ({cause})"
         case log.AdapterFailed(port=port, adapter=adapter, text=words):
-            text = f"{port}: {adapter} failed: {words}"
+            text = f"{port}: {adapter} failed: {words}" if adapter else f"{port}: {words}"
         case log.ConnectionRestored(port=port, after=gone):
             text = f"{_PORTS[port]} is back after {gone:.1f} s"
         case log.AdapterSwitched(port=port, after=after):

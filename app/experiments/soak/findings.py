@@ -193,7 +193,7 @@ def _kept(held: Held, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _memory(held: Held) -> dict[str, Any]:
     begin = min(_WARM_UP, held.seconds / 3)
-    settled = [one for one in held.memory if one.at >= begin and "session" in one.pss]
+    settled = [one for one in held.memory if one.at >= begin and one.pss.get("session")]
     names = sorted({name for one in settled for name in one.pss})
     found: dict[str, Any] = {"samples": len(settled)}
     for what in ("pss", "uss"):
