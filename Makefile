@@ -37,10 +37,12 @@ bench: .venv/bench ## Measure latencies, frame rate and the rest from the outsid
 slow: .venv/tox ## Run the slow tests too; a quiet machine and an hour or two (`make system` first)
 	$(BIN)/tox run -e slow
 
-system: ## Install what slow tests run against: nginx, ffmpeg, Chromium, Prometheus (Debian, as root)
+system: ## Install what slow tests run against: nginx, ffmpeg, Chromium and more (Debian, as root)
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	    nginx libnginx-mod-rtmp ffmpeg chromium prometheus
+	    nginx libnginx-mod-rtmp libnginx-mod-stream openssl ffmpeg chromium prometheus \
+	    gir1.2-gst-rtsp-server-1.0 python3-gi \
+	    gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 	@for one in nginx prometheus; do service $$one stop >/dev/null 2>&1 || true; done
 
 clean: ## Forget every environment and every output

@@ -387,6 +387,15 @@ class StreamConfig(Section):
         validator=_check,
         metadata=_about("Seconds from keyframe to keyframe.", unit="s", minimum=0.2, maximum=10),
     )
+    ca_file: str = field(
+        default="",
+        validator=_check,
+        metadata=_about(
+            "A file of certificates (PEM) by which RTMPS and RTSPS servers are judged, such as that"
+            " of a server that signed its own; empty: those this system trusts. A server that is"
+            " not trusted, or has another name, is refused."
+        ),
+    )
     encoder: str = field(
         default="auto",
         validator=_check,

@@ -54,6 +54,7 @@ __all__ = [
     "Primed",
     "Progress",
     "ReplyLost",
+    "Restored",
     "Resume",
     "Rewind",
     "Say",
@@ -97,6 +98,14 @@ class Failed:
     text: str
     adapter: str = ""
     fatal: bool = False
+
+
+@frozen(kw_only=True)
+class Restored:
+    """The input (``worker`` ``ingest``) or the output is back after ``after`` s."""
+
+    worker: Literal["ingest", "publish"]
+    after: float
 
 
 @frozen(kw_only=True)

@@ -75,6 +75,7 @@ from .messages import (
     Primed,
     Progress,
     ReplyLost,
+    Restored,
     Silent,
     SliceStatistics,
     SpeakerAnew,
@@ -506,6 +507,7 @@ class Session:
                 bridge_after=stream.bridge_after,
                 reconnect_min=stream.reconnect_min,
                 reconnect_max=stream.reconnect_max,
+                ca_file=stream.ca_file,
             ),
         }
         self._settings = start
@@ -750,6 +752,10 @@ class Session:
                 )
                 if message.fatal:
                     self._fail(message.text, stream=message.worker in ("ingest", "publish"))
+            case Restored():
+                self.log(
+                    log.ConnectionRestored(t=self._t, port=message.worker, after=message.after)
+                )
             case FaceDegraded(face=face, level=level, cause=cause):
                 self.log(log.FaceDegraded(t=self._t, face=face, level=level, cause=cause))
             case Switched():

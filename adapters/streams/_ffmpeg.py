@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import ssl
+from pathlib import Path
+
 import av
 import av.error
 import av.logging
 
-from maestra.core.stream_url import StreamUrl
+from maestra.core.stream_url import StreamKind, StreamUrl
 from maestra.ports.errors import StreamClosed, StreamError, StreamRefused
 
-__all__ = ["hush", "microseconds", "network_error"]
+__all__ = ["hush", "microseconds", "network_error", "trust"]
+
+_RTMP = (StreamKind.RTMP, StreamKind.RTMPS)
+_TLS = (StreamKind.RTMPS, StreamKind.RTSPS)
 
 _QUIET = -8
 """AV_LOG_QUIET."""
@@ -29,6 +36,21 @@ def microseconds(seconds: float) -> str:
     return str(round(seconds * 1e6))
 
 
+def trust(url: StreamUrl, ca_file: str) -> dict[str, str]:
+    """How FFmpeg is to judge the server of ``url``, which by itself it does not.
+
+    :param ca_file: certificates to judge by; empty: those that the system trusts.
+    :raises StreamRefused: there is no such file.
+    """
+    if url.kind not in _TLS:
+        return {}
+    if ca_file and not Path(ca_file).is_file():
+        raise StreamRefused(f"There is no file {ca_file} (stream.ca_file).")
+    # FFmpeg's TLS library may have been built to look for the system's in another place.
+    found = ca_file or ssl.get_default_verify_paths().cafile
+    return {"tls_verify": "1", **({"ca_file": found} if found else {})}
+
+
 def network_error(url: StreamUrl, error: Exception, timeout: float) -> StreamError:
     """What went wrong with the network address ``url``, in one sentence."""
     match error:
@@ -40,6 +62,23 @@ def network_error(url: StreamUrl, error: Exception, timeout: float) -> StreamErr
             return StreamError(f"{url} broke the connection.")
         case EOFError():
             return StreamClosed(f"{url} has ended.")
+        case PermissionError(errno=errno.EPERM) if url.kind in _RTMP:
+            # How FFmpeg tells that the server answered with an error, such as "stream busy".
+            return StreamError(
+                f"{url} is refused by its server: the stream is busy (somebody else publishes under"
+                " its name), is not there, or its key is wrong."
+            )
+        case OSError(errno=errno.EIO) if url.kind in _TLS:
+            return StreamError(
+                f"{url} was closed, or not opened, because its certificate is not trusted or is of"
+                " another host (stream.ca_file), or its server did not want it."
+            )
+        case OSError(errno=errno.EIO) if url.kind in _RTMP:
+            # FFmpeg's RTMP says so when the other side has hung up.
+            return StreamError(
+                f"{url} was closed by its server; if that happens at once, the application's name"
+                " or the key is wrong."
+            )
         case PermissionError():
             return StreamRefused(f"{url} may not be used: permission denied.")
         case av.error.FFmpegError():

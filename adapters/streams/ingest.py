@@ -20,7 +20,7 @@ from maestra.core.stream_url import StreamKind, StreamUrl
 from maestra.ports.audio import EAR_RATE_HZ
 from maestra.ports.errors import StreamClosed, StreamError, StreamRefused
 
-from ._ffmpeg import hush, microseconds, network_error
+from ._ffmpeg import hush, microseconds, network_error, trust
 
 if TYPE_CHECKING:
     from maestra.ports.audio import Samples
@@ -51,15 +51,22 @@ class PyavIngest:
         without limit.
     :param open_timeout: seconds until a connection counts as hung while it is opened.
     :param read_timeout: seconds without a byte until it counts as hung.
+    :param ca_file: certificates that RTMPS and RTSPS servers are judged by; empty: the system's.
     """
 
     def __init__(
-        self, url: StreamUrl, *, open_timeout: float = 10.0, read_timeout: float = 10.0
+        self,
+        url: StreamUrl,
+        *,
+        open_timeout: float = 10.0,
+        read_timeout: float = 10.0,
+        ca_file: str = "",
     ) -> None:
         hush()
         self._url = url
         self._open_timeout = open_timeout
         self._read_timeout = read_timeout
+        self._ca_file = ca_file
         self._closed = threading.Event()
 
     def chunks(self) -> Iterator[Samples]:
@@ -119,7 +126,11 @@ class PyavIngest:
             ) from error
 
     def _options(self) -> dict[str, str]:
-        options = {"protocol_whitelist": ",".join(self._url.protocols), **self._url.dialling}
+        options = {
+            "protocol_whitelist": ",".join(self._url.protocols),
+            **self._url.dialling,
+            **trust(self._url, self._ca_file),
+        }
         match self._url.kind:
             case StreamKind.FILE:
                 options |= {"format_whitelist": _RECORDINGS}
@@ -184,8 +195,7 @@ class PyavIngest:
                 if self._closed.is_set():
                     return
         except (av.error.FFmpegError, OSError, EOFError) as error:
-            if getattr(error, "errno", None) == errno.EIO:
-                # FFmpeg's RTMP says so when the other side has hung up.
+            if getattr(error, "errno", None) == errno.EIO:  # the other side has hung up
                 raise StreamClosed(f"{self._url} has ended.") from error
             raise network_error(self._url, error, self._read_timeout) from error
         raise StreamClosed(f"{self._url} has ended.")

@@ -37,7 +37,7 @@ from maestra.core.stream_url import BadStreamUrl, StreamKind, StreamUrl
 from maestra.ports.audio import FRAME_RATE, PLAYOUT_RATE_HZ, SLICE_SAMPLES
 from maestra.ports.errors import StreamError, StreamRefused
 
-from ._ffmpeg import hush, microseconds, network_error
+from ._ffmpeg import hush, microseconds, network_error, trust
 
 if TYPE_CHECKING:
     from maestra.ports.audio import Picture, Samples
@@ -131,6 +131,7 @@ class PyavPublish:
     :param url: where to.
     :param width: of the pictures, even; likewise ``height``.
     :param timeout: seconds until a network connection counts as hung.
+    :param ca_file: certificates that RTMPS and RTSPS servers are judged by; empty: the system's.
     :raises StreamRefused: the file cannot be written.
     """
 
@@ -142,10 +143,12 @@ class PyavPublish:
         height: int,
         encoding: Encoding | None = None,
         timeout: float = 5.0,
+        ca_file: str = "",
     ) -> None:
         hush()
         self._url = url
         self._timeout = timeout
+        self._ca_file = ca_file
         self._encoding = encoding or Encoding()
         self._width, self._height = width, height
         self._reformatter = VideoReformatter()
@@ -186,7 +189,12 @@ class PyavPublish:
                 raise StreamRefused(f"There is no folder {path.parent} to write {path.name} to.")
             return av.open(f"file:{path}", "w", format=name, container_options=options)
         # The muxer inside opens the address, and the outer one's own list is not handed down to it.
-        inner = {"flush_packets": "1", "protocol_whitelist": allowed, **self._url.dialling}
+        inner = {
+            "flush_packets": "1",
+            "protocol_whitelist": allowed,
+            **self._url.dialling,
+            **trust(self._url, self._ca_file),
+        }
         if self._url.kind in (StreamKind.RTMP, StreamKind.RTMPS):
             inner |= {
                 "rw_timeout": microseconds(self._timeout),

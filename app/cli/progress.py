@@ -18,6 +18,8 @@ __all__ = ["Progress", "plain_line", "show"]
 _FACTS = 3
 """How many of the last remarks are shown."""
 
+_PORTS = {"ingest": "the input", "publish": "the output"}
+
 
 @define
 class Progress:
@@ -64,7 +66,9 @@ class Progress:
             case log.Slice(fps=fps):
                 self.fps = fps
             case log.AdapterFailed(adapter=adapter, text=text):
-                self.trouble = f"{adapter} failed: {text}"
+                self.trouble = f"{adapter} failed: {text}" if adapter else text
+            case log.ConnectionRestored(port=port):
+                self.trouble = f"{_PORTS[port]} is back"
             case log.Warned(source="licence"):
                 pass  # is said above the panel, and is no trouble
             case log.Warned(text=text):
@@ -97,7 +101,9 @@ def plain_line(record: log.Record) -> str | None:
         case log.ReplyStopped(cause=cause):
             text = f"stops speaking ({cause})"
         case log.AdapterFailed(port=port, adapter=adapter, text=words):
-            text = f"{port}: {adapter} failed: {words}"
+            text = f"{port}: {adapter} failed: {words}" if adapter else f"{port}: {words}"
+        case log.ConnectionRestored(port=port, after=gone):
+            text = f"{_PORTS[port]} is back after {gone:.1f} s"
         case log.AdapterSwitched(port=port, after=after):
             text = f"{port}: {after} takes over"
         case log.ConfigChanged(values=values):

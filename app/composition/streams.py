@@ -52,7 +52,7 @@ def ingest(settings: IngestSettings, microphone: Connection | None = None) -> In
         return PipedIngest(settings.url, microphone)
     from maestra.adapters.streams.ingest import PyavIngest
 
-    return PyavIngest(settings.url)
+    return PyavIngest(settings.url, ca_file=settings.ca_file)
 
 
 def publish(config: Config, url: StreamUrl) -> Publish:
@@ -69,6 +69,7 @@ def publish(config: Config, url: StreamUrl) -> Publish:
             keyframe_interval=config.stream.keyframe_interval,
             encoder=config.stream.encoder,
         ),
+        ca_file=config.stream.ca_file,
     )
 
 

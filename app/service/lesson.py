@@ -51,6 +51,9 @@ _KEPT_EVENTS = 20_000
 """Of a session's events so many are kept for those who come late or come back: an hour of a
 lively lesson."""
 
+_MINDED_EVERY = 0.25
+"""Seconds from one look at a session to the next."""
+
 _COMPLAINTS = 50
 """Lines of what the runner wrote to its standard error that are kept."""
 
@@ -183,6 +186,10 @@ class _Watch:
                 self.input_text = text
             case {"type": "adapter_failed", "port": "publish" | "playout", "text": str(text)}:
                 self.output_text = text
+            case {"type": "connection_restored", "port": "ingest"}:
+                self.input_text = ""
+            case {"type": "connection_restored", "port": "publish"}:
+                self.output_text = ""
             case _:
                 pass
 
@@ -264,7 +271,7 @@ class Lesson:
         return Health(url=self.wanted.ingest.redacted(), ok=ok, text=text)
 
     def output(self) -> Health:
-        """``text`` is what last went wrong there; an output is opened again by itself."""
+        """``text`` is what is wrong there; an output is opened again by itself."""
         ok = self.state is LessonState.RUNNING and not self.watch.output_text
         return Health(url=self.wanted.publish.redacted(), ok=ok, text=self.watch.output_text)
 
@@ -484,9 +491,13 @@ class Lesson:
 
     async def _mind(self) -> None:
         """End what hangs, what will not stop, and what nobody sends anything to."""
+        looked_at = time.monotonic()
         while True:
-            await anyio.sleep(0.25)
+            await anyio.sleep(_MINDED_EVERY)
             now, patience = time.monotonic(), self._patience
+            # While we ourselves got no processor, a session may well have got none either.
+            self._excuse(now, now - looked_at - _MINDED_EVERY)
+            looked_at = now
             if now - self._heard_at > patience.hung:
                 text = f"The session gave no sign of life for {patience.hung:g} s and was killed."
                 self._reason = End(cause="hung", text=text)
@@ -506,6 +517,13 @@ class Lesson:
             if gone > self._idle_timeout and self._stop_at is None:
                 text = f"No input came for {self._idle_timeout:g} s (service.idle_timeout)."
                 self.tell_to_stop(End(cause="idle", text=text))
+
+    def _excuse(self, now: float, stalled: float) -> None:
+        """Of what the session is waited for, ``stalled`` seconds do not count."""
+        self._heard_at = min(now, self._heard_at + stalled)
+        self._loading_since = min(now, self._loading_since + stalled)
+        if self._stop_at is not None:
+            self._stop_at = min(now, self._stop_at + stalled)
 
     def _kill(self) -> None:
         if self._process is not None and self._process.returncode is None:

@@ -26,7 +26,17 @@ from maestra.ports.audio import EAR_RATE_HZ, AudioChunk
 from maestra.ports.errors import MaestraError, StreamClosed, StreamError, StreamRefused
 from maestra.ports.streams import Ingest
 
-from ..messages import Begin, EndOfStream, Failed, Feed, Hello, InputLost, Microphone, Stop
+from ..messages import (
+    Begin,
+    EndOfStream,
+    Failed,
+    Feed,
+    Hello,
+    InputLost,
+    Microphone,
+    Restored,
+    Stop,
+)
 from .backoff import BackOff
 
 if TYPE_CHECKING:
@@ -49,6 +59,9 @@ _WORTH_SAYING = 0.1
 _PERSISTENT = 0.5
 """Seconds after which an input that is always late is simply further away than it was."""
 
+_GONE = 1.0
+"""An input that was late for this long (s) was gone, and it is worth saying that it is back."""
+
 _HELD = 5.0
 """Seconds of sound that may wait between the reader and the clock."""
 
@@ -56,7 +69,8 @@ _HELD = 5.0
 @frozen(kw_only=True)
 class IngestSettings:
     """``fast`` reads a file as fast as it is taken. ``end_on_close`` ends the input when a live
-    publisher goes; else it may come back. Times in seconds."""
+    publisher goes; else it may come back. ``ca_file`` is what its server is judged by. Times in
+    seconds."""
 
     url: StreamUrl
     fast: bool = False
@@ -64,6 +78,7 @@ class IngestSettings:
     bridge_after: float = 0.15
     reconnect_min: float = 0.5
     reconnect_max: float = 10.0
+    ca_file: str = ""
 
 
 @define
@@ -313,6 +328,8 @@ class _Live:
         self._source: Ingest | None = None
         self._has_sound = False
         self._lost = True
+        self._lost_at: float | None = None
+        self._broken = False
         self._reported = ""
 
     def run(self) -> None:
@@ -336,6 +353,7 @@ class _Live:
     def _read(self) -> None:
         backoff = BackOff(self._settings.reconnect_min, self._settings.reconnect_max)
         while not self._stopping.is_set():
+            begun = self._clock()
             error = self._read_once(backoff)
             self._arrivals.put((self._clock(), error))
             if self._is_last(error):
@@ -343,7 +361,8 @@ class _Live:
             # Who waits for a publisher must be there when it comes back.
             awaited = self._settings.url.listen or self._settings.url.is_browser
             wait = backoff.shortest if awaited else backoff.next()
-            self._stopping.wait(wait)
+            # A server that was waited for has been let alone for that long already.
+            self._stopping.wait(max(backoff.shortest, wait - (self._clock() - begun)))
 
     def _read_once(self, backoff: BackOff) -> StreamError:
         """Read one connection to its end; why it ended."""
@@ -399,7 +418,7 @@ class _Live:
                 self._chunks.put(heard)
                 if len(heard) and self._timeline.dropped == before:
                     self._report_dropped()
-                    self._lost = False
+                    self._found()
         if self._arrivals.empty():
             self._bridge()
         return False
@@ -410,6 +429,7 @@ class _Live:
             return
         if not self._lost:
             self._lost = True
+            self._note_lost()
             self._control.send(
                 InputLost(
                     at=from_samples(self._timeline.next, EAR_RATE_HZ),
@@ -419,6 +439,20 @@ class _Live:
                 )
             )
         self._chunks.put(self._timeline.bridge(missing), bridged=True)
+
+    def _note_lost(self) -> None:
+        if self._lost_at is None:
+            self._lost_at = self._clock()
+
+    def _found(self) -> None:
+        """There is sound."""
+        self._lost = False
+        if self._lost_at is None:
+            return
+        gone, self._lost_at = self._clock() - self._lost_at, None
+        if self._broken or gone > _GONE:
+            self._broken = False
+            self._control.send(Restored(worker="ingest", after=gone))
 
     def _report_dropped(self) -> None:
         if self._timeline.dropped < _WORTH_SAYING * EAR_RATE_HZ:
@@ -435,6 +469,8 @@ class _Live:
         """The connection is over; true if the input is, too."""
         if isinstance(error, StreamClosed) and self._settings.end_on_close:
             return True
+        self._broken = True
+        self._note_lost()
         if str(error) != self._reported:
             self._reported = str(error)
             self._control.send(_failed(error, fatal=isinstance(error, StreamRefused)))

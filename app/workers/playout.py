@@ -36,6 +36,7 @@ from ..messages import (
     Hello,
     Pause,
     PlayedOut,
+    Restored,
     Resume,
     Rewind,
     Silent,
@@ -68,7 +69,11 @@ _ASLEEP = 1.0
 """Further behind than this (s) the machine was asleep: the slots in between are skipped."""
 
 _WELL = 2.0
-"""Seconds a connection must last before the next break begins with the shortest wait again."""
+"""Seconds that a connection must take before the next break begins with the shortest wait again."""
+
+_RESTORED = FRAME_RATE
+"""Slices that a new connection must take to be one: it is made in the background meanwhile, and
+fewer may wait for it."""
 
 _STARVED = 30.0
 """On a virtual clock, how long (s) to wait for a reply's next slice before going on without."""
@@ -105,6 +110,8 @@ class _Writer:
     size: int
     backoff: BackOff
     report: Callable[[str, str, bool], None]
+    restored: Callable[[float], None]
+    """Is told that the output is back, and for how long (s) it was gone."""
     is_file: bool
     patient: bool
     """Whether a full queue makes ``put`` wait; else the oldest job is dropped."""
@@ -115,6 +122,8 @@ class _Writer:
     _refused: bool = False
     _publish: Publish | None = None
     _opened_at: float = 0.0
+    _gone_at: float | None = None
+    _taken: int = 0
     _retry_at: float = 0.0
     _reported: str = ""
     _picture: Picture | None = None
@@ -131,6 +140,7 @@ class _Writer:
         """
         self._publish = self.open_publish()
         self._opened_at = time.monotonic()
+        self._taken = 0
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -155,6 +165,7 @@ class _Writer:
             self._changed.notify_all()
         if full and not self._was_full:
             self.report("StreamError", "The output is too slow; its oldest slices are lost.", False)
+            self._gone()
         self._was_full = full
 
     def close(self) -> None:
@@ -216,6 +227,7 @@ class _Writer:
         try:
             self._publish.write(_samples(job.sound), picture, job.slot)
             self._shown = True
+            self._went_well()
         except StreamError as error:
             self._publish.close()
             self._publish = None
@@ -224,12 +236,28 @@ class _Writer:
             self._publish = None
             self._failed(StreamError(f"{type(error).__name__}: {error}"))
 
+    def _went_well(self) -> None:
+        self._taken += 1
+        with self._changed:
+            if self._gone_at is None or self._taken < _RESTORED:
+                return
+            gone, self._gone_at = self._gone_at, None
+        back = max(self._opened_at, time.monotonic() - self._taken * _SLOT)
+        self.restored(max(0.0, back - gone))
+
+    def _gone(self) -> None:
+        with self._changed:
+            self._taken = 0
+            if self._gone_at is None:
+                self._gone_at = time.monotonic()
+
     def _failed(self, error: StreamError) -> None:
         now = time.monotonic()
         self._shown = False
-        if self._opened_at and now - self._opened_at > _WELL:
+        if self._taken * _SLOT > _WELL:
             self.backoff.reset()
             self._reported = ""
+        self._gone()
         self._retry_at = now + self.backoff.next()
         refused = isinstance(error, StreamRefused)
         if refused:
@@ -497,6 +525,12 @@ def playout(
         except OSError:
             pass  # the session has gone; the pacing thread sees that, too
 
+    def restored(after: float) -> None:
+        try:
+            session.send(Restored(worker="publish", after=after))
+        except OSError:
+            pass
+
     writer = None
     if open_publish is not None and settings.url is not None:
         stream = settings.config.stream
@@ -505,6 +539,7 @@ def playout(
             size=settings.config.face.size,
             backoff=BackOff(stream.reconnect_min, stream.reconnect_max),
             report=report,
+            restored=restored,
             is_file=settings.url.is_file,
             patient=settings.fast,
         )

@@ -19,7 +19,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from maestra.adapters.streams.ingest import PyavIngest
-from maestra.app.messages import Begin, EndOfStream, Failed, Feed, Hello, InputLost, Stop
+from maestra.app.messages import (
+    Begin,
+    EndOfStream,
+    Failed,
+    Feed,
+    Hello,
+    InputLost,
+    Restored,
+    Stop,
+)
 from maestra.app.workers import Worker
 from maestra.app.workers.ingest import CHUNK, IngestSettings, Timeline, ingest
 from maestra.core.media_time import from_samples
@@ -271,6 +280,7 @@ def test_a_late_input_is_bridged_with_silence() -> None:
     assert not any(feed.bridged for feed in real)
     bridged = sum(len(feed.chunk.samples) for feed in found if feed.bridged) / RATE
     assert 0.3 < bridged < 0.9
+    assert not any(isinstance(message, Restored) for message in messages)  # it was not gone
 
 
 def test_a_broken_input_is_tried_again_ever_more_slowly() -> None:
@@ -297,6 +307,27 @@ def test_a_broken_input_is_tried_again_ever_more_slowly() -> None:
     failed = [message for message in messages if isinstance(message, Failed)]
     assert [message.text for message in failed] == [str(refuse)]  # once, not every time
     assert not failed[0].fatal
+    (restored,) = (message for message in messages if isinstance(message, Restored))
+    assert restored.worker == "ingest"
+    assert restored.after == pytest.approx(opened[-1] - opened[0], abs=0.15)
+
+
+def test_a_server_that_was_waited_for_is_asked_again_soon() -> None:
+    """Nobody sends anything yet: the student may begin at any time."""
+    opened: list[float] = []
+    mute = StreamError("the server has not answered.")
+    open_next = live([0.3, mute], [0.3, mute], [0.3, mute], [0.3, mute], [60.0])
+
+    def open_ingest() -> Ingest:
+        opened.append(time.monotonic())
+        return open_next()
+
+    lesson = IngestSettings(url=LIVE, reconnect_min=0.05, reconnect_max=0.3)
+    with worker(lesson, open_ingest) as (ours, _):
+        ours.recv()
+        ours.send(Begin(anchor=time.monotonic()))
+        collect(ours, 1.6)
+    assert np.diff(opened) == pytest.approx([0.35] * 4, abs=0.08)
 
 
 @pytest.mark.parametrize("where", ["opening", "reading"])
@@ -379,7 +410,7 @@ def test_waiting_for_a_publisher_can_be_ended_at_once_and_frees_the_port() -> No
     port = streams.free_port()
     url = StreamUrl.parse(f"rtmp://127.0.0.1:{port}/live/student?listen=1")
     with Worker("ingest", IngestSettings(url=url)) as process:
-        process.send(Begin(anchor=time.monotonic()))
+        process.send(Begin(anchor=time.monotonic() + 60))  # no silence is due: nobody reads here
         streams.await_listener(port)
         begun = time.monotonic()
         process.stop()

@@ -145,3 +145,15 @@ def test_what_failed_is_told() -> None:
     )
 
     assert plain_line(failed) == "     1.00  brain: oracle failed: it hung"
+
+    progress = Progress()
+    gone = log.AdapterFailed(
+        t=1.0, port="publish", adapter="", error="StreamError", text="rtmp://x refuses it."
+    )
+    assert plain_line(gone) == "     1.00  publish: rtmp://x refuses it."
+    progress.take(gone)
+    assert progress.trouble == "rtmp://x refuses it."
+    back = log.ConnectionRestored(t=9.0, port="publish", after=8.04)
+    assert plain_line(back) == "     9.00  the output is back after 8.0 s"
+    progress.take(back)
+    assert progress.trouble == "the output is back"

@@ -4,7 +4,8 @@ when it is told to by the stream it is pointed at.
 The last part of the input's path says how: ``crash`` dies when it has begun, ``deaf`` never
 answers and never leaves, ``silent`` gives no sign of life, ``refuse`` cannot begin, ``idle`` gets
 no input, ``end`` ends when it has begun, ``talk`` tells the input's address aloud, ``turn`` asks
-and answers, ``many`` has 25 000 events. Anything else is a lesson that runs until it is stopped.
+and answers, ``many`` has 25 000 events, ``busy`` cannot publish, ``back`` could not but can again.
+Anything else is a lesson that runs until it is stopped.
 """
 
 from __future__ import annotations
@@ -93,6 +94,10 @@ class _Fake:
                 self.event("reply_started", epoch=1, latency=latency)
                 stopped = {"cause": "finished", "heard_text": "Well.", "silence_at": 1.0}
                 self.event("reply_stopped", epoch=1, **stopped)
+            case "busy" | "back":
+                self.event("adapter_failed", port="publish", text="the stream is busy")
+                if self._how == "back":
+                    self.event("connection_restored", port="publish", after=1.0)
             case "many":
                 for number in range(25_000):
                     self.event("beat", at=number)

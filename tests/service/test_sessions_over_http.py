@@ -105,6 +105,34 @@ async def test_a_setting_applies_within_a_tenth_of_a_second(caller: Caller) -> N
     assert min(at - before for before, at in zip(asked, applied, strict=True)) < 0.1
 
 
+@pytest.mark.parametrize(("how", "text"), [("busy", "the stream is busy"), ("back", "")])
+async def test_what_is_wrong_with_the_output_is_said_until_it_is_back(
+    caller: Caller, how: str, text: str
+) -> None:
+    session = await caller.start(how)
+    await caller.post("reset_context", {})  # is answered once it has begun
+
+    publish = (await caller.http.get(f"/session/{session}")).json()["publish"]
+    assert (publish["ok"], publish["text"]) == (not text, text)
+
+
+async def test_a_machine_that_stood_still_is_no_sessions_fault() -> None:
+    """Neither the service nor the session got any processor for longer than one may be silent."""
+    patience = Patience(answer=5.0, hung=1.0, stop=1.0, orphans=1.0)
+    async with calling(patience=patience) as caller:
+        session = await caller.start()
+        await caller.post("reset_context", {})  # is answered once it has begun
+        pid = caller.service.sessions.get(session).pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(1.5)  # noqa: ASYNC251 - the service stands still, too
+        await anyio.sleep(0.4)
+        os.kill(pid, signal.SIGCONT)
+        await anyio.sleep(1.0)
+
+        assert (await caller.http.get(f"/session/{session}")).json()["state"] == "running"
+
+
 async def test_which_session_is_meant(caller: Caller) -> None:
     none = await caller.post("reset_context", {})
     assert none.status_code == 404 and "POST /session/start" in none.json()["detail"]
