@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from maestra.core.persona import Persona
-from maestra.ports.errors import VoiceError
+from maestra.ports.errors import BackendRefused, VoiceError
 from maestra.ports.voice import Voice
 
 from .. import models
@@ -37,7 +37,7 @@ def _voice(name: str, config: Config, who: Persona) -> Voice:
             else Path(spoken).expanduser()
         )
         if not model.is_file():
-            raise VoiceError(
+            raise BackendRefused(
                 f"the persona {who.id} wants the Piper voice {spoken}, which is not there"
             )
         return Piper(
@@ -80,7 +80,7 @@ def _styletts2(config: Config, who: Persona) -> Voice:
     chosen: StyleTTS2Settings = settings(config, "voice", "styletts2")
     reference = chosen.reference or who.voices.get("styletts2")
     if reference is None:
-        raise VoiceError(
+        raise BackendRefused(
             "StyleTTS2 speaks in the manner of a recording: name a WAV in"
             " voice.options.styletts2.reference"
         )
