@@ -132,7 +132,7 @@ class Kokoro:
             raise VoiceError(
                 "Kokoro needs onnxruntime and espeak-ng: install maestra[local,kokoro]"
             ) from error
-        provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(device)
+        provider = "CUDAExecutionProvider" if device == "cuda" else "CPUExecutionProvider"
         if provider not in onnxruntime.get_available_providers():
             raise BackendRefused(
                 f"Kokoro cannot run on {device!r} here: onnxruntime offers"
