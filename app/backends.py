@@ -37,7 +37,8 @@ __all__ = [
 class Backend:
     """One of our own backends, and what somebody who chooses it has to know.
 
-    ``key`` is the environment variable with its secret, which is not asked for where the option
+    ``extras`` are those of the distribution that install what it needs, besides ``local``. ``key``
+    is the environment variable with its secret, which is not asked for where the option
     ``key_unless`` is set. ``forethought`` is how early a brain may be asked for what may not be
     wanted. ``gpu_gb`` is about how many gigabytes of a GPU it fills, if it runs on one.
     """
@@ -50,6 +51,7 @@ class Backend:
     cost: str
     cancels: bool = True
     figures: str = ""
+    extras: tuple[str, ...] = ()
     key: str = ""
     key_unless: str = ""
     gpu_gb: float = 0.0
@@ -70,7 +72,9 @@ def _read() -> Mapping[tuple[str, str], Backend]:
     text = Path(__file__).with_name("backends.toml").read_text(encoding="utf-8")
     return MappingProxyType(
         {
-            (port, name): Backend(port=port, name=name, **entry)
+            (port, name): Backend(
+                port=port, name=name, **{**entry, "extras": tuple(entry.get("extras", ()))}
+            )
             for port, entries in tomllib.loads(text).items()
             for name, entry in entries.items()
         }

@@ -53,7 +53,7 @@ __all__ = [
 
 ENVIRONMENT_PREFIX = "MAESTRA_"
 
-_SECRETS = frozenset({"MAESTRA_SERVICE_TOKEN"})
+_NO_OPTIONS = frozenset({"MAESTRA_MODELS", "MAESTRA_SERVICE_TOKEN"})
 """Of the environment's variables with that prefix, those that are no options."""
 
 DEFAULT = "default"
@@ -712,7 +712,7 @@ def load(
             values[key] = value
             origins[key] = f"{path}:{line}" if line else str(path)
     for name, text in sorted((os.environ if environ is None else environ).items()):
-        if name.startswith(ENVIRONMENT_PREFIX) and name not in _SECRETS:
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in _NO_OPTIONS:
             key = _key_of_variable(name, known)
             values[key] = _parse(known.get(key), text, name)
             origins[key] = f"environment {name}"

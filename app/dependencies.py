@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from attrs import frozen
 from maestra.ports.errors import MaestraError
 
 from . import models
+from .backends import CATALOGUE
 from .config import Config
 
 __all__ = [
@@ -95,14 +96,14 @@ def require(port: str, backend: str) -> None:
     absent = [name for name in names if name not in carriers and not installed_version(name)]
     if absent:
         raise NotInstalled(
-            f"the {port} backend {backend} needs {', '.join(absent)}: {installing(absent)}"
+            f"the {port} backend {backend} needs {', '.join(absent)}: {installing(port, backend)}"
         )
 
 
-def installing(distributions: Iterable[str]) -> str:
-    """The command that installs what a backend lacks."""
-    extras = {dependencies()[name].extra for name in distributions} - {"", "local"}
-    return f"pip install 'maestra[local,{','.join(sorted(extras))}]'" if extras else INSTALL
+def installing(port: str, backend: str) -> str:
+    """The command that installs what a backend of ours needs."""
+    extras = CATALOGUE[port, backend].extras
+    return f"pip install 'maestra[local,{','.join(extras)}]'" if extras else INSTALL
 
 
 def serving(config: Config) -> Mapping[str, tuple[str, ...]]:

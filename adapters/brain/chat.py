@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
 from attrs import frozen
@@ -12,7 +13,7 @@ from maestra.core.clauses import ClauseSplitter
 from maestra.ports.brain import BrainRequest
 from maestra.ports.errors import BrainError
 
-__all__ = ["Piece", "chat_for", "chat_for_revision", "one_sentence", "spoken"]
+__all__ = ["ChatBrain", "Piece", "chat_for"]
 
 
 @frozen
@@ -36,7 +37,31 @@ def chat_for(request: BrainRequest) -> list[brief.Message]:
     )
 
 
-def chat_for_revision(
+class ChatBrain(ABC):
+    """A brain that has a model write on after a chat. Implements ``Brain`` and ``Revises``."""
+
+    @abstractmethod
+    def _pieces(self, chat: Sequence[brief.Message]) -> AsyncGenerator[Piece]:
+        """What the model writes, as it comes.
+
+        :raises BrainError: it could not be asked, or broke off.
+        """
+
+    async def reply(self, request: BrainRequest) -> AsyncIterator[str]:
+        """Answer, each clause as soon as it is written."""
+        async with aclosing(_spoken(self._pieces(chat_for(request)))) as clauses:
+            async for clause in clauses:
+                yield clause
+
+    async def revise(
+        self, request: BrainRequest, said: Sequence[str], refused: str, unmeasured: Sequence[str]
+    ) -> str:
+        """Say a clause again; see ``maestra.ports.brain.Revises``."""
+        chat = _chat_for_revision(request, said, refused, unmeasured)
+        return await _one_sentence(self._pieces(chat))
+
+
+def _chat_for_revision(
     request: BrainRequest, said: Sequence[str], refused: str, unmeasured: Sequence[str]
 ) -> list[brief.Message]:
     """The chat that asks for the clause ``refused`` again."""
@@ -47,7 +72,7 @@ def chat_for_revision(
     ]
 
 
-async def spoken(pieces: AsyncGenerator[Piece]) -> AsyncGenerator[str]:
+async def _spoken(pieces: AsyncGenerator[Piece]) -> AsyncGenerator[str]:
     """The clauses of an answer that comes in ``pieces``.
 
     What an answer that was cut off ends with is left out, unless it is all there is.
@@ -70,13 +95,13 @@ async def spoken(pieces: AsyncGenerator[Piece]) -> AsyncGenerator[str]:
         raise BrainError("the model gave an empty answer")
 
 
-async def one_sentence(pieces: AsyncGenerator[Piece]) -> str:
+async def _one_sentence(pieces: AsyncGenerator[Piece]) -> str:
     """The first sentence of what comes in ``pieces``.
 
     :raises BrainError: nothing was said.
     """
     clauses = []
-    async with aclosing(spoken(pieces)) as coming:
+    async with aclosing(_spoken(pieces)) as coming:
         async for clause in coming:
             clauses.append(clause)
             if clause.rstrip("\"'").endswith((".", "!", "?")):

@@ -38,6 +38,8 @@ __all__ = ["Deepgram"]
 _KEEP_ALIVE: Final = 4.0
 _SHORTEST_WAIT: Final = 0.25
 _LONGEST_WAIT: Final = 10.0
+_LONGEST_WISH: Final = 60.0
+"""Seconds after which it is tried again even if the service asked for more."""
 _CHECKING: Final = 3.0
 """Seconds in which the connection stands, or is refused."""
 
@@ -246,6 +248,7 @@ class Deepgram:
         wait = _SHORTEST_WAIT
         while not self._closed.is_set():
             refused = hopeless = False
+            asked = 0.0
             try:
                 with self._client.listen.v1.connect(**self._asked()) as socket:
                     wait = _SHORTEST_WAIT
@@ -265,12 +268,13 @@ class Deepgram:
                 trouble = _mapped(error)
                 hopeless = _status(error) in _REFUSALS
                 refused = _status(error) is not None or isinstance(error, SensesError)
+                asked = _retry_after(error)
             with self._changed:
                 self._socket = None
                 self._trouble = trouble
                 self._refused, self._hopeless = refused, hopeless
                 self._changed.notify_all()
-            self._closed.wait(wait)
+            self._closed.wait(max(wait, asked))
             wait = min(wait * 2, _LONGEST_WAIT)
 
     def _asked(self) -> dict[str, Any]:
@@ -364,7 +368,21 @@ def _mapped(error: Exception) -> SensesError:
         )
     if status is not None:
         return SensesError(f"Deepgram failed with HTTP {status}.")
+    closed = getattr(error, "rcvd", None)
+    if closed is not None:
+        told = f"{closed.code} {closed.reason}".strip()
+        return SensesError(f"Deepgram hung up: {told[:160].rstrip('.')}.")
     return SensesError(f"The connection to Deepgram broke: {type(error).__name__}.")
+
+
+def _retry_after(error: Exception) -> float:
+    """How long a service that does not let one in asks to be left alone (s)."""
+    # An error of the SDK's own has the headers that were sent; what it caught, those that came.
+    response: Any = getattr(error, "response", getattr(error.__context__, "response", None))
+    try:
+        return min(max(0.0, float(response.headers["Retry-After"])), _LONGEST_WISH)
+    except (AttributeError, KeyError, ValueError):
+        return 0.0
 
 
 def _status(error: Exception) -> int | None:

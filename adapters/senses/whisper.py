@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maestra.ports.audio import SPEECH_RATE_HZ
-from maestra.ports.errors import ModelMissing, SensesError
+from maestra.ports.errors import BackendRefused, ModelMissing, SensesError
 from maestra.ports.senses import Recognition
 
 from .settings import WhisperSettings
@@ -105,7 +105,7 @@ class FasterWhisper:
 
         :param phrases: the wake phrases, which are expected.
         :raises ModelMissing: it is not there, or cannot be read.
-        :raises SensesError: this machine has no such device.
+        :raises BackendRefused: this machine has no such device.
         """
         from ctranslate2 import StorageView
         from faster_whisper import WhisperModel
@@ -115,7 +115,7 @@ class FasterWhisper:
             raise ModelMissing(f"There is no Whisper model in {model}.")
         settings = settings or WhisperSettings()
         if settings.device == "cuda" and not _cuda_devices():
-            raise SensesError(
+            raise BackendRefused(
                 "Whisper finds no CUDA device here: set senses.options.faster-whisper.device to cpu"
             )
         kind = settings.compute_type or ("float16" if settings.device == "cuda" else "int8")

@@ -40,6 +40,8 @@ _INACTIVITY: Final = 180
 _CONTEXTS: Final = 5
 _SHORTEST_WAIT: Final = 0.25
 _LONGEST_WAIT: Final = 10.0
+_LONGEST_WISH: Final = 60.0
+"""Seconds after which it is tried again even if the service asked for more."""
 _A_WORD: Final = 0.5
 """Seconds in which a service that has let one in says what it does not like after all."""
 
@@ -176,6 +178,7 @@ class ElevenLabs:
         wait = _SHORTEST_WAIT
         while True:
             self._trouble = None
+            asked = 0.0
             try:
                 async with self._connection() as socket:
                     self._socket = socket
@@ -186,6 +189,7 @@ class ElevenLabs:
                 self._trouble = VoiceError("ElevenLabs closed the connection")
             except Exception as error:
                 self._trouble = self._trouble or self._mapped(error)
+                asked = _retry_after(error)
             finally:
                 self._socket = None
                 self._connected = anyio.Event()
@@ -193,7 +197,7 @@ class ElevenLabs:
                 for context in list(self._contexts.values()):
                     context.tell(trouble)
                     self._end(context.name)
-            await anyio.sleep(wait)
+            await anyio.sleep(max(wait, asked))
             wait = min(wait * 2, _LONGEST_WAIT)
 
     def _receive(self, message: Mapping[str, Any]) -> None:
@@ -323,6 +327,15 @@ class ElevenLabs:
                 return VoiceError("ElevenLabs sent something that is no message")
             case _:
                 return VoiceError(f"no connection to ElevenLabs: {type(error).__name__}")
+
+
+def _retry_after(error: Exception) -> float:
+    """How long a service that does not let one in asks to be left alone (s)."""
+    headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", {})
+    try:
+        return min(max(0.0, float(headers["Retry-After"])), _LONGEST_WISH)
+    except (KeyError, ValueError):
+        return 0.0
 
 
 def _closing(context: str) -> dict[str, Any]:

@@ -16,20 +16,20 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-import anyio.to_thread
 from attrs import field, frozen
 
-from maestra.ports.errors import VoiceError
+from maestra.ports.errors import BackendRefused, VoiceError
 
-from .phrasing import finished, pieces
+from .onnx import session
+from .phrasing import CutOff, finished, in_pieces
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from onnxruntime import RunOptions
 
 __all__ = ["Kokoro", "KokoroSettings", "kokoro_phonemes"]
 
@@ -108,7 +108,8 @@ class Kokoro:
     :param pace: how fast it speaks, 1 is the model's own.
     :param device: ``cpu``, or ``cuda`` where onnxruntime has it.
     :param threads: how many cores one piece may use.
-    :raises VoiceError: something is not installed or cannot be read, or there is no such voice.
+    :raises BackendRefused: there is no such voice, or no such device.
+    :raises VoiceError: something is not installed, or cannot be read.
     """
 
     sample_rate_hz = _RATE_HZ
@@ -131,59 +132,36 @@ class Kokoro:
             raise VoiceError(
                 "Kokoro needs onnxruntime and espeak-ng: install maestra[local,kokoro]"
             ) from error
-        provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(device)
+        provider = "CUDAExecutionProvider" if device == "cuda" else "CPUExecutionProvider"
         if provider not in onnxruntime.get_available_providers():
-            raise VoiceError(
+            raise BackendRefused(
                 f"Kokoro cannot run on {device!r} here: onnxruntime offers"
                 f" {', '.join(onnxruntime.get_available_providers())}"
             )
         self._styles = _styles(voices, voice)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Every piece has another length; the arena would keep the largest of each shape for good.
-        options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
-        # A spinning pool would take the core on which the next picture is drawn.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._tokens: dict[str, int] = json.loads(vocabulary.read_text(encoding="utf-8"))[
                 "vocab"
             ]
-            self._session = onnxruntime.InferenceSession(
-                b"".join(part.read_bytes() for part in model),
-                sess_options=options,
-                providers=[provider],
+            self._session = session(
+                b"".join(part.read_bytes() for part in model), threads=threads, provider=provider
             )
         except Exception as error:
             raise VoiceError(f"the model Kokoro cannot be read: {error}") from error
         self._phonemizer = EspeakPhonemizer()
         self._pace = pace
 
-    async def synthesise(self, clause: str) -> AsyncIterator[NDArray[np.float32]]:
+    def synthesise(self, clause: str) -> AsyncIterator[NDArray[np.float32]]:
         """Speak ``clause``, a piece at a time; see ``maestra.ports.voice.Voice``."""
+        return in_pieces(clause, self._speak, voice="Kokoro")
+
+    def _speak(self, piece: str, cut_off: CutOff) -> NDArray[np.float32]:
+        import numpy as np
         from onnxruntime import RunOptions
 
-        spoken = False
-        for piece in pieces(clause):
-            run = RunOptions()
-            try:
-                sound = await anyio.to_thread.run_sync(
-                    self._speak, piece, run, abandon_on_cancel=True
-                )
-            except Exception as error:
-                raise VoiceError(f"Kokoro failed on a clause: {error}") from error
-            finally:
-                run.terminate = True  # a piece that nobody waits for any more frees its core
-            if len(sound):
-                spoken = True
-                yield sound
-        if not spoken:
-            raise VoiceError("Kokoro made no sound of a clause")
-
-    def _speak(self, piece: str, run: RunOptions) -> NDArray[np.float32]:
-        import numpy as np
-
+        run = RunOptions()
+        # A piece that nobody waits for any more frees its core.
+        cut_off.then(partial(setattr, run, "terminate", True))
         ipa = " ".join("".join(part) for part in self._phonemizer.phonemize("en-us", piece))
         known = [self._tokens[one] for one in kokoro_phonemes(ipa) if one in self._tokens]
         if not known:
@@ -208,7 +186,8 @@ class Kokoro:
 def _styles(voices: Path, voice: str) -> NDArray[np.float32]:
     """The table of ``voice``, ``(510, 256)``.
 
-    :raises VoiceError: there is none, or it is not one.
+    :raises BackendRefused: there is none.
+    :raises VoiceError: it is not one, or cannot be read.
     """
     import numpy as np
 
@@ -223,7 +202,9 @@ def _styles(voices: Path, voice: str) -> NDArray[np.float32]:
     except (OSError, ValueError) as error:
         raise VoiceError(f"Kokoro's voices {voices.name} cannot be read: {error}") from error
     if table is None:
-        raise VoiceError(f"Kokoro has no voice {voice!r}; there are {', '.join(names) or 'none'}")
+        raise BackendRefused(
+            f"Kokoro has no voice {voice!r}; there are {', '.join(names) or 'none'}"
+        )
     if table.size != 510 * 256:
         raise VoiceError(f"Kokoro's voice {voice!r} is not a table of 510 styles of 256 values")
     return table.reshape(510, 256)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
+
+import anyio.to_thread
+from attrs import define, field
+
+from maestra.ports.errors import VoiceError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["finished", "pieces"]
+__all__ = ["CutOff", "finished", "in_pieces", "pieces"]
 
 _PAUSE_BETWEEN_SENTENCES = 0.22
 _PAUSE_BETWEEN_PIECES = 0.06
@@ -34,6 +40,51 @@ def pieces(clause: str) -> list[str]:
         if comma and len(head.split()) >= 3 and tail:
             return [head + ",", tail, *rest]
     return [first, *rest]
+
+
+@define(eq=False)
+class CutOff:
+    """Whether nobody waits for a piece any more. Asked in the thread that makes it."""
+
+    is_set: bool = field(default=False, init=False)
+    _acts: list[Callable[[], object]] = field(factory=list, init=False)
+
+    def then(self, act: Callable[[], object]) -> None:
+        """Call ``act``, which may be called twice, once it is cut off."""
+        self._acts.append(act)
+        if self.is_set:
+            act()
+
+    def set(self) -> None:
+        self.is_set = True
+        for act in tuple(self._acts):
+            act()
+
+
+async def in_pieces(
+    clause: str, speak: Callable[[str, CutOff], NDArray[np.float32]], *, voice: str
+) -> AsyncIterator[NDArray[np.float32]]:
+    """The sound of ``clause``, each piece of which ``speak`` makes in a thread.
+
+    Closing it does not wait for the thread: ``speak`` may look at what it is given and stop.
+
+    :param voice: what it is called where something goes wrong.
+    :raises VoiceError: ``speak`` failed, or made no sound at all.
+    """
+    spoken = False
+    for piece in pieces(clause):
+        cut_off = CutOff()
+        try:
+            sound = await anyio.to_thread.run_sync(speak, piece, cut_off, abandon_on_cancel=True)
+        except Exception as error:
+            raise VoiceError(f"{voice} failed on a clause: {error}") from error
+        finally:
+            cut_off.set()
+        if len(sound):
+            spoken = True
+            yield sound
+    if not spoken:
+        raise VoiceError(f"{voice} made no sound of a clause")
 
 
 def finished(sound: NDArray[np.float32], rate_hz: int, piece: str) -> NDArray[np.float32]:

@@ -21,11 +21,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import anyio.to_thread
-
 from maestra.ports.errors import VoiceError
 
-from .phrasing import finished, pieces
+from .onnx import session
+from .phrasing import CutOff, finished, in_pieces
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,27 +54,16 @@ class Piper:
         threads: int = 1,
     ) -> None:
         try:
-            import onnxruntime
             from piper import PiperConfig, PiperVoice, SynthesisConfig
         except ImportError as error:
             raise VoiceError("the voice needs Piper: install maestra[local]") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Every clause has another length; the arena would keep the largest of each shape for good.
-        options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
-        # A spinning pool would take the core on which the next picture is drawn.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             import json
 
             configuration = json.loads(Path(f"{model}.json").read_text(encoding="utf-8"))
             self._voice = PiperVoice(
                 config=PiperConfig.from_dict(configuration),
-                session=onnxruntime.InferenceSession(
-                    str(model), sess_options=options, providers=["CPUExecutionProvider"]
-                ),
+                session=session(model, threads=threads),
             )
         except Exception as error:
             raise VoiceError(f"the voice {model.name} cannot be read: {error}") from error
@@ -92,21 +80,11 @@ class Piper:
     def sample_rate_hz(self) -> int:
         return self._rate
 
-    async def synthesise(self, clause: str) -> AsyncIterator[NDArray[np.float32]]:
+    def synthesise(self, clause: str) -> AsyncIterator[NDArray[np.float32]]:
         """Speak ``clause``, a piece at a time; see ``maestra.ports.voice.Voice``."""
-        spoken = False
-        for piece in pieces(clause):
-            try:
-                sound = await anyio.to_thread.run_sync(self._speak, piece, abandon_on_cancel=True)
-            except Exception as error:
-                raise VoiceError(f"Piper failed on a clause: {error}") from error
-            if len(sound):
-                spoken = True
-                yield sound
-        if not spoken:
-            raise VoiceError("Piper made no sound of a clause")
+        return in_pieces(clause, self._speak, voice="Piper")
 
-    def _speak(self, piece: str) -> NDArray[np.float32]:
+    def _speak(self, piece: str, _cut_off: CutOff) -> NDArray[np.float32]:
         import numpy as np
 
         parts = [

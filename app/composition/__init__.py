@@ -11,6 +11,7 @@ from maestra.core.persona import Persona
 from .brain import brains, forethought
 from .chosen import check, key, needs_key, options, served, settings, settings_class
 from .face import face_stages, faces, unlearnt_face
+from .files import find_files
 from .senses import endpointing, floor, hearing, music, recogniser, voice_activity
 from .streams import (
     browsers_complaint,
@@ -35,6 +36,7 @@ __all__ = [
     "face_stages",
     "faces",
     "fill",
+    "find_files",
     "floor",
     "forethought",
     "hearing",

@@ -15,7 +15,7 @@ from ..config import Config
 from .chosen import key, settings, third_party
 from .weights import stored
 
-__all__ = ["brains", "forethought"]
+__all__ = ["brains", "forethought", "gguf"]
 
 
 def brains(config: Config, who: Persona | None = None) -> Sequence[tuple[str, Brain]]:
@@ -46,7 +46,7 @@ def _brain(name: str, config: Config, who: Persona | None) -> Brain:
         from maestra.adapters.brain.llama import LlamaBrain
 
         chosen = settings(config, "brain", name)
-        return LlamaBrain(chosen, _gguf(chosen.model))
+        return LlamaBrain(chosen, gguf(chosen.model))
     if name == "openai":
         from maestra.adapters.brain.openai import OpenAIBrain
 
@@ -63,8 +63,11 @@ def _brain(name: str, config: Config, who: Persona | None) -> Brain:
     return built
 
 
-def _gguf(name: str) -> Path:
-    """A registered model's file, or a file of the user's."""
+def gguf(name: str) -> Path:
+    """A registered model's file, or a file of the user's.
+
+    :raises ModelMissing: it is neither.
+    """
     if name in models.registry():
         return models.locate(name)
     if name in model_store.families():

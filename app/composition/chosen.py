@@ -133,12 +133,18 @@ def check(config: Config, *, keys: bool = True) -> None:
     """
     from ..dependencies import require, serving
 
+    complaints = []
     for port, names in serving(config).items():
         for name in names:
             settings(config, port, name)
             if keys:
                 require(port, name)
-                key(config, port, name)
+                try:
+                    key(config, port, name)
+                except ConfigError as error:
+                    complaints.append(str(error))
+    if complaints:
+        raise ConfigError("; ".join(dict.fromkeys(complaints)))
 
 
 def third_party(port: str, name: str, *arguments: Any) -> Any:

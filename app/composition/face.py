@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -10,14 +10,15 @@ from pathlib import Path
 import attrs
 
 from maestra.core.persona import Persona
-from maestra.ports.errors import FaceError
+from maestra.ports.errors import FaceError, ModelMissing
 from maestra.ports.face import Face
 
+from ..backends import CATALOGUE
 from ..config import Config
 from .chosen import settings, third_party
 from .weights import stored
 
-__all__ = ["face_stages", "faces", "unlearnt_face"]
+__all__ = ["NEURAL", "face_stages", "faces", "unlearnt_face", "weights_folder"]
 
 
 def faces(config: Config, who: Persona) -> Sequence[tuple[str, Callable[[], Face]]]:
@@ -37,24 +38,21 @@ def _face(name: str, config: Config, who: Persona) -> Face:
         from maestra.adapters.face.puppet import Puppet
 
         return _sized(Puppet(*_pictured(who), manner=who.manner, seed=1), config)
-    if name in _NEURAL:
+    if name in NEURAL:
         _see_that_it_can_keep_up(name, settings(config, "face", name).device)
         try:
             return _sized(_neural(name, config, who), config)
         except ImportError as error:
+            extras = ",".join(("local", *CATALOGUE["face", name].extras))
             raise FaceError(
-                f"the face {name} needs {error.name}: install maestra[local,{_NEURAL[name]}]"
+                f"the face {name} needs {error.name}: install maestra[{extras}]"
             ) from error
     built: Face = third_party("face", name, config.face, who)
     return built
 
 
-_NEURAL: Mapping[str, str] = {
-    "liveportrait": "faces",
-    "musetalk": "faces,musetalk",
-    "sadtalker": "faces",
-}
-"""The faces that take seconds for a picture on a CPU, and the extras that they need."""
+NEURAL: Collection[str] = ("liveportrait", "musetalk", "sadtalker")
+"""The faces that take seconds for a picture on a CPU."""
 
 
 def _see_that_it_can_keep_up(name: str, device: str) -> None:
@@ -83,8 +81,7 @@ def _neural(name: str, config: Config, who: Persona) -> Face:
     """
     portrait, mesh = _pictured(who)
     chosen = settings(config, "face", name)
-    if not chosen.weights:
-        chosen = attrs.evolve(chosen, weights=str(stored(name)))
+    chosen = attrs.evolve(chosen, weights=str(weights_folder(config, name)))
     match name:
         case "liveportrait":
             from maestra.adapters.face.liveportrait.face import LivePortrait
@@ -99,6 +96,20 @@ def _neural(name: str, config: Config, who: Persona) -> Face:
             from maestra.adapters.face.sadtalker.face import SadTalker
 
             return SadTalker(portrait, mesh, chosen, manner=who.manner, seed=1)
+
+
+def weights_folder(config: Config, name: str) -> Path:
+    """The folder of a neural face's weights: the chosen one, or that of the published ones.
+
+    :raises ModelMissing: it is not there.
+    """
+    chosen = settings(config, "face", name).weights
+    if not chosen:
+        return stored(name)
+    folder = Path(chosen).expanduser()
+    if not folder.is_dir():
+        raise ModelMissing(f"face.options.{name}.weights: there is no folder {folder}")
+    return folder
 
 
 def _pictured(who: Persona) -> tuple[Path, Path | None]:

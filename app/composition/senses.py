@@ -30,6 +30,7 @@ __all__ = [
     "music",
     "recogniser",
     "voice_activity",
+    "whisper_folder",
 ]
 
 
@@ -70,7 +71,7 @@ def _recogniser(name: str, config: Config) -> SpeechRecogniser:
         from maestra.adapters.senses.whisper import FasterWhisper
 
         return FasterWhisper(
-            _whisper(config.senses.asr_model),
+            whisper_folder(config.senses.asr_model),
             settings(config, "senses.asr", name),
             phrases=phrases,
         )
@@ -86,8 +87,11 @@ def _recogniser(name: str, config: Config) -> SpeechRecogniser:
     return built
 
 
-def _whisper(name: str) -> Path:
-    """A registered model's folder, or a folder of the user's."""
+def whisper_folder(name: str) -> Path:
+    """A registered model's folder, or a folder of the user's.
+
+    :raises ModelMissing: it is neither.
+    """
     registered = f"whisper-{name}"
     if registered in models.registry():
         return models.locate(registered)

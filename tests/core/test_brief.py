@@ -140,6 +140,7 @@ def test_a_revision_names_what_nobody_measured() -> None:
         "Say a figure only if it stands in the facts, rounded as people say it.",
         "The student says: How was the tempo?",
         "The student's answer is:",
+        "The fact is that the student asked for a short",
     ],
 )
 def test_the_instructions_do_not_come_out(clause: str) -> None:
@@ -154,6 +155,7 @@ def test_the_instructions_do_not_come_out(clause: str) -> None:
         "Now play the last four bars slowly, and count aloud.",
         "I'm Mary, and I listened to your second take.",
         "Your rules of thumb are good ones.",
+        "Many students rush here.",
         "I did not measure your bow, so play it once more.",
         "Good.",
     ],

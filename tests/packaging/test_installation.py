@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from maestra.app.dependencies import INSTALL, dependencies
+from maestra.app.backends import CATALOGUE
+from maestra.app.dependencies import INSTALL, dependencies, needed
 
 ROOT = Path(__file__).parents[2]
 LAYERS = ("core", "ports", "adapters", "app")
@@ -139,6 +140,19 @@ def test_what_is_installed_is_what_the_licences_page_tells_of() -> None:
         assert listed <= _distributions(extras[extra]), extra
         # What two extras bring is told of once.
         assert _distributions(extras[extra]) <= {d.distribution for d in told}, extra
+
+
+@pytest.mark.parametrize(("port", "name"), CATALOGUE)
+def test_the_extras_of_a_backend_install_what_it_needs(port: str, name: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    brought = {
+        extra: _distributions(extras[extra]) for extra in ("local", *CATALOGUE[port, name].extras)
+    }
+    wanted = {one.distribution for one in needed(port, name)}
+
+    assert wanted <= set().union(*brought.values())
+    assert all(wanted & brought[extra] for extra in CATALOGUE[port, name].extras)
 
 
 def test_what_is_imported_is_declared() -> None:

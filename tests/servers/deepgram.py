@@ -8,6 +8,7 @@ from __future__ import annotations
 import http
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,13 +41,17 @@ class _Connection:
 
 @define
 class TranscriptServer:
-    """``drop_after`` samples of sound the next connection is cut, once. ``refuse`` is an HTTP
-    status. ``mute`` never answers; ``error`` is told instead of the first result; with
+    """``drop_after`` samples of sound the next connection is cut, once, or closed with ``close``, a
+    code and a reason. ``refuse`` is an HTTP status, with ``retry_after`` (s). Results come ``late``
+    by so many seconds. ``mute`` never answers; ``error`` is told instead of the first result; with
     ``malformed``, what is no JSON comes before each result. ``serves`` is false where there is no
     server. ``ear`` writes down what was heard since the last final result."""
 
     refuse: int | None = None
+    retry_after: str = ""
     drop_after: int | None = None
+    close: tuple[int, str] | None = None
+    late: float = 0.0
     mute: bool = False
     error: str = ""
     malformed: bool = False
@@ -61,7 +66,10 @@ class TranscriptServer:
 
     def admit(self, connection: ServerConnection, request: Request) -> Response | None:
         if self.refuse is not None:
-            return connection.respond(http.HTTPStatus(self.refuse), "no\n")
+            response = connection.respond(http.HTTPStatus(self.refuse), "no\n")
+            if self.retry_after:
+                response.headers["Retry-After"] = self.retry_after
+            return response
         if request.headers.get("authorization") != f"Token {KEY}":
             return connection.respond(http.HTTPStatus.UNAUTHORIZED, "no\n")
         self.asked.append(parse_qs(urlsplit(request.path).query))
@@ -79,6 +87,8 @@ class TranscriptServer:
                     self.samples[number] = state.heard
                     if self.drop_after is not None and state.heard >= self.drop_after:
                         self.drop_after = None
+                        if self.close is not None:
+                            socket.close(*self.close)
                         socket.close_socket()
                         return
                     continue
@@ -121,6 +131,7 @@ class TranscriptServer:
         state.loud = state.told = 0
 
     def _result(self, state: _Connection, **flags: bool) -> str:
+        time.sleep(self.late)
         transcript = " ".join(WORDS[: state.loud // _PER_WORD])
         if self.ear is not None:
             sound, state.sound = state.sound, []
@@ -155,7 +166,9 @@ class TranscriptServer:
 def transcript_server() -> Iterator[TranscriptServer]:
     """The server, on a free port of the loopback interface."""
     running = TranscriptServer()
-    with serve(running.talk, "127.0.0.1", 0, process_request=running.admit) as server:
+    with serve(
+        running.talk, "127.0.0.1", 0, process_request=running.admit, close_timeout=0.1
+    ) as server:
         running.url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

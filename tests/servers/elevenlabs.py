@@ -27,15 +27,18 @@ MOST_CONTEXTS = 5
 class Play:
     """How one clause is answered.
 
-    ``per_message`` characters are spoken in each message. ``silent`` says nothing.
-    ``drop_after`` cuts the connection after so many messages. ``refuse`` sends an error and closes
-    with 1008. ``malformed`` sends what is no JSON. ``held`` waits until the server's ``go`` is set
-    before the second message. ``mute`` finishes without a sound.
+    ``per_message`` characters are spoken in each message, ``before_first`` (s) before the first.
+    ``silent`` says nothing. ``drop_after`` so many messages the connection is cut, or closed with
+    ``close``, a code and a reason. ``refuse`` sends an error and closes with 1008. ``malformed``
+    sends what is no JSON. ``held`` waits until the server's ``go`` is set before the second
+    message. ``mute`` finishes without a sound.
     """
 
     per_message: int = 8
+    before_first: float = 0.0
     silent: bool = False
     drop_after: int | None = None
+    close: tuple[int, str] | None = None
     refuse: str = ""
     malformed: bool = False
     held: bool = False
@@ -45,7 +48,8 @@ class Play:
 @define
 class VoiceServer:
     """``plays`` are done in turn, the last one stays. ``texts`` are what was to be spoken. It does
-    not let in with ``refuse_status``; with ``refuse_all`` it does, and then says that."""
+    not let in with ``refuse_status``, to be tried again after ``retry_after`` (s); with
+    ``refuse_all`` it does, and then says that."""
 
     plays: list[Play] = field(factory=lambda: [Play()])
     texts: list[str] = field(factory=list)
@@ -53,6 +57,7 @@ class VoiceServer:
     paths: list[str] = field(factory=list)
     most_contexts: int = 0
     refuse_status: int | None = None
+    retry_after: str = ""
     refuse_all: str = ""
     go: asyncio.Event = field(factory=asyncio.Event)
     base_url: str = ""
@@ -61,7 +66,10 @@ class VoiceServer:
     def admit(self, connection: ServerConnection, request: Request) -> Response | None:
         self.paths.append(request.path)
         if self.refuse_status is not None:
-            return connection.respond(http.HTTPStatus(self.refuse_status), "no\n")
+            response = connection.respond(http.HTTPStatus(self.refuse_status), "no\n")
+            if self.retry_after:
+                response.headers["Retry-After"] = self.retry_after
+            return response
         if request.headers.get("xi-api-key") != KEY:
             return connection.respond(http.HTTPStatus.UNAUTHORIZED, "no\n")
         return None
@@ -110,7 +118,11 @@ class VoiceServer:
         if play.mute:
             return
         for count, begin in enumerate(range(0, len(text), play.per_message)):
+            if not count:
+                await asyncio.sleep(play.before_first)
             if count == play.drop_after:
+                if play.close is not None:
+                    await socket.close(*play.close)
                 socket.transport.abort()
                 return
             if count == 1 and play.held:

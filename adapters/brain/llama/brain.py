@@ -9,7 +9,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from maestra.core.brief import Message
 from maestra.ports.brain import BrainRequest
 from maestra.ports.errors import BrainError, MaestraError
 
-from ..chat import Piece, chat_for, chat_for_revision, one_sentence, spoken
+from ..chat import ChatBrain, Piece, chat_for
 from .settings import LlamaSettings
 
 __all__ = ["LlamaBrain"]
@@ -43,7 +43,7 @@ _ENDING: Final = 2.0
 _LAST_WORDS: Final = 160
 
 
-class LlamaBrain:
+class LlamaBrain(ChatBrain):
     """Asks the model ``model``, a GGUF file. Implements ``Revises``, ``Prepares`` and ``Lives``.
 
     ``live`` owns the child process: while there is none, an answer fails at once, and one that dies
@@ -74,18 +74,6 @@ class LlamaBrain:
         self._numbers = itertools.count(1)
         self._prepared: list[Message] | None = None
         self._news = anyio.Event()
-
-    async def reply(self, request: BrainRequest) -> AsyncIterator[str]:
-        """Answer, each clause as soon as it is written."""
-        async with aclosing(spoken(self._pieces(chat_for(request)))) as clauses:
-            async for clause in clauses:
-                yield clause
-
-    async def revise(
-        self, request: BrainRequest, said: Sequence[str], refused: str, unmeasured: Sequence[str]
-    ) -> str:
-        chat = chat_for_revision(request, said, refused, unmeasured)
-        return await one_sentence(self._pieces(chat))
 
     def prepare(self, request: BrainRequest) -> None:
         self._prepared = chat_for(request)

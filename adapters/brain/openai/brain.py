@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +13,7 @@ from maestra.core.brief import Message
 from maestra.ports.brain import BrainRequest
 from maestra.ports.errors import BackendRefused, BrainError, MaestraError
 
-from ..chat import Piece, chat_for, chat_for_revision, one_sentence, spoken
+from ..chat import ChatBrain, Piece, chat_for
 from .settings import OpenAISettings
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ _CLOSING: Final = 0.05
 """What closing a stream may take (s)."""
 
 
-class OpenAIBrain:
+class OpenAIBrain(ChatBrain):
     """Asks a model on a server, clause by clause. Implements ``Revises``, ``Prepares``, ``Lives``
     and ``Checks``.
 
@@ -70,18 +69,6 @@ class OpenAIBrain:
         self._news = anyio.Event()
         self._used_at = -math.inf
         self._asked = 0  # questions that are being answered
-
-    async def reply(self, request: BrainRequest) -> AsyncIterator[str]:
-        """Answer, each clause as soon as it is written."""
-        async with aclosing(spoken(self._pieces(chat_for(request)))) as clauses:
-            async for clause in clauses:
-                yield clause
-
-    async def revise(
-        self, request: BrainRequest, said: Sequence[str], refused: str, unmeasured: Sequence[str]
-    ) -> str:
-        chat = chat_for_revision(request, said, refused, unmeasured)
-        return await one_sentence(self._pieces(chat))
 
     async def check(self) -> None:
         """Whether the server takes the key and has the model: it is asked for its models, which is

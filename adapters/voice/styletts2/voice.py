@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import anyio.to_thread
 import numpy as np
 import torch
 from torch import Tensor
 
-from maestra.ports.errors import VoiceError
+from maestra.ports.errors import BackendRefused, VoiceError
 
-from ..phrasing import finished, pieces
+from ..phrasing import CutOff, finished, in_pieces
 from .diffusion import sample
 from .mel import RATE_HZ, mel_spectrogram, trimmed
 from .networks import Networks, read_networks
@@ -34,7 +32,7 @@ _SHORTEST_REFERENCE: Final = 1.0
 """Seconds: the style encoder's windows need as much."""
 
 
-class _CutOff(Exception):
+class _CutOffError(Exception):
     """Nobody waits for this piece any more."""
 
 
@@ -46,7 +44,8 @@ class StyleTTS2:
     :param pace: how fast it speaks, 1 is the model's own.
     :param networks: with their weights; absent, they are read from ``weights``.
     :raises ModelMissing: the weights are absent or don't fit.
-    :raises VoiceError: something is not installed, or the reference cannot be used.
+    :raises BackendRefused: the reference cannot be used, or there is no such device.
+    :raises VoiceError: something is not installed.
     """
 
     sample_rate_hz = RATE_HZ
@@ -78,30 +77,15 @@ class StyleTTS2:
         self._before: Tensor | None = None
         self._reference = self._style_of(reference)
 
-    async def synthesise(self, clause: str) -> AsyncIterator[NDArray[np.float32]]:
+    def synthesise(self, clause: str) -> AsyncIterator[NDArray[np.float32]]:
         """Speak ``clause``, a piece at a time; see ``maestra.ports.voice.Voice``."""
-        spoken = False
-        for piece in pieces(clause):
-            cut_off = threading.Event()
-            try:
-                sound = await anyio.to_thread.run_sync(
-                    self._speak, piece, cut_off, abandon_on_cancel=True
-                )
-            except Exception as error:
-                raise VoiceError(f"StyleTTS2 failed on a clause: {error}") from error
-            finally:
-                cut_off.set()
-            if len(sound):
-                spoken = True
-                yield sound
-        if not spoken:
-            raise VoiceError("StyleTTS2 made no sound of a clause")
+        return in_pieces(clause, self._speak, voice="StyleTTS2")
 
     def _style_of(self, reference: Path) -> Tensor:
         """Timbre and prosody of a recording, ``(1, 256)``."""
         samples = trimmed(torch.from_numpy(_read(reference)))
         if len(samples) < _SHORTEST_REFERENCE * RATE_HZ:
-            raise VoiceError(
+            raise BackendRefused(
                 f"the reference {reference.name} has less than {_SHORTEST_REFERENCE:g} s of sound"
             )
         mel = mel_spectrogram(samples)[None, None].to(self._device)
@@ -109,7 +93,7 @@ class StyleTTS2:
         with torch.inference_mode():
             return torch.cat([networks.style_encoder(mel), networks.predictor_encoder(mel)], dim=1)
 
-    def _speak(self, piece: str, cut_off: threading.Event) -> NDArray[np.float32]:
+    def _speak(self, piece: str, cut_off: CutOff) -> NDArray[np.float32]:
         ipa = " ".join("".join(part) for part in self._phonemizer.phonemize("en-us", piece))
         numbers = phoneme_numbers(spaced(ipa))
         longest = self._networks.sizes.positions
@@ -122,12 +106,12 @@ class StyleTTS2:
             return np.zeros(0, np.float32)
         return finished(np.concatenate(parts), RATE_HZ, piece)
 
-    def _spoken(self, numbers: list[int], cut_off: threading.Event) -> NDArray[np.float32]:
+    def _spoken(self, numbers: list[int], cut_off: CutOff) -> NDArray[np.float32]:
         networks, half = self._networks, self._networks.sizes.style
 
         def go_on() -> None:
-            if cut_off.is_set():
-                raise _CutOff
+            if cut_off.is_set:
+                raise _CutOffError
 
         phonemes = torch.tensor([numbers], device=self._device)
         said = networks.text_encoder(phonemes)
@@ -179,9 +163,9 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise VoiceError(f"voice.options.styletts2.device: there is no {name!r}") from error
+        raise BackendRefused(f"voice.options.styletts2.device: there is no {name!r}") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise VoiceError("StyleTTS2 finds no CUDA device here: set its device to cpu")
+        raise BackendRefused("StyleTTS2 finds no CUDA device here: set its device to cpu")
     return device
 
 
@@ -193,12 +177,12 @@ def _read(reference: Path) -> NDArray[np.float32]:
     try:
         rate, samples = wavfile.read(reference)
     except (OSError, ValueError) as error:
-        raise VoiceError(f"the reference {reference} cannot be read: {error}") from error
+        raise BackendRefused(f"the reference {reference} cannot be read: {error}") from error
     if samples.dtype.kind == "i":
         samples = samples / np.iinfo(samples.dtype).max
     if samples.ndim == 2:
         samples = samples.mean(axis=1)
     sound: NDArray[np.float32] = soxr.resample(samples.astype(np.float32), rate, RATE_HZ)
     if not len(sound) or not np.isfinite(sound).all() or np.abs(sound).max() < 1e-3:
-        raise VoiceError(f"the reference {reference.name} has no sound in it")
+        raise BackendRefused(f"the reference {reference.name} has no sound in it")
     return sound

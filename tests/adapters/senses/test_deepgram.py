@@ -126,8 +126,11 @@ def test_silence_keeps_the_connection(
     assert [4000] == server.samples, "nothing is sent while nobody speaks"
 
 
-def test_what_was_not_covered_is_sent_again(server: TranscriptServer) -> None:
-    server.drop_after = 6000
+@pytest.mark.parametrize("close", [None, (1000, ""), (1008, "DATA-0000"), (1011, "NET-0001")])
+def test_what_was_not_covered_is_sent_again(
+    server: TranscriptServer, close: tuple[int, str] | None
+) -> None:
+    server.drop_after, server.close = 6000, close
     with listening(server) as ear:
         ear.begin(voice(1))
         told(ear, voice(3))
@@ -149,6 +152,36 @@ def test_a_refusal_says_what_to_do(server: TranscriptServer, status: int, says: 
     server.refuse = status
     with listening(server) as ear, pytest.raises(SensesError, match=says):
         ear.transcribe(voice(1))
+
+
+def test_who_hangs_up_says_why(server: TranscriptServer) -> None:
+    server.drop_after, server.close, server.mute = 1, (1011, "NET-0001"), True
+    with listening(server, patience=0.1) as ear:
+        until(lambda: len(server.asked) == 1)
+        ear.begin(voice(1))
+        until(lambda: server.drop_after is None)
+        server.refuse = 503
+        until(lambda: ear._trouble is not None)
+        assert "1011 NET-0001" in str(ear._trouble)
+
+
+def test_it_is_left_alone_for_as_long_as_it_asks(
+    server: TranscriptServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deepgram, "_SHORTEST_WAIT", 0.02)
+    server.refuse, server.retry_after = 429, "30"
+    with listening(server) as ear:
+        with pytest.raises(SensesError, match="too often"):
+            ear.transcribe(voice(1))
+        server.refuse = None
+        time.sleep(0.2)
+        assert not server.asked
+
+
+def test_late_words_are_waited_for(server: TranscriptServer) -> None:
+    server.late = 0.2
+    with listening(server) as ear:
+        assert "teacher" == ear.transcribe(voice(1)).text
 
 
 def test_a_wrong_key_is_not_told(server: TranscriptServer) -> None:

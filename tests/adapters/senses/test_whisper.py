@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from maestra.adapters.senses.settings import WhisperSettings
 from maestra.adapters.senses.whisper import FasterWhisper, words_of
 from maestra.app import models
-from maestra.ports.errors import ModelMissing, SensesError
+from maestra.ports.errors import BackendRefused, ModelMissing
 
 pytestmark = pytest.mark.models
 
@@ -106,5 +106,5 @@ def test_hotwords_go_before_what_is_heard() -> None:
 
 
 def test_a_device_that_is_not_there_is_said() -> None:
-    with pytest.raises(SensesError, match=r"senses\.options\.faster-whisper\.device"):
+    with pytest.raises(BackendRefused, match=r"senses\.options\.faster-whisper\.device"):
         FasterWhisper(models.locate("whisper-tiny.en"), WhisperSettings(device="cuda"))

@@ -13,6 +13,7 @@ pytest.importorskip("elevenlabs")
 
 from servers.elevenlabs import KEY, SAMPLES_PER_CHARACTER, Play, VoiceServer, voice_server
 
+from maestra.adapters.voice import elevenlabs
 from maestra.adapters.voice.elevenlabs import ElevenLabs, ElevenLabsSettings
 from maestra.ports.errors import BackendRefused, VoiceError
 from maestra.ports.voice import AlignedSound
@@ -127,6 +128,9 @@ async def test_never_more_contexts_than_are_allowed() -> None:
         (Play(refuse="model_not_found"), "no model 'eleven_turbo_v2_5'"),
         (Play(refuse="something else"), "refuses: refused something else"),
         (Play(drop_after=1), "broke"),
+        (Play(drop_after=1, close=(1000, "")), "closed the connection"),
+        (Play(drop_after=1, close=(1008, "quota exceeded")), "quota is used up"),
+        (Play(drop_after=1, close=(1011, "out of order")), "refuses: out of order"),
         (Play(malformed=True), "no message"),
         (Play(mute=True), "made no sound"),
     ],
@@ -155,6 +159,24 @@ async def test_a_service_that_does_not_let_one_in(status: int, says: str) -> Non
     async with voice_server() as server, living(server, patience=0.2) as voice:
         server.refuse_status = status
         assert says in await failure(voice)
+
+
+async def test_it_is_left_alone_for_as_long_as_it_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elevenlabs, "_SHORTEST_WAIT", 0.02)
+    async with voice_server() as server:
+        server.refuse_status, server.retry_after = 429, "30"
+        async with living(server, patience=0.2) as voice:
+            assert "too often" in await failure(voice)
+            server.refuse_status = None
+            await anyio.sleep(0.2)
+            assert 1 == len(server.paths)
+
+
+async def test_a_slow_first_sound_is_waited_for() -> None:
+    async with voice_server(Play(before_first=0.2)) as server, living(server) as voice:
+        begun = anyio.current_time()
+        assert await spoken(voice)
+        assert 0.2 <= anyio.current_time() - begun < 2
 
 
 async def test_a_service_that_is_not_there() -> None:

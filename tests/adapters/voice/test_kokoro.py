@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from maestra.adapters.voice.kokoro import Kokoro, kokoro_phonemes
 from maestra.app import models
-from maestra.ports.errors import ModelMissing, VoiceError
+from maestra.ports.errors import BackendRefused, ModelMissing, VoiceError
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def kokoro() -> Kokoro:
 def test_a_voice_that_is_not_there_is_named_with_those_that_are() -> None:
     parts, vocabulary, voices = _model()
 
-    with pytest.raises(VoiceError, match="no voice 'mary'; there are jf_alpha, "):
+    with pytest.raises(BackendRefused, match="no voice 'mary'; there are jf_alpha, "):
         Kokoro(parts, vocabulary=vocabulary, voices=voices, voice="mary")
 
 

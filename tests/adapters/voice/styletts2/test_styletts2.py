@@ -20,6 +20,7 @@ need("transformers")
 
 import safetensors.torch as safetensors
 import torch
+from fakes.styletts2 import TINY, filled, hummed
 from scipy.io import wavfile
 
 from maestra.adapters.voice.styletts2.diffusion import karras_sigmas, sample
@@ -28,7 +29,6 @@ from maestra.adapters.voice.styletts2.networks import (
     CHECKPOINT,
     PUBLISHED,
     Networks,
-    Sizes,
     folded,
     read_networks,
 )
@@ -36,26 +36,7 @@ from maestra.adapters.voice.styletts2.prosody import alignment
 from maestra.adapters.voice.styletts2.settings import StyleTTS2Settings
 from maestra.adapters.voice.styletts2.text import SYMBOLS, phoneme_numbers, spaced
 from maestra.adapters.voice.styletts2.voice import StyleTTS2
-from maestra.ports.errors import ModelMissing, VoiceError
-
-TINY = Sizes(
-    features=32,
-    style=8,
-    depth=1,
-    style_channels=4,
-    bert=16,
-    bert_layers=1,
-    bert_heads=2,
-    bert_inner=16,
-    bert_embedding=8,
-    positions=32,
-    heads=2,
-    head=4,
-    decoder_width=32,
-    decoder_residual=8,
-    decoder_channels=32,
-)
-
+from maestra.ports.errors import BackendRefused, ModelMissing, VoiceError
 
 EXPECTED = {
     "text": 0.042284,
@@ -68,19 +49,6 @@ EXPECTED = {
 }
 
 
-def filled(sizes: Sizes = TINY) -> Networks:
-    """Networks whose weights are a fixed function of their names."""
-    networks = Networks(sizes)
-    for key, tensor in networks.state_dict().items():
-        if tensor.dtype.is_floating_point:
-            drawn = np.random.default_rng(list(key.encode())).standard_normal(tensor.shape)
-            middle = 1.0 if "alpha" in key else 0.0
-            tensor.copy_(torch.from_numpy(middle + 0.1 * drawn))
-    networks.eval()
-    networks.requires_grad_(False)
-    return networks
-
-
 @pytest.fixture(scope="module")
 def networks() -> Networks:
     return filled()
@@ -88,11 +56,7 @@ def networks() -> Networks:
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("reference") / "voice.wav"
-    time = np.arange(3 * 16_000) / 16_000
-    sound = 0.3 * np.sin(2 * np.pi * 150 * time) * (1 + 0.5 * np.sin(2 * np.pi * 3 * time))
-    wavfile.write(path, 16_000, (sound * 20_000).astype(np.int16))
-    return path
+    return hummed(tmp_path_factory.mktemp("reference"))
 
 
 def voice(networks: Networks, reference: Path, **settings: object) -> StyleTTS2:
@@ -355,11 +319,11 @@ def test_a_reference_that_cannot_be_used(
     elif content is not None:
         wavfile.write(path, 16_000, content)
 
-    with pytest.raises(VoiceError, match=says):
+    with pytest.raises(BackendRefused, match=says):
         voice(networks, path)
 
 
 def test_a_device_that_is_not_there_is_said(networks: Networks, reference: Path) -> None:
     chosen = StyleTTS2Settings(device="warp")
-    with pytest.raises(VoiceError, match=r"there is no 'warp'"):
+    with pytest.raises(BackendRefused, match=r"there is no 'warp'"):
         StyleTTS2(chosen, weights=Path("nowhere"), reference=reference, networks=networks)
