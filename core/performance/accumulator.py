@@ -19,7 +19,7 @@ from attrs import field, frozen, validators
 
 from .figure import Figure
 from .notes import Beat, Level, MusicEvent, Onset, PerformedNote
-from .passage import analyse_passage
+from .passage import Passage, analyse_passage
 from .summary import PerformanceSummary, TakeSummary
 from .take import TakeStatistics, summarise_take
 
@@ -76,7 +76,7 @@ class _Take:
         self.version = 0
         self._settings = settings
         self._sealed = TakeStatistics()
-        self._hint: float | None = None
+        self._before: Passage | None = None
         self._notes: list[PerformedNote] = []
         self._onsets: list[float] = []
         self._beats: list[float] = []
@@ -124,11 +124,11 @@ class _Take:
             [at for at in self._beats if at < border],
             [(at, level) for at, level in self._levels if at < border],
             following=notes[cut],
-            hint=self._hint,
+            before=self._before,
             last=False,
         )
         self._sealed.absorb(passage)
-        self._hint = passage.period or self._hint
+        self._before = passage if passage.period else self._before
         self._notes = notes[cut:]
         self._onsets = [at for at in self._onsets if at >= border]
         self._beats = [at for at in self._beats if at >= border]
@@ -143,11 +143,11 @@ class _Take:
             self._onsets[:half],
             [at for at in self._beats if at < border],
             [(at, level) for at, level in self._levels if at < border],
-            hint=self._hint,
+            before=self._before,
             last=False,
         )
         self._sealed.absorb(passage)
-        self._hint = passage.period or self._hint
+        self._before = passage if passage.period else self._before
         self._onsets = self._onsets[half:]
         self._beats = [at for at in self._beats if at >= border]
         self._levels = [(at, level) for at, level in self._levels if at >= border]
@@ -160,7 +160,7 @@ class _Take:
         if self._notes or self._onsets:
             known.absorb(
                 analyse_passage(
-                    self._notes, self._onsets, self._beats, self._levels, hint=self._hint
+                    self._notes, self._onsets, self._beats, self._levels, before=self._before
                 )
             )
         made = summarise_take(known, number=self.number, running=running)
