@@ -69,7 +69,13 @@ TakeEvent = TakeStarted | TakeEnded
 class _Take:
     """A take while it runs."""
 
-    def __init__(self, number: int, start: float, settings: AccumulatorSettings) -> None:
+    def __init__(
+        self,
+        number: int,
+        start: float,
+        settings: AccumulatorSettings,
+        usual_period: float | None = None,
+    ) -> None:
         self.number = number
         self.start = start
         self.last_sound = start
@@ -77,6 +83,7 @@ class _Take:
         self._settings = settings
         self._sealed = TakeStatistics()
         self._before: Passage | None = None
+        self._usual_period = usual_period
         self._notes: list[PerformedNote] = []
         self._onsets: list[float] = []
         self._beats: list[float] = []
@@ -125,6 +132,7 @@ class _Take:
             [(at, level) for at, level in self._levels if at < border],
             following=notes[cut],
             before=self._before,
+            usual_period=self._usual_period,
             last=False,
         )
         self._sealed.absorb(passage)
@@ -144,6 +152,7 @@ class _Take:
             [at for at in self._beats if at < border],
             [(at, level) for at, level in self._levels if at < border],
             before=self._before,
+            usual_period=self._usual_period,
             last=False,
         )
         self._sealed.absorb(passage)
@@ -160,7 +169,12 @@ class _Take:
         if self._notes or self._onsets:
             known.absorb(
                 analyse_passage(
-                    self._notes, self._onsets, self._beats, self._levels, before=self._before
+                    self._notes,
+                    self._onsets,
+                    self._beats,
+                    self._levels,
+                    before=self._before,
+                    usual_period=self._usual_period,
                 )
             )
         made = summarise_take(known, number=self.number, running=running)
@@ -311,13 +325,20 @@ class PerformanceAccumulator:
             told = self._end_take()
         if self._take is None:
             self._number += 1
-            self._take = _Take(self._number, at, self._settings)
+            self._take = _Take(self._number, at, self._settings, self._usual_period())
             for early in self._early:
                 if early.at >= at - 0.2:
                     self._take.add(early)
             self._early.clear()
             told = (*told, TakeStarted(number=self._number, start=at))
         return told
+
+    def _usual_period(self) -> float | None:
+        """The beat of the latest take that has one: the next is likely counted like it."""
+        for take in reversed(self._ended):
+            if take.tempo_bpm is not None:
+                return 60 / take.tempo_bpm.value
+        return None
 
     def _end_take(self) -> tuple[TakeEvent, ...]:
         take = self._take

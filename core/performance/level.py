@@ -26,11 +26,11 @@ from typing import Final
 
 from attrs import frozen
 
-__all__ = ["TICKS", "WEIGHTS", "Cues", "Level", "count_levels", "cues"]
+__all__ = ["CAME_BEFORE", "GOES_ON", "TICKS", "WEIGHTS", "Cues", "Level", "count_levels", "cues"]
 
 TICKS: Final = 24
 SHORTEST_BEAT, LONGEST_BEAT = 60 / 208, 60 / 40  # the range of a mechanical metronome
-PREFERRED_BEAT: Final = 0.6
+PREFERRED_BEAT, SLOW_BEAT = 0.6, 0.9
 FEWEST_NOTES: Final = 6
 MOST_NOTES: Final = 120
 LEAP: Final = 5  # semitones
@@ -39,27 +39,28 @@ LONG: Final = 1.0  # a longer note is no stronger for it (s)
 HEARD_NEAR: Final = 0.07  # a beat that was heard this near to a note is on it (s)
 OFTEN: Final = 0.3  # beats begin where at least this share begins of what begins at the usual place
 SAME_BEAT: Final = 0.12  # of the logarithm: the tempo has changed by less
-GOES_ON: Final = 4.0  # who counts goes on counting so
+GOES_ON, CAME_BEFORE = 4.0, 1.0
 
 _BEATS = (6, 8, 12, 16, 18, 24, 32, 36, 48, 72, 96)
 """Levels that are considered, in ticks: simple multiples and parts of the grid's beat."""
 Cues = Mapping[str, float]
 
 WEIGHTS: Final[Cues] = {
-    "speed": -1.47,
-    "speed_squared": -1.37,
-    "notes_on": 5.72,
-    "notes_at_half": 7.03,
-    "notes_at_thirds": 4.95,
-    "notes_at_quarters": 1.42,
-    "notes_elsewhere": -7.82,
-    "beats_with_note": 9.29,
-    "long_on": 4.12,
-    "turns_on": 1.77,
-    "unlike_in_two": -3.28,
-    "unlike_in_three": -4.93,
-    "repeats": 2.79,
-    "heard": 0.00,
+    "speed": 1.57,
+    "speed_squared": -1.07,
+    "very_slow": -1.01,
+    "notes_on": 11.25,
+    "notes_at_half": 6.77,
+    "notes_at_thirds": 5.51,
+    "notes_at_quarters": 3.00,
+    "notes_elsewhere": -11.85,
+    "beats_with_note": 2.43,
+    "long_on": 3.44,
+    "turns_on": 1.47,
+    "unlike_in_two": -1.42,
+    "unlike_in_three": -2.12,
+    "repeats": 1.52,
+    "heard": 0.65,
 }
 """What each cue counts for, in natural logarithms of the odds."""
 
@@ -79,6 +80,7 @@ def count_levels(
     onsets: Sequence[float],
     beats: Sequence[float],
     hint: float | None = None,
+    trust: float = 0.0,
 ) -> tuple[Level, ...]:
     """The levels at which it may be counted, the likeliest first; none if there are too few notes.
 
@@ -86,13 +88,14 @@ def count_levels(
     :param pitches: of the same onsets, MIDI numbers; 0 where it isn't known.
     :param onsets: their instants.
     :param beats: where a beat tracker heard beats.
-    :param hint: the period that was counted before in the same music.
+    :param hint: the period that was counted before, and by how much (natural logarithm of the odds)
+        it is likelier for that: ``GOES_ON`` in the same take, ``CAME_BEFORE`` in the one before.
     """
     scores: dict[int, list[float]] = {}
     for beat, found in cues(ticks, pitches, period, onsets, beats):
         score = sum(WEIGHTS[name] * value for name, value in found.items())
         if hint is not None and abs(math.log(period * beat / TICKS / hint)) < SAME_BEAT:
-            score += GOES_ON
+            score += trust
         scores.setdefault(beat, []).append(score)
     if not scores:
         return ()
@@ -157,6 +160,7 @@ def cues(
                 {
                     "speed": speed,
                     "speed_squared": speed * speed,
+                    "very_slow": max(0.0, math.log2(seconds / SLOW_BEAT)),
                     "notes_on": on / count,
                     "notes_at_half": half / count,
                     "notes_at_thirds": thirds / count,

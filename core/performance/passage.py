@@ -16,7 +16,7 @@ from statistics import fmean, median
 
 from attrs import evolve, field, frozen
 
-from .level import TICKS, Level, count_levels
+from .level import CAME_BEFORE, GOES_ON, TICKS, Level, count_levels
 from .notes import PerformedNote
 from .pitch import Key, find_key, foreignness
 from .rhythm import Fit, Pulse, follow_pulse, tempo_points, unsteadiness
@@ -133,12 +133,14 @@ def analyse_passage(
     *,
     following: PerformedNote | None = None,
     before: Passage | None = None,
+    usual_period: float | None = None,
     last: bool = True,
 ) -> Passage:
     """Analyse ``notes`` (by onset), with the detected ``onsets``, ``beats`` and ``levels``.
 
     ``following`` is the first note of the next passage, so that nothing between them is lost;
-    ``before`` the last passage that had a pulse; ``last`` says that this may be the take's end.
+    ``before`` the take's last passage that had a pulse; ``usual_period`` the beat that was counted
+    in the take before (s); ``last`` says that this may be the take's end.
     """
     start = notes[0].onset if notes else onsets[0]
     struck = _strike([*notes, following] if following is not None else notes)
@@ -192,7 +194,8 @@ def analyse_passage(
         pulse.period,
         times,
         beats,
-        before.period if before is not None else None,
+        before.period if before is not None else usual_period,
+        GOES_ON if before is not None else CAME_BEFORE,
     )
     period = counted[0].period if counted else pulse.period
     times_faster = pulse.period / period

@@ -113,7 +113,6 @@ class Pulse:
     """
 
     period: float
-    is_steady: bool
     confidence: float
     iois: Sequence[float]
     values: Sequence[float]
@@ -187,14 +186,12 @@ def follow_pulse(
         positions.append(positions[-1] + values[i])
         stopped = excess[i] if fits[i] == Fit.STOP else 0.0
         clock.append(clock[-1] + iois[i] - stopped)
-    steady = None if Fit.STOP in fits else _steady(onsets[: slowed_from + 1], period)
-    if steady is not None:
-        steady_period, parts = steady
-        places, _ = _placed(onsets, steady_period, parts)
+    grid = None if Fit.STOP in fits else _steady(onsets[: slowed_from + 1], period)
+    if grid is not None:
+        places, _ = _placed(onsets, *grid)
         positions = [0.0, *accumulate(places)]
     return Pulse(
-        period=median(periods) if steady is None else steady[0],
-        is_steady=steady is not None,
+        period=median(periods) if grid is None else grid[0],
         confidence=confidence * fitting,
         iois=iois,
         values=values,
@@ -449,7 +446,9 @@ def _on_grid(onsets: Sequence[float], part: float, period: float) -> float:
         tail = bisect_left(onsets, onsets[head] + _STEADY_BEATS * period, head)
         if onsets[-1] - onsets[tail - 1] < _STEADY_BEATS * period / 2:
             tail = len(onsets)
-        least = min(least, abs(sum(cmath.exp(turn * at) for at in onsets[head:tail])) / (tail - head))
+        least = min(
+            least, abs(sum(cmath.exp(turn * at) for at in onsets[head:tail])) / (tail - head)
+        )
         head = tail
     return least
 
