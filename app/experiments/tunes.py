@@ -109,7 +109,7 @@ def _notes(body: str, unit: Fraction, key: str) -> _Notes | None:
     signature = _signature(key)
     accidentals: dict[str, int] = {}
     notes: _Notes = []
-    tied, left, ratio, dotted = False, 0, Fraction(1), Fraction(1)
+    name, tied, left, ratio, dotted = "", False, 0, Fraction(1), Fraction(1)
     for token in _TOKEN.finditer(body):
         if token["tuplet"]:
             left = int(token["tuplet"])
@@ -119,12 +119,11 @@ def _notes(body: str, unit: Fraction, key: str) -> _Notes | None:
         elif token["note"]:
             length = _length(token["length"]) * unit * dotted * (ratio if left else 1)
             left, dotted = max(0, left - 1), Fraction(1)
-            midi = _midi(token["note"], signature, accidentals)
-            if tied and midi is not None and notes and notes[-1][1] == midi:
-                notes[-1] = (notes[-1][0] + length, midi)
+            if tied and name == token["note"].lstrip("_^="):
+                notes[-1] = (notes[-1][0] + length, notes[-1][1])
             else:
-                notes.append((length, midi))
-            tied = False
+                notes.append((length, _midi(token["note"], signature, accidentals)))
+            name, tied = token["note"].lstrip("_^="), False
         elif token["broken"] and notes:
             short = Fraction(1, 2 ** len(token["broken"]))
             first, dotted = (2 - short, short) if token["broken"][0] == ">" else (short, 2 - short)
@@ -132,7 +131,7 @@ def _notes(body: str, unit: Fraction, key: str) -> _Notes | None:
         elif token["bar"]:
             accidentals.clear()
         elif token["tie"]:
-            tied = True
+            tied = bool(notes)
     return notes
 
 
