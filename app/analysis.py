@@ -59,11 +59,18 @@ class Analysis:
     @property
     def tempo_bpm(self) -> float | None:
         """The tempo of the longest take whose tempo could be measured."""
+        return self._of_longest("tempo_bpm")
+
+    @property
+    def alternative_bpm(self) -> float | None:
+        """Likewise, if another beat is counted as likely."""
+        return self._of_longest("alternative_bpm")
+
+    def _of_longest(self, name: str) -> float | None:
         measured = [take for take in self.summary.takes if take.tempo_bpm is not None]
         longest = max(measured, key=lambda take: take.end - take.start, default=None)
-        if longest is None or longest.tempo_bpm is None:
-            return None
-        return longest.tempo_bpm.value
+        figure = None if longest is None else getattr(longest, name)
+        return None if figure is None else float(figure.value)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -72,6 +79,9 @@ class Analysis:
             "notes": [_note(note) for note in self.notes],
             "beats": [round(beat.at, 3) for beat in self.beats],
             "tempo_bpm": None if self.tempo_bpm is None else round(self.tempo_bpm, 2),
+            "alternative_bpm": None
+            if self.alternative_bpm is None
+            else round(self.alternative_bpm, 2),
             "takes": [
                 {
                     "number": take.number,

@@ -19,7 +19,7 @@ from attrs import field, frozen, validators
 
 from .figure import Figure
 from .notes import Beat, Level, MusicEvent, Onset, PerformedNote
-from .passage import analyse_passage
+from .passage import Passage, analyse_passage
 from .summary import PerformanceSummary, TakeSummary
 from .take import TakeStatistics, summarise_take
 
@@ -69,14 +69,21 @@ TakeEvent = TakeStarted | TakeEnded
 class _Take:
     """A take while it runs."""
 
-    def __init__(self, number: int, start: float, settings: AccumulatorSettings) -> None:
+    def __init__(
+        self,
+        number: int,
+        start: float,
+        settings: AccumulatorSettings,
+        usual_period: float | None = None,
+    ) -> None:
         self.number = number
         self.start = start
         self.last_sound = start
         self.version = 0
         self._settings = settings
         self._sealed = TakeStatistics()
-        self._hint: float | None = None
+        self._before: Passage | None = None
+        self._usual_period = usual_period
         self._notes: list[PerformedNote] = []
         self._onsets: list[float] = []
         self._beats: list[float] = []
@@ -124,11 +131,12 @@ class _Take:
             [at for at in self._beats if at < border],
             [(at, level) for at, level in self._levels if at < border],
             following=notes[cut],
-            hint=self._hint,
+            before=self._before,
+            usual_period=self._usual_period,
             last=False,
         )
         self._sealed.absorb(passage)
-        self._hint = passage.period or self._hint
+        self._before = passage if passage.period else self._before
         self._notes = notes[cut:]
         self._onsets = [at for at in self._onsets if at >= border]
         self._beats = [at for at in self._beats if at >= border]
@@ -143,11 +151,12 @@ class _Take:
             self._onsets[:half],
             [at for at in self._beats if at < border],
             [(at, level) for at, level in self._levels if at < border],
-            hint=self._hint,
+            before=self._before,
+            usual_period=self._usual_period,
             last=False,
         )
         self._sealed.absorb(passage)
-        self._hint = passage.period or self._hint
+        self._before = passage if passage.period else self._before
         self._onsets = self._onsets[half:]
         self._beats = [at for at in self._beats if at >= border]
         self._levels = [(at, level) for at, level in self._levels if at >= border]
@@ -160,7 +169,12 @@ class _Take:
         if self._notes or self._onsets:
             known.absorb(
                 analyse_passage(
-                    self._notes, self._onsets, self._beats, self._levels, hint=self._hint
+                    self._notes,
+                    self._onsets,
+                    self._beats,
+                    self._levels,
+                    before=self._before,
+                    usual_period=self._usual_period,
                 )
             )
         made = summarise_take(known, number=self.number, running=running)
@@ -311,13 +325,20 @@ class PerformanceAccumulator:
             told = self._end_take()
         if self._take is None:
             self._number += 1
-            self._take = _Take(self._number, at, self._settings)
+            self._take = _Take(self._number, at, self._settings, self._usual_period())
             for early in self._early:
                 if early.at >= at - 0.2:
                     self._take.add(early)
             self._early.clear()
             told = (*told, TakeStarted(number=self._number, start=at))
         return told
+
+    def _usual_period(self) -> float | None:
+        """The beat of the latest take that has one: the next is likely counted like it."""
+        for take in reversed(self._ended):
+            if take.tempo_bpm is not None:
+                return 60 / take.tempo_bpm.value
+        return None
 
     def _end_take(self) -> tuple[TakeEvent, ...]:
         take = self._take

@@ -16,6 +16,7 @@ from statistics import fmean, median
 
 from attrs import evolve, field, frozen
 
+from .level import CAME_BEFORE, GOES_ON, TICKS, Level, count_levels
 from .notes import PerformedNote
 from .pitch import Key, find_key, foreignness
 from .rhythm import Fit, Pulse, follow_pulse, tempo_points, unsteadiness
@@ -80,6 +81,9 @@ class Passage:
     many notes are in it. ``repeated`` counts notes that had sounded before, at the same pitch, and
     ``repeated_alike`` those of them that came out the same. ``levels`` are (instant, dBFS) about
     every second while it sounded.
+
+    ``period`` (s) and ``tempo`` are those of the beat that is counted, ``grid_period`` of the grid
+    that was followed; ``counted`` are all beats that may be counted, the likeliest first.
     """
 
     start: float
@@ -87,6 +91,8 @@ class Passage:
     notes: int
     sounding: float
     period: float | None = None
+    grid_period: float | None = None
+    counted: tuple[Level, ...] = ()
     pulse_confidence: float = 0.0
     pulse_beats: float = 0.0
     jitter: float | None = None
@@ -126,13 +132,15 @@ def analyse_passage(
     levels: Sequence[tuple[float, float]],
     *,
     following: PerformedNote | None = None,
-    hint: float | None = None,
+    before: Passage | None = None,
+    usual_period: float | None = None,
     last: bool = True,
 ) -> Passage:
     """Analyse ``notes`` (by onset), with the detected ``onsets``, ``beats`` and ``levels``.
 
     ``following`` is the first note of the next passage, so that nothing between them is lost;
-    ``hint`` the beat's period in the passage before; ``last`` says that this may be the take's end.
+    ``before`` the take's last passage that had a pulse; ``usual_period`` the beat that was counted
+    in the take before (s); ``last`` says that this may be the take's end.
     """
     start = notes[0].onset if notes else onsets[0]
     struck = _strike([*notes, following] if following is not None else notes)
@@ -144,7 +152,7 @@ def analyse_passage(
     ends = [each.end for each in struck]
     if not from_notes:  # chords or noise: what was struck is known better than what it was
         times, ends = list(onsets), [*onsets[1:], onsets[-1] + 0.2]
-    pulse = follow_pulse(times, ends, beats, hint)
+    pulse = follow_pulse(times, ends, beats, before.grid_period if before is not None else None)
     weights: dict[int, float] = {}
     for note in notes:
         weights[note.midi % 12] = weights.get(note.midi % 12, 0.0) + note.duration * note.confidence
@@ -180,14 +188,27 @@ def analyse_passage(
     strays = passage.strays
     if from_notes and not polyphonic:
         strays = _merged(strays, _differing(pulse, times, struck, key))
+    counted = count_levels(
+        [round(TICKS * position) for position in pulse.positions],
+        midis if from_notes else [0] * len(times),
+        pulse.period,
+        times,
+        beats,
+        before.period if before is not None else usual_period,
+        GOES_ON if before is not None else CAME_BEFORE,
+    )
+    period = counted[0].period if counted else pulse.period
+    times_faster = pulse.period / period
     return evolve(
         passage,
         strays=strays,
-        period=pulse.period,
+        period=period,
+        grid_period=pulse.period,
+        counted=counted,
         pulse_confidence=pulse.confidence,
         pulse_beats=pulse.positions[-1],
         jitter=pulse.jitter,
-        tempo=tuple(tempo_points(pulse, times)),
+        tempo=tuple((at, bpm * times_faster) for at, bpm in tempo_points(pulse, times)),
         slowing=pulse.slowing if last else None,
         slowed_from=times[stop] if last and stop < len(pulse.iois) else None,
         shares=() if pulse.ternary else _shares(pulse, times, beats),

@@ -20,7 +20,7 @@ import operator
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from statistics import fmean, median
 
 from attrs import frozen
@@ -36,6 +36,15 @@ LONGEST_ENDING = 14  # intervals
 LARGEST_SAMPLE = 120  # intervals that decide on the period
 _PHASE_BEATS = 8.0  # at a time are looked at for how nearly they lie in phase
 _PHASE_STEP, _PHASE_STEPS = 0.005, 10
+_STEADY_BEATS = 24.0  # within which one that drifts by 3 % has lost a steady grid
+_STEADY_STEP, _STEADY_STEPS = 0.0015, 8
+_PARTS = (2, 3, 4, 6, 8)
+_FINER = 1.01
+SHORTEST_PART = 0.09
+STEADY_SHARE = 0.6
+NO_CHANCE = 13.0  # Rayleigh: by chance the square of the share times the onsets exceeds it never
+_CHANGES = (-0.2, -0.12, -0.06, 0.06, 0.12, 0.2)
+MORE_STEADY = 1.0
 OUT_OF_PHASE, MUCH_MORE_IN_PHASE = 0.55, 0.2
 NEARLY_AS_LIKELY, MOST_LIKELY = 0.4, 6
 HARDLY_MORE_THAN_JITTER = 0.16
@@ -156,7 +165,8 @@ def follow_pulse(
     quick = sorted(iois)[count // 4] < HARDLY_MORE_THAN_JITTER
     if quick and abs(math.log(median(periods) / period)) > LOST:
         values, excess = _placed(onsets, period, 3 if ternary else 4)
-        fits, periods = [Fit.ON] * count, [period] * count
+        fits = [Fit.ON if value else Fit.SLIP for value in values]
+        periods = [period] * count
     slowed_from, slowing = _ending(iois, values, fits, periods)
     steady = [
         abs(iois[i] + iois[i + 1] - periods[i])
@@ -176,8 +186,12 @@ def follow_pulse(
         positions.append(positions[-1] + values[i])
         stopped = excess[i] if fits[i] == Fit.STOP else 0.0
         clock.append(clock[-1] + iois[i] - stopped)
+    grid = None if Fit.STOP in fits else _steady(onsets[: slowed_from + 1], period)
+    if grid is not None:
+        places, _ = _placed(onsets, *grid)
+        positions = [0.0, *accumulate(places)]
     return Pulse(
-        period=median(periods),
+        period=median(periods) if grid is None else grid[0],
         confidence=confidence * fitting,
         iois=iois,
         values=values,
@@ -390,6 +404,55 @@ def _in_phase(onsets: Sequence[float], period: float) -> tuple[float, float, flo
     return best[1:]
 
 
+def _steady(onsets: Sequence[float], period: float) -> tuple[float, int] | None:
+    """The period near ``period`` of one grid on which the onsets lie for many beats at a time, and
+    the parts of its beat; ``None`` if they don't: the tempo changes, or the grid was not found.
+
+    An onset too many or too few, or one that was given the wrong value, moves no other here.
+    """
+    found = max(
+        (
+            (_FINER**parts * _on_grid(onsets, tried / parts, period), tried, parts)
+            for parts in _PARTS
+            if period / parts >= SHORTEST_PART
+            for tried in _around(period)
+        ),
+        default=(0.0, period, 1),
+    )
+    share, steady, parts = found
+    if share < max(STEADY_SHARE, math.sqrt(NO_CHANCE / len(onsets))):
+        return None
+    length = onsets[-1] - onsets[0]
+    for change in _CHANGES:
+        # as they would lie if the tempo changed by so much from the first to the last
+        warped = [at + change * (at - onsets[0]) * (at - onsets[-1]) / length / 2 for at in onsets]
+        if _FINER**parts * _on_grid(warped, steady / parts, period) > MORE_STEADY * share:
+            return None
+    return steady, parts
+
+
+def _around(period: float) -> list[float]:
+    steps = range(-_STEADY_STEPS, _STEADY_STEPS + 1)
+    return [period * (1 + _STEADY_STEP * step) for step in steps]
+
+
+def _on_grid(onsets: Sequence[float], part: float, period: float) -> float:
+    """How nearly (0 to 1) onsets lie on a grid of ``part`` (s), for some beats at a time, where
+    they do so least."""
+    turn = 2j * math.pi / part
+    least = 1.0
+    head = 0
+    while head < len(onsets):
+        tail = bisect_left(onsets, onsets[head] + _STEADY_BEATS * period, head)
+        if onsets[-1] - onsets[tail - 1] < _STEADY_BEATS * period / 2:
+            tail = len(onsets)
+        least = min(
+            least, abs(sum(cmath.exp(turn * at) for at in onsets[head:tail])) / (tail - head)
+        )
+        head = tail
+    return least
+
+
 # --- values --------------------------------------------------------------------
 
 
@@ -417,13 +480,14 @@ def _is_in_pairs(iois: Sequence[float], period: float) -> bool:
 def _placed(onsets: Sequence[float], period: float, parts: int) -> tuple[list[float], list[float]]:
     """Values and excesses by each onset's place on a steady grid of ``parts`` to the beat.
 
-    For notes that are hardly longer than their jitter: one that was put wrong moves no other.
+    For notes that are hardly longer than their jitter: one that was put wrong moves no other. One
+    that was heard twice takes no place: its value is 0.
     """
     values: list[float] = []
     excess: list[float] = []
     due = onsets[0]
     for before, at in pairwise(onsets):
-        value = max(1, round((at - due) / period * parts)) / parts
+        value = max(0, round((at - due) / period * parts)) / parts
         values.append(value)
         excess.append(at - before - value * period)
         due += value * period

@@ -107,6 +107,10 @@ class LoudNote:
 class TakeSummary:
     """One take: the playing between two rests.
 
+    ``tempo_bpm`` is that of the beat that a musician would count; its confidence is that of the
+    pulse. Where another beat (mostly twice or half as slow) could be counted as well, its tempo is
+    ``alternative_bpm``, whose confidence says how likely it is that one: it is absent where there
+    is no doubt. Nothing in the sound of even notes tells which of the two is written.
     ``tempo_drift`` is how much faster (percent, positive) the end is than the start, the slowing of
     the ending taken off, and ``drift_duration`` how long (s) the change took: its span says when.
     ``tempo_unsteadiness`` (percent) is how far the tempo strays around that drift, and
@@ -131,6 +135,7 @@ class TakeSummary:
     note_count: Figure
     duration: Figure
     tempo_bpm: Figure | None = None
+    alternative_bpm: Figure | None = None
     tempo_start_bpm: Figure | None = None
     tempo_end_bpm: Figure | None = None
     tempo_drift: Figure | None = None

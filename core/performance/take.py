@@ -37,6 +37,7 @@ FEWEST_PAIRS = 4
 FEWEST_REPEATED = 8
 A4_MIDI = 69
 SHORTEST_RAMP = 8.0  # a shorter change of tempo is a gesture, not a drift (s)
+LEAST_ALTERNATIVE = 0.12  # what is less likely is not worth saying
 SLOWER_TO_PRACTISE = 0.8  # of the measured tempo
 
 _Found = TypeVar("_Found", Stop, Hole, Stray, Excess)
@@ -51,6 +52,7 @@ class TakeStatistics:
         self.notes = 0
         self.tempo: list[tuple[float, float]] = []
         self.periods: list[tuple[float, float]] = []
+        self.counted: dict[float, float] = {}
         self.pulse_confidence = 0.0
         self.jitters: list[tuple[float, float]] = []
         self.slowing: tuple[float, float, float] | None = None
@@ -90,6 +92,10 @@ class TakeStatistics:
         if passage.period is not None:
             self.periods.append((passage.period, passage.pulse_beats))
             self.periods = self.periods[-MOST_POINTS:]
+            for level in passage.counted:
+                times_slower = round(level.period / passage.period, 2)
+                belief = level.probability * passage.pulse_beats
+                self.counted[times_slower] = self.counted.get(times_slower, 0.0) + belief
             self.pulse_confidence = max(self.pulse_confidence, passage.pulse_confidence)
             if passage.jitter:
                 self.jitters.append((passage.jitter, passage.pulse_beats))
@@ -261,6 +267,13 @@ def _tempo(known: TakeStatistics, figure: _MakeFigure, measured: dict[str, Figur
     else:
         tempo = 60 / weighted_median(known.periods)
     measured["tempo_bpm"] = figure(tempo, "bpm", sure)
+    other = max(
+        ((belief, slower) for slower, belief in known.counted.items() if slower != 1),
+        default=(0.0, 1.0),
+    )
+    belief, slower = other[0] / max(sum(known.counted.values()), 1e-9), other[1]
+    if belief >= LEAST_ALTERNATIVE:
+        measured["alternative_bpm"] = figure(tempo / slower, "bpm", sure * belief)
     measured["practice_tempo_bpm"] = figure(
         max(40.0, 2.0 * round(tempo * SLOWER_TO_PRACTISE / 2)), "bpm", sure
     )

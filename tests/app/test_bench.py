@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import statistics
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,9 @@ from maestra.app.experiments.bench.script import (
 )
 from maestra.app.experiments.bench.sounds import RATE_HZ, active, level_db, read
 from maestra.app.experiments.bench.steady import steady_takes
-from maestra.app.experiments.made_performances import PIECES, STUDIES
+from maestra.app.experiments.made_performances import PIECES, STUDIES, Piece
+from maestra.app.experiments.tempo_accuracy import TempoScores
+from maestra.app.experiments.tunes import read_tunes
 from maestra.core.performance.notes import PerformedNote
 
 RATE = 48_000
@@ -127,6 +130,50 @@ def test_steady_takes_are_steady_and_of_every_tempo() -> None:
     half = 30 / one.tempo_bpm
     off = [onset - 0.6 - half * place for place, onset in enumerate(sorted(onsets)[:16])]
     assert 0.005 < statistics.pstdev(off) < 0.025
+
+
+def test_no_piece_is_played_quicker_than_a_student_can() -> None:
+    quick = Piece(name="quick", beats_per_bar=2, notes=((0.25, 60),) * 200)
+    slow = Piece(name="slow", beats_per_bar=2, notes=((1.0, 60),) * 200)
+    takes = list(steady_takes(24, 5, (quick, slow)))
+    assert {take.made.piece for take in takes if take.tempo_bpm > 120} == {"slow"}
+    assert "quick" in {take.made.piece for take in takes}
+
+
+def test_a_tempo_is_right_in_more_than_one_sense() -> None:
+    scores = TempoScores()
+    assert scores.add(97.0, None, 96.0)
+    assert not scores.add(48.0, 96.0, 96.0)
+    assert not scores.add(64.0, None, 96.0)
+    assert not scores.add(72.0, 288.0, 96.0)
+    assert not scores.add(None, None, 96.0)
+    assert (scores.count, scores.accuracy1, scores.accuracy2) == (5, 1, 2)
+    assert (scores.one_of_two, scores.fits) == (2, 3)
+    assert str(scores).startswith("Accuracy1 20 % (1 of 5), Accuracy2 40 % (2 of 5)")
+
+
+TUNE = """
+X:1
+T:A tune
+M:2/4
+L:1/8
+K:D
+"D"A|d2e {g}f|(3efg ^c>A|=c4-|c2 cz|A3 B|
+F2F G|E3 E|F2F G|E2E D|F2F G|E3 E|F2F G|
+"""
+
+
+def test_a_tune_is_read_with_its_metre() -> None:
+    (tune,) = read_tunes(TUNE)
+    beats = [Fraction(value).limit_denominator(12) for value, _ in tune.notes[:12]]
+    third, quarter, half = Fraction(1, 3), Fraction(1, 4), Fraction(1, 2)
+    assert beats == [half, 1, half, half, third, third, third, 3 * quarter, quarter, 3, half, half]
+    steps = [None if midi is None else midi - (tune.notes[0][1] or 0) for _, midi in tune.notes]
+    assert steps[:12] == [0, 5, 7, 9, 7, 9, 10, 4, 0, 3, 4, None]
+    assert tune.beats_per_bar == 2
+    assert list(read_tunes(TUNE.replace("2/4", "7/8"))) == []
+    (jig,) = read_tunes(TUNE.replace("2/4", "6/8").replace("(3", "").replace(">", ""))
+    assert [round(3 * value) for value, _ in jig.notes[:4]] == [1, 2, 1, 1]
 
 
 # --- latencies ----------------------------------------------------------------

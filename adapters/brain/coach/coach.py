@@ -475,7 +475,13 @@ class Coach:
             return self._plain("no_tempo", take)
         words = _words_of_take(take)
         drifted = take.tempo_drift is not None and abs(take.tempo_drift.value) >= 6
-        name = "how_fast_drift" if drifted else "tempo"
+        other = take.alternative_bpm
+        if drifted:
+            name = "how_fast_drift"
+        elif other is None:
+            name = "tempo"
+        else:  # nothing in the sound tells which of the two the student counts
+            name = "tempo_or_slower" if other.value < take.tempo_bpm.value else "tempo_or_faster"
         clause = self._worded(name, STATEMENTS[name], words)
         return _Answer(clauses=(clause,), subject=subject, topic=Topic.TEMPO, take=take.number)
 
@@ -740,6 +746,7 @@ def _words_of_take(take: TakeSummary) -> dict[str, str]:
     """What the templates may name of a take."""
     words: dict[str, str] = {}
     _put(words, "tempo", take.tempo_bpm, amounts.beats_a_minute)
+    _put(words, "alternative", take.alternative_bpm, amounts.beats_a_minute)
     _put(words, "practice", take.practice_tempo_bpm, amounts.beats_a_minute)
     _put(words, "first", take.tempo_start_bpm, amounts.beats_a_minute)
     _put(words, "last", take.tempo_end_bpm, amounts.beats_a_minute)

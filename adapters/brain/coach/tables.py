@@ -437,6 +437,16 @@ STATEMENTS: Mapping[str, tuple[str, ...]] = {
         "Your tempo was around {tempo} beats a minute.",
         "It went at about {tempo} beats a minute.",
     ),
+    "tempo_or_slower": (
+        "At about {tempo} beats a minute, or {alternative} if you count longer beats.",
+        "About {tempo} beats a minute. With longer beats, that is {alternative}.",
+        "It went at about {tempo} beats a minute, or at {alternative} counted in longer beats.",
+    ),
+    "tempo_or_faster": (
+        "At about {tempo} beats a minute, or {alternative} if you count shorter beats.",
+        "About {tempo} beats a minute. With shorter beats, that is {alternative}.",
+        "It went at about {tempo} beats a minute, or at {alternative} counted in shorter beats.",
+    ),
     "how_fast_drift": (
         "You began at {first} beats a minute and ended at {last}.",
         "It went from {first} to {last} beats a minute.",

@@ -32,6 +32,7 @@ _T = TypeVar("_T")
 
 SLOWEST, FASTEST = 50.0, 180.0
 BEATS, SECONDS = 24.0, 16.0
+SHORTEST_NOTE = 0.14
 _JITTER = (0.010, 0.015)
 """Standard deviation of a note's onset, in seconds, from the best to the worst player."""
 
@@ -46,15 +47,23 @@ class SteadyTake:
     made: MadePerformance
 
 
-def steady_takes(count: int, seed: int) -> Iterator[SteadyTake]:
-    """``count`` different takes. A detector's errors are none of theirs."""
+def steady_takes(
+    count: int, seed: int, played: Sequence[Piece] | None = None
+) -> Iterator[SteadyTake]:
+    """``count`` different takes of ``played``, or of the project's own pieces. A detector's errors
+    are none of theirs.
+
+    Nobody can play a piece at any tempo: one that would be too quick gives way to another.
+    """
     rng = random.Random(seed)
     tempi = [SLOWEST * (FASTEST / SLOWEST) ** ((k + rng.random()) / count) for k in range(count)]
     rng.shuffle(tempi)
-    pieces = _dealt((*PIECES, *STUDIES), count, rng)
+    pieces = _dealt((*PIECES, *STUDIES) if played is None else played, count, rng)
     instruments = _dealt(tuple(material.ALL_INSTRUMENTS), count, rng)
     pure = Detector(jitter=0.0, lateness=0.0, missing=0.0, extra=0.0, spread_cents=0.0)
     for k, (piece, instrument, tempo) in enumerate(zip(pieces, instruments, tempi, strict=True)):
+        while played is not None and not _is_playable(piece, tempo):
+            piece = rng.choice(played)
         player = Player(
             jitter=rng.uniform(*_JITTER),
             articulation=rng.choice((0.85, 0.93, 0.97)),
@@ -82,6 +91,12 @@ def _dealt(cards: Sequence[_T], count: int, rng: random.Random) -> list[_T]:
     while len(dealt) < count:
         dealt += rng.sample(cards, len(cards))
     return dealt[:count]
+
+
+def _is_playable(piece: Piece, tempo_bpm: float) -> bool:
+    """Three of four notes last long enough for a student."""
+    values = sorted(value for value, midi in piece.notes if midi is not None)
+    return 60 / tempo_bpm * values[len(values) // 4] >= SHORTEST_NOTE
 
 
 def _beginning(piece: Piece, beats: float) -> Piece:

@@ -14,6 +14,7 @@ from maestra.adapters.brain.coach.intents import Ask, Topic, understand
 from maestra.adapters.brain.coach.tables import FAULTS, NEXT_STEPS, PRAISE, REMEDIES, SAYINGS
 from maestra.app.experiments.made_performances import (
     PIECES,
+    Detector,
     Fault,
     MadePerformance,
     make_performance,
@@ -29,6 +30,10 @@ from maestra.core.persona import Persona
 from maestra.ports.brain import BrainRequest, Remembers
 
 PERSONA = Persona(id="anna", name="Anna", portrait="anna.png")
+
+
+MARY = next(piece for piece in PIECES if piece.name == "mary")
+NO_BEATS = Detector(jitter=0.005, lateness=0.01, missing=0.0, extra=0.0, beats=False)
 
 
 class Conversation:
@@ -301,6 +306,26 @@ def test_what_needs_the_printed_music_is_not_claimed() -> None:
 
     assert " ".join(talk.ask("which bar was that in")) in SAYINGS["needs_the_music"]
     assert " ".join(talk.ask("how is my fingering")) in SAYINGS["needs_eyes"]
+
+
+def test_how_fast_it_was_is_said_with_the_other_beat_where_there_is_doubt() -> None:
+    """Crotchets and minims at 150 may as well be quavers and crotchets at 75."""
+    steady = make_performance(4, Fault.CLEAN, piece=MARY, tempo_bpm=150, detector=NO_BEATS)
+    talk = Conversation(steady)
+    take = talk.summary.takes[-1]
+    assert take.tempo_bpm is not None
+    assert take.alternative_bpm is not None
+    (clause,) = talk.ask("How fast was it?")
+    assert f"{take.tempo_bpm.value:.0f}" in clause
+    assert f"{take.alternative_bpm.value:.0f}" in clause
+    assert unmeasured_figures(clause, talk.summary.figures()) == ()
+    slower = take.alternative_bpm.value < take.tempo_bpm.value
+    assert ("longer" if slower else "shorter") in clause
+    assert talk.ask("How can I fix that?")
+
+    sure = Conversation(made(Fault.UNEVEN))
+    assert sure.summary.takes[-1].alternative_bpm is None
+    assert "er beats" not in " ".join(sure.ask("How fast was it?"))
 
 
 def test_no_figure_is_said_that_was_not_measured() -> None:

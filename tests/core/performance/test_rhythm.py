@@ -38,3 +38,35 @@ def test_notes_hardly_longer_than_their_jitter_have_a_tempo(seed: int) -> None:
 def test_a_slow_pulse_that_was_heard_is_followed_through_dotted_notes(seed: int) -> None:
     found = tempo((0.75, 0.25, 0.75, 0.25, 1, 1), 178, seed=seed, beats_heard_every=2)
     assert found == pytest.approx(89, rel=0.04)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_note_heard_twice_or_not_at_all_does_not_change_the_tempo(seed: int) -> None:
+    """Quavers at 162, two of them heard twice and one not: each used to move all after it."""
+    rng = random.Random(seed)
+    half = 30 / 162
+    onsets = [1 + half * k + rng.gauss(0, 0.018) for k in range(33)]
+    del onsets[17]
+    onsets = sorted([*onsets, onsets[1] + 0.085, onsets[13] + 0.08])
+    ends = [*(onset - 0.02 for onset in onsets[1:]), onsets[-1] + 0.2]
+    beats = [1 + 4 * half * k for k in range(9)]
+    pulse = follow_pulse(onsets, ends, beats, None)
+    assert pulse is not None
+    assert pulse.period / half == pytest.approx(round(pulse.period / half), rel=0.01)
+
+
+@pytest.mark.parametrize("change", [0.9, 1.12, 1.25])
+def test_a_tempo_that_changes_is_not_put_on_a_steady_grid(change: float) -> None:
+    rng = random.Random(3)
+    onsets: list[float] = []
+    beats: list[float] = []
+    at = 1.0
+    for k in range(48):
+        beats.append(at)
+        onsets.append(at + rng.gauss(0, 0.01))
+        at += 0.6 / (1 + (change - 1) * k / 48)
+    ends = [*(onset - 0.02 for onset in onsets[1:]), onsets[-1] + 0.2]
+    pulse = follow_pulse(onsets, ends, beats, None)
+    assert pulse is not None
+    points = [bpm for _, bpm in tempo_points(pulse, onsets)]
+    assert points[-1] / points[0] == pytest.approx(change, rel=0.07)
