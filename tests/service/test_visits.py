@@ -3,6 +3,7 @@ cookie lets through."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from fakes.service import TOKEN, Caller, calling, start_body
 
 from maestra.app.service import tokens
 from maestra.app.service.invitation import InvitationError, invitation
+from maestra.app.service.logs import log_to
 from maestra.app.service.server import Service, _invite
 from maestra.app.service.visits import LINK_LASTS, VISIT_LASTS, Visits
 
@@ -164,16 +166,16 @@ async def test_only_the_token_makes_links(caller: Caller) -> None:
         assert (await client.post("/console/link")).status_code == 403
 
 
-async def test_neither_code_nor_cookie_is_logged(
-    capsys: pytest.CaptureFixture[str], caller: Caller
-) -> None:
+async def test_neither_code_nor_cookie_is_logged(caller: Caller) -> None:
+    log = io.StringIO()
+    log_to(log, caller.secrets)
     code = caller.service.visits.invite()
     async with browser(caller.service) as client:
         await client.post("/console/enter", json={"code": code})
         await client.post("/console/enter", json={"code": code})
         await client.get("/sessions")
         (cookie,) = client.cookies.values()
-    logged = capsys.readouterr().err
+    logged = log.getvalue()
 
     assert '"/console/enter"' in logged
     assert code not in logged and cookie not in logged
