@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import anyio
 from attrs import define, field
-from fakes.service import Caller
 from playwright.async_api import Browser, Page, async_playwright
+
+from fakes.service import Caller
 
 __all__ = ["CHROMIUM", "Script", "Tab", "browser", "come_in", "open_tab"]
 
@@ -47,9 +48,9 @@ class Script:
     t: float = 0.0
     count: int = 0
 
-    def tell(self, kind: str, /, *, after: float = 0.0, **fields: Any) -> None:
-        """One more record, ``after`` seconds later."""
-        self.t = round(self.t + after, 4)
+    def tell(self, kind: str, /, *, later: float = 0.0, **fields: Any) -> None:
+        """One more record, ``later`` seconds after the last."""
+        self.t = round(self.t + later, 4)
         self.count += 1
         record = {"t": self.t, "wall": self.t, "type": kind, **fields}
         with self.path.open("a", encoding="utf-8") as file:
@@ -69,12 +70,13 @@ class Script:
         )
 
     def state(self, before: str, after: str, cause: str, *, later: float = 0.1) -> None:
-        self.tell("state", after=later, **{"from": before, "to": after}, cause=cause)
+        names: dict[str, Any] = {"from": before, "to": after}
+        self.tell("state", later=later, cause=cause, **names)
 
     def note(self, midi: int, cents: float | None = 0.0, *, later: float = 0.5) -> None:
         self.tell(
             "note",
-            after=later,
+            later=later,
             onset=self.t,
             offset=self.t + 0.45,
             midi=midi,
@@ -104,9 +106,10 @@ class Tab:
         """Until the JavaScript ``expression`` is true. (Playwright's own way of waiting evaluates
         a string in the page, which the page's policy forbids.)"""
         with anyio.move_on_after(within):
-            while not await self.page.evaluate(expression):
+            while True:
+                if await self.page.evaluate(expression):
+                    return
                 await anyio.sleep(0.03)
-            return
         raise AssertionError(f"never became true: {expression}")
 
     async def until_text(self, selector: str, text: str, *, within: float = 8.0) -> None:

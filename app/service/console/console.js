@@ -153,7 +153,7 @@ function choose(session) {
   page.feed = new Feed(
     `/session/${session}/events`,
     (records, lost) => {
-      lesson.lost += lost;
+      if (lost) lesson.lose(lost);
       lesson.apply(records, seconds());
       wake();
     },
@@ -239,7 +239,6 @@ function frame() {
     chip.dataset.state = lesson.state;
     setText(chip, stateName(lesson.state));
     if (lesson.ended) linked("over");
-    if (lesson.lost) alarm(`${lesson.lost} earlier events are no longer kept; the beginning is missing.`);
   }
   setText(byId("elapsed"), clock(now));
   chart.frame(lesson, now);

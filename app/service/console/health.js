@@ -37,7 +37,7 @@ export class Health {
       "late": late,
       "repeated": held,
       "missing": underruns,
-      "sound ahead": offset === null ? "–" : `${Math.round(1000 * offset)} ms`,
+      "sound ahead": offset === null ? "–" : `${Math.round(1000 * offset)} ms`.replace("-", "−"),
       "memory": memory ? `${Math.round(memory / 2 ** 20)} MB` : "–",
     };
     const list = byId("counts");

@@ -67,7 +67,6 @@ export class Lesson {
     this.version = 0; // goes up with every batch
     this.started = null;
     this.ended = null;
-    this.lost = 0;
     this.t = 0;
     this.offset = -Infinity; // media seconds minus ours
     this.notes = new Rows(7, MOST_NOTES);
@@ -104,9 +103,21 @@ export class Lesson {
     for (const record of records) {
       const take = TAKERS[record.type];
       if (typeof record.t === "number") this.t = Math.max(this.t, record.t);
-      if (take) take(this, record);
+      try {
+        take?.(this, record);
+      } catch (error) {
+        // One record that is not as it should be does not cost the others.
+        console.error(error);
+        this.incident(record, "warning", `console: a record ${record.type} could not be read`);
+      }
     }
     this.offset = Math.max(this.offset, this.t - now);
+    this.version += 1;
+  }
+
+  /** So many events were no longer kept when we came. */
+  lose(count) {
+    this.add({ kind: "remark", t: this.t, text: `${count} events before this are no longer kept` });
     this.version += 1;
   }
 
