@@ -57,7 +57,9 @@ export class Controls {
       const answer = await post("/session/config", { session_id: session });
       if (this.session === session) this.#fill(answer.config);
     } catch (error) {
-      if (this.session === session) say("settings-word", error.message, true);
+      if (this.session !== session) return;
+      if (error.status === 503) setTimeout(() => this.session === session && this.read(), 3000);
+      else say("settings-word", error.message, true);
     }
   }
 
