@@ -98,7 +98,8 @@ export class Score {
     if (duration > this.#span * 0.9) this.#setSpan(SPANS.find((span) => span * 0.9 >= duration) ?? SPANS.at(-1));
     const left = this.#right() - this.#view();
     if (start < left || end > this.#right()) {
-      this.#end = Math.min(this.lesson.t + this.#view() * AHEAD, end + (this.#view() - duration) / 2);
+      const latest = this.lesson.t + this.#view() * AHEAD;
+      this.#end = Math.max(this.#view() - 1, Math.min(latest, end + (this.#view() - duration) / 2));
       this.#markLive();
     }
     this.#drawn = "";
@@ -306,6 +307,11 @@ export class Score {
     return top + height - ((midi - this.#low) / (this.#high - this.#low)) * height;
   }
 
+  #tempoY(bpm) {
+    const [top, height] = this.#layout.tempo;
+    return top + height - ((bpm - this.#tempoLow) / (this.#tempoHigh - this.#tempoLow)) * height;
+  }
+
   #drawRuler(from, to) {
     const context = this.#context;
     const step = [1, 2, 5, 10, 15, 30, 60, 120].find((one) => (one / this.#span) * (this.#width - GUTTER) > 64) ?? 300;
@@ -340,7 +346,7 @@ export class Score {
   #drawBand() {
     const context = this.#context;
     const { start, end, label } = this.#band;
-    const [left, right] = [this.#x(start), Math.max(this.#x(start) + 2, this.#x(end))];
+    const [left, right] = [this.#x(start) - 2, this.#x(end) + 2]; // an instant is seen, too
     context.fillStyle = this.#colours["--accent"];
     context.globalAlpha = 0.13;
     context.fillRect(left, 18, right - left, this.#height);
@@ -389,8 +395,11 @@ export class Score {
       context.fillText(noteName(midi), GUTTER - 8, y);
     }
     const [tempoTop, tempoHeight] = this.#layout.tempo;
-    context.fillText(String(Math.round(this.#tempoHigh - 4)), GUTTER - 8, tempoTop + 6);
-    context.fillText(String(Math.round(this.#tempoLow + 4)), GUTTER - 8, tempoTop + tempoHeight - 6);
+    const range = this.#tempoHigh - this.#tempoLow;
+    const step = [5, 10, 20, 50].find((one) => (one / range) * tempoHeight > 17) ?? 100;
+    for (let bpm = Math.ceil((this.#tempoLow + range * 0.08) / step) * step; bpm < this.#tempoHigh - range * 0.08; bpm += step) {
+      context.fillText(String(bpm), GUTTER - 8, this.#tempoY(bpm));
+    }
     const [levelTop, levelHeight] = this.#layout.level;
     context.fillText("−6", GUTTER - 8, levelTop + 6);
     context.fillText("−50", GUTTER - 8, levelTop + levelHeight - 6);
@@ -528,8 +537,7 @@ export class Score {
   #drawTempo(from, to) {
     const context = this.#context;
     const beats = this.lesson.beats;
-    const [top, height] = this.#layout.tempo;
-    const y = (bpm) => top + height - ((bpm - this.#tempoLow) / (this.#tempoHigh - this.#tempoLow)) * height;
+    const y = (bpm) => this.#tempoY(bpm);
     context.strokeStyle = this.#colours["--tempo"];
     context.lineWidth = 1.8;
     context.lineJoin = "round";

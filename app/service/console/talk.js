@@ -280,6 +280,9 @@ function knowledge(entry, talk) {
   return details;
 }
 
+/** Some figures are of a stretch, some of an instant. */
+const stretch = ({ start, end }) => (clock(start) === clock(end) ? `at ${clock(start)}` : `${clock(start)} to ${clock(end)}`);
+
 const withoutNull = (object) => Object.fromEntries(Object.entries(object).filter(([, value]) => value !== null));
 
 /** The one box that tells of the figure under the pointer or the focus. */
@@ -312,7 +315,7 @@ class FactBox {
 
   #show(button, { name, take, fact }) {
     const isPlaced = fact.start !== null && fact.start !== undefined;
-    const where = [take ? `take ${take}` : "all that was played", isPlaced ? `${clock(fact.start)} to ${clock(fact.end)}` : null].filter(Boolean).join(", ");
+    const where = [take ? `take ${take}` : "all that was played", isPlaced ? stretch(fact) : null].filter(Boolean).join(", ");
     const sure = h("span", { class: "sure", "aria-hidden": "true" }, h("i"));
     sure.firstChild.style.width = `${Math.round(100 * fact.confidence)}%`;
     this.#box.replaceChildren(
