@@ -4,6 +4,11 @@ Whoever has the token makes a link to the console. Its code stands after the ``#
 request's path, and in no log; the page sends it in a body. It works once, and not for long, and
 buys a cookie that scripts cannot read and that no other site's requests carry. Links and visits are
 kept in memory, as digests, and forgotten when the service ends.
+
+Of the ways in which another page could use a visit: its requests carry no cookie (``SameSite``);
+those of a page on another port of this host, which is the same site, do, and are told apart by
+``Sec-Fetch-Site`` and ``Origin``; a name that was made to lead here (DNS rebinding) is another
+host, to which the cookie is not sent.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ import { Talk } from "./talk.js";
 import { Here } from "./tryit.js";
 import { byId, clock, floorWords, h, setText, stateName } from "./words.js";
 
-const LIST_EVERY = 5000; // ms
-const STATUS_EVERY = 2500;
+const LIST_EVERY = 8000; // ms
+const STATUS_EVERY = 4000;
 const WORDS_EVERY = 1500;
 
 const score = new Score({
@@ -28,7 +28,18 @@ const chart = new Chart();
 const health = new Health();
 const controls = new Controls();
 const here = new Here();
-const page = { lesson: null, feed: null, sessions: [], personas: new Map(), chosen: null, rendered: -1, saidAt: 0, caughtUp: false };
+const page = {
+  lesson: null,
+  feed: null,
+  sessions: [],
+  personas: new Map(),
+  chosen: null, // the session that is shown
+  over: null, // the session of which nothing new is to be known
+  out: false, // the service could not be reached
+  rendered: -1,
+  saidAt: 0,
+  caughtUp: false,
+};
 
 const seconds = () => performance.now() / 1000;
 
@@ -182,14 +193,14 @@ function linked(link) {
 
 async function status() {
   const session = page.chosen;
-  if (!session) return;
+  if (!session || page.over === session) return;
   try {
     const found = await get(`/session/${session}`);
     if (session !== page.chosen) return;
+    if (found.state === "ended") page.over = session;
     health.status(found);
     teacher(found.persona_id);
     if (found.state === "starting") setText(byId("link"), "loading");
-    if (found.state === "ended" && page.lesson.ended === null) wake();
     wake();
   } catch (error) {
     if (error.status === 401) locked();
@@ -206,10 +217,13 @@ function teacher(persona) {
   talk.call(name);
   if (byId("teacher-name").textContent === name && byId("portrait").src) return;
   setText(byId("teacher-name"), name);
+  byId("portrait").hidden = false;
   byId("portrait").src = `/console/portrait/${persona}`;
   byId("portrait").alt = `${name}, who teaches`;
   byId("avatar").setAttribute("aria-label", `${name}, live`);
 }
+
+byId("portrait").addEventListener("error", () => (byId("portrait").hidden = true)); // a persona of one's own
 
 controls.onconfig = (config) => setText(byId("talk-phrase"), config.wake_phrases[0]);
 

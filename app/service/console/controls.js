@@ -128,15 +128,12 @@ export function say(id, text, isWrong = false) {
 
 /** Do it once, and say what was wrong with it. */
 export async function busy(button, word, act) {
-  if (button.disabled) return;
-  button.disabled = true;
+  if (button.getAttribute("aria-busy")) return;
   button.setAttribute("aria-busy", "true");
   try {
     await act();
-    button.disabled = false;
   } catch (error) {
     say(word, error.message, true);
-    button.disabled = false;
   } finally {
     button.removeAttribute("aria-busy");
   }

@@ -12,6 +12,7 @@ export class Feed {
   #url;
   #stopped = new AbortController();
   #last = 0;
+  #ended = false;
 
   /**
    * @param {string} url the session's events
@@ -74,7 +75,8 @@ export class Feed {
       let rest = "";
       for (;;) {
         const { value, done } = await reader.read();
-        if (done) return false; // perhaps it is over: who asks again is told
+        if (done && this.#ended) this.onlink("over");
+        if (done) return this.#ended;
         clearTimeout(alarm);
         alarm = setTimeout(stop, SILENCE);
         rest = this.#take(rest + value);
@@ -102,6 +104,7 @@ export class Feed {
       const record = JSON.parse(data);
       if (record.type === undefined) lost += record.lost ?? 0;
       else records.push(record);
+      this.#ended ||= record.type === "session_ended";
     }
     if (records.length || lost) this.onrecords(records, lost);
     return rest;

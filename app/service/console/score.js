@@ -685,7 +685,9 @@ export class Score {
     };
     canvas.addEventListener("pointerup", release);
     canvas.addEventListener("pointercancel", () => (this.#drag = null));
-    canvas.addEventListener("pointerleave", () => this.#unpoint());
+    canvas.addEventListener("pointerleave", (event) => {
+      if (event.pointerType === "mouse") this.#unpoint(); // a finger leaves at once
+    });
     canvas.addEventListener(
       "wheel",
       (event) => {

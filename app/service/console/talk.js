@@ -128,6 +128,7 @@ export class Talk {
       if (row.element !== place) this.#list.insertBefore(row.element, place);
       else place = place.nextElementSibling;
     }
+    this.fact.check();
     byId("talk-empty").hidden = count > 0;
     if (this.#bottom) this.#scroll.scrollTop = this.#scroll.scrollHeight;
     this.#edges();
@@ -333,6 +334,11 @@ class FactBox {
     this.#box.style.left = `${left}px`;
     this.#box.style.top = `${above > 8 ? above : at.bottom + 10}px`;
     if (isPlaced) this.score.reveal(fact.start, fact.end, `${name}: ${quantity(fact)}`);
+  }
+
+  /** What was pointed at may have been made anew. */
+  check() {
+    if (this.#of && !this.#of.isConnected) this.hide();
   }
 
   hide() {
