@@ -18,8 +18,8 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("prometheus_client")
 pytest.importorskip("playwright")
 
-from fakes.chromium import CHROMIUM, PHONE, Script, Tab, browser, come_in, open_tab
 from fakes.service import QUICK, Caller, calling
+from fakes.tabs import CHROMIUM, PHONE, Script, Tab, browser, come_in, open_tab
 
 pytestmark = [
     pytest.mark.anyio,

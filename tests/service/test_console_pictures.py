@@ -19,8 +19,8 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("prometheus_client")
 pytest.importorskip("playwright")
 
-from fakes.chromium import CHROMIUM, PHONE, browser, come_in, open_tab
 from fakes.service import calling
+from fakes.tabs import CHROMIUM, PHONE, browser, come_in, open_tab
 
 pytestmark = [
     pytest.mark.anyio,

@@ -18,8 +18,8 @@ pytest.importorskip("av")
 
 import av
 import httpx
-from fakes.chromium import CHROMIUM, Tab, browser, open_tab
 from fakes.service import TOKEN, served
+from fakes.tabs import CHROMIUM, Tab, browser, open_tab
 
 from maestra.app.demo import LESSON
 
