@@ -136,6 +136,7 @@ async def browser(*more: str) -> AsyncGenerator[Browser]:
 async def open_tab(one: Browser, **options: Any) -> Tab:
     context = await one.new_context(**options)
     tab = Tab(await context.new_page())
+    tab.page.set_default_timeout(8000)
     tab.page.on(
         "console",
         lambda message: (

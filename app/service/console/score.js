@@ -10,6 +10,7 @@ import { cents, clock, noteName, setText } from "./words.js";
 const GUTTER = 70; // px, for the names of lines
 const AHEAD = 0.06; // of the width: room right of now
 const SPANS = [8, 12, 20, 30, 45, 60, 90, 120, 180, 300, 600]; // seconds in view
+const NARROW = 5; // px: a note that is drawn as a plain mark
 const TUNED = 8; // cents that nobody hears
 const FULL = 45; // cents at which a colour is full
 const STAFF = [43, 47, 50, 53, 57, 64, 67, 71, 74, 77]; // the lines of the bass and treble staves
@@ -137,7 +138,9 @@ export class Score {
     const soft = this.#end !== null && !this.#drag && far < this.#view() && far > 0.01 && !this.#still.matches;
     this.#shown = soft ? this.#shown + (aim - this.#shown) * 0.25 : aim;
     const pixel = this.#view() / this.#width;
-    const state = [Math.round(this.#shown / pixel), lesson.version, this.#span, this.#width, this.#height, this.#hover, this.#note, this.#band?.start, this.#band?.label].join();
+    // Over minutes nothing moves by a pixel for a while: four times a second are enough.
+    const news = this.#span > 90 ? Math.floor(performance.now() / 250) : lesson.version;
+    const state = [Math.round(this.#shown / pixel), news, this.#span, this.#width, this.#height, this.#hover, this.#note, this.#band?.start, this.#band?.label].join();
     if (state === this.#drawn) return false;
     this.#drawn = state;
     this.#draw(now);
@@ -487,6 +490,7 @@ export class Score {
     const semitone = Math.abs(this.#y(0) - this.#y(1));
     const thick = Math.max(4, Math.min(16, semitone * 0.86));
     context.textAlign = "center";
+    const narrow = new Map(); // colour → one path of all its notes: thousands may be in view
     let before = null;
     for (let row = first; row < last; row++) {
       const offset = rows.at(row, NOTE.OFFSET);
@@ -496,6 +500,14 @@ export class Score {
       const off = rows.at(row, NOTE.CENTS);
       const [left, right] = [this.#x(onset), Math.max(this.#x(onset) + 2, this.#x(offset) - 1)];
       const y = this.#y(midi);
+      if (right - left < NARROW && row !== this.#note && row !== this.#hover) {
+        const colour = this.#colourOf(off);
+        if (!narrow.has(colour)) narrow.set(colour, new Path2D());
+        const exact = Number.isNaN(off) ? y : this.#y(midi + off / 100);
+        narrow.get(colour).rect(left, exact - 1.75, right - left, 3.5);
+        before = null;
+        continue;
+      }
       const exact = Number.isNaN(off) ? y : this.#y(midi + off / 100);
       const colour = this.#colourOf(off);
       const sure = 0.55 + 0.45 * rows.at(row, NOTE.CONFIDENCE);
@@ -531,6 +543,10 @@ export class Score {
           context.fillText(cents(off), (left + right) / 2, y + thick / 2 + 8);
         }
       }
+    }
+    for (const [colour, path] of narrow) {
+      context.fillStyle = colour;
+      context.fill(path);
     }
   }
 
@@ -584,15 +600,22 @@ export class Score {
     const rows = this.lesson.notes;
     const [top, height] = this.#layout.level;
     context.fillStyle = this.#colours["--level"];
+    const narrow = new Path2D();
     for (let row = first; row < last; row++) {
       const offset = rows.at(row, NOTE.OFFSET);
       if (offset < from) continue;
       const share = Math.max(0.03, Math.min(1, (rows.at(row, NOTE.DB) + 50) / 44));
       const left = this.#x(rows.at(row, NOTE.ONSET));
       const wide = Math.max(1.5, this.#x(offset) - left - 1);
+      if (wide < NARROW) {
+        narrow.rect(left, top + height * (1 - share), wide, height * share);
+        continue;
+      }
       context.globalAlpha = 0.45 + 0.5 * share;
       round(context, left, top + height * (1 - share), wide, height * share, 2);
     }
+    context.globalAlpha = 0.75;
+    context.fill(narrow);
     context.globalAlpha = 1;
   }
 
