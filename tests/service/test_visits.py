@@ -17,6 +17,7 @@ pytest.importorskip("prometheus_client")
 
 from fakes.service import TOKEN, Caller, calling, start_body
 
+from maestra.app.cli import main
 from maestra.app.service import tokens
 from maestra.app.service.invitation import InvitationError, invitation
 from maestra.app.service.logs import log_to
@@ -234,7 +235,10 @@ async def test_a_portrait_is_shown_to_visitors(caller: Caller) -> None:
 
 
 async def test_the_command_prints_a_link(
-    caller: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    caller: Caller,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.delenv(tokens.VARIABLE, raising=False)
     port = int(caller.service.address.rpartition(":")[2])
@@ -242,11 +246,15 @@ async def test_the_command_prints_a_link(
     file.write_text(TOKEN)
     file.chmod(0o600)
 
-    link = await anyio.to_thread.run_sync(invitation, "0.0.0.0", port, file)
-
-    address, _, code = link.partition("/#enter=")
-    assert address == f"http://127.0.0.1:{port}"
-    assert caller.service.visits.enter(code, is_encrypted=False)
+    command = ["console", "--port", str(port), "--token-file", str(file)]
+    assert 0 == await anyio.to_thread.run_sync(main, command)
+    for link in (
+        capsys.readouterr().out.strip(),
+        await anyio.to_thread.run_sync(invitation, "0.0.0.0", port, file),
+    ):
+        address, _, code = link.partition("/#enter=")
+        assert address == f"http://127.0.0.1:{port}"
+        assert caller.service.visits.enter(code, is_encrypted=False)
     file.write_text("another-token-altogether")
     with pytest.raises(InvitationError, match="another token"):
         await anyio.to_thread.run_sync(invitation, "127.0.0.1", port, file)

@@ -259,6 +259,7 @@ export class Score {
     this.#drawNotes(first, last, from);
     this.#drawLevel(first, last, from);
     this.#drawTempo(from, to);
+    if (this.#band) this.#nameBand();
     if (this.#end === null || now < to) {
       const x = this.#x(now);
       context.strokeStyle = colour["--accent"];
@@ -342,13 +343,13 @@ export class Score {
       context.textAlign = "left";
       const x = Math.max(left, GUTTER) + 6;
       const [top] = this.#layout.pitch;
-      if (right - x > 44) context.fillText(`Take ${take.take}`, x, top + 2);
+      if (right - x > 44) context.fillText(`Take ${take.take}`, x, top - 5);
     }
   }
 
   #drawBand() {
     const context = this.#context;
-    const { start, end, label } = this.#band;
+    const { start, end } = this.#band;
     const [left, right] = [this.#x(start) - 2, this.#x(end) + 2]; // an instant is seen, too
     context.fillStyle = this.#colours["--accent"];
     context.globalAlpha = 0.13;
@@ -357,6 +358,12 @@ export class Score {
     context.strokeStyle = this.#colours["--accent"];
     line(context, left, 18, left, this.#height);
     line(context, right, 18, right, this.#height);
+  }
+
+  #nameBand() {
+    const context = this.#context;
+    const { start, label } = this.#band;
+    const left = this.#x(start) - 2;
     context.textAlign = "left";
     context.font = "600 11px Inter, system-ui, sans-serif";
     const wide = context.measureText(label).width;
