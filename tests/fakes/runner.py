@@ -70,7 +70,7 @@ class _Fake:
                 "fps": 25.0,
                 "input_gone": 1e6 if self._how == "idle" else 0.0,
                 "running": True,
-                "memory": 734_003_200,
+                "memory": None if self._how == "script" else 1000,
             }
         )
 

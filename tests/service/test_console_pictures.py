@@ -29,7 +29,7 @@ pytestmark = [
 ]
 
 LESSON = Path(__file__).parents[1] / "data/lessons/demo.events.jsonl"
-UNTIL = 43.5
+UNTIL = 47.0
 """Media seconds: she is telling of the first take."""
 
 DESK = {"viewport": {"width": 1366, "height": 940}}
