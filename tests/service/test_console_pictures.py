@@ -2,7 +2,7 @@
 
 ``MAESTRA_PICTURES=docs/images pytest -m slow tests/service/test_console_pictures.py`` makes them
 anew; without the variable they are made to be looked at, in the test's folder. The page takes what
-fonts there are: these pictures have Inter and TeX Gyre Pagella (Debian: fonts-inter, fonts-texgyre).
+fonts there are: these have Inter and TeX Gyre Pagella (Debian: fonts-inter, fonts-texgyre).
 """
 
 from __future__ import annotations
