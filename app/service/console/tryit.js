@@ -5,6 +5,7 @@ import { MICROPHONE, play, publish } from "./webrtc.js";
 import { byId, setText } from "./words.js";
 
 const FLOOR_DB = -60;
+const COMES_WITHIN = 15_000; // ms, for her first picture
 
 /** What this page sends to and gets from a lesson. */
 export class Here {
@@ -13,9 +14,11 @@ export class Here {
   #stream = null;
   #camera = null;
   #meter = null;
+  #patience = 0;
 
   constructor() {
     this.session = null;
+    byId("avatar").addEventListener("loadeddata", () => this.#seen());
     byId("watch").addEventListener("click", () => (this.#incoming ? this.unwatch() : this.watch(this.session)));
     byId("unmute").addEventListener("click", () => {
       byId("avatar").muted = false;
@@ -111,7 +114,11 @@ export class Here {
       connection.onstate = (now) => {
         if (now === "failed" && this.#incoming === connection) this.watch(session);
       };
+      video.classList.add("waiting"); // her portrait stays until there is a picture
       video.hidden = false;
+      this.#patience = setTimeout(() => {
+        this.onproblem("Her picture and voice do not arrive: is UDP between this browser and the service let through?");
+      }, COMES_WITHIN);
       await video.play().catch(() => {
         // Until somebody has clicked, a page may only play without sound.
         video.muted = true;
@@ -130,9 +137,16 @@ export class Here {
 
   onproblem() {}
 
+  #seen() {
+    byId("avatar").classList.remove("waiting");
+    clearTimeout(this.#patience);
+    this.onproblem("");
+  }
+
   async unwatch() {
     const connection = this.#incoming;
     this.#incoming = null;
+    clearTimeout(this.#patience);
     const video = byId("avatar");
     video.hidden = true;
     video.srcObject = null;
