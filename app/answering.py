@@ -25,8 +25,8 @@ from maestra.core import log
 from maestra.core.brief import leaks, system_prompt
 from maestra.core.clauses import ClauseSplitter
 from maestra.core.conversation.history import Turn
-from maestra.core.figures import unmeasured_figures
-from maestra.core.performance.figure import Figure
+from maestra.core.figures import stated_figures, unmeasured_figures
+from maestra.core.performance.figure import Figure, NamedFigure
 from maestra.core.speakable import is_english, speakable
 from maestra.ports.brain import (
     Brain,
@@ -46,7 +46,7 @@ from .breaker import Breaker
 if TYPE_CHECKING:
     from maestra.ports.audio import Samples
 
-__all__ = ["COACH", "Answering", "Attempt", "Clause"]
+__all__ = ["COACH", "Answering", "Attempt", "Clause", "fact_record"]
 
 COACH = "coach"
 """The brain that replaces a clause which may not be spoken."""
@@ -87,12 +87,24 @@ _ALIKE = 0.6
 @frozen(kw_only=True, eq=False)
 class Clause:
     """A clause that may be spoken, and who wrote it. ``sound`` is there if that brain has spoken it
-    itself: mono float32 at ``sample_rate_hz``."""
+    itself: mono float32 at ``sample_rate_hz``. ``figures`` are those it states."""
 
     text: str
     brain: str
     sound: Samples | None = None
     sample_rate_hz: int = 0
+    figures: tuple[log.Stated, ...] = ()
+
+
+def fact_record(figure: Figure) -> log.Fact:
+    """``figure`` as the event log has it."""
+    return log.Fact(
+        value=figure.value,
+        unit=figure.unit,
+        confidence=figure.confidence,
+        start=figure.start,
+        end=figure.end,
+    )
 
 
 @frozen(kw_only=True)
@@ -344,7 +356,8 @@ class Answering:
                     if spoken is None or spoken.brain != name:
                         refused += 1
                     if spoken is not None:
-                        answer.add(spoken)
+                        stated = _stated(spoken.text, request)
+                        answer.add(evolve(spoken, figures=stated))
                         if spoken.brain == name:
                             timing.passed_on()
                             self._serves(name)
@@ -509,6 +522,30 @@ class _Fault:
     kind: str
     text: str
     figures: tuple[str, ...] = ()
+
+
+def _stated(text: str, request: BrainRequest) -> tuple[log.Stated, ...]:
+    """The figures that ``text`` states, with what was measured."""
+    ranks: dict[Figure, int] = {}
+    for observation in request.observations:
+        for figure in observation.facts.values():
+            ranks.setdefault(figure, len(ranks))
+
+    def relevance(named: NamedFigure) -> tuple[int, float]:
+        return ranks.get(named.figure, len(ranks)), -named.figure.end
+
+    measured = sorted(request.summary.named_figures(), key=relevance)
+    return tuple(
+        log.Stated(
+            said=text[one.start : one.end],
+            at=one.start,
+            name=one.measured.name,
+            detail=one.measured.detail,
+            take=one.measured.take,
+            fact=fact_record(one.measured.figure),
+        )
+        for one in stated_figures(text, measured)
+    )
 
 
 def _parts(given: str | SpokenClause) -> Iterable[str | SpokenClause]:

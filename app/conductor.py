@@ -542,7 +542,13 @@ class Conductor:
 
     def _log_clause(self, reply: ReplyInMaking, clause: Clause) -> None:
         self._stage.log(
-            log.ReplyText(t=self._t, epoch=reply.epoch, text=clause.text, brain=clause.brain)
+            log.ReplyText(
+                t=self._t,
+                epoch=reply.epoch,
+                text=clause.text,
+                brain=clause.brain,
+                figures=clause.figures,
+            )
         )
 
     def _say(self, reply: ReplyInMaking, clause: Clause, position: int) -> None:

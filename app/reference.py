@@ -259,7 +259,7 @@ def event_log_page() -> str:
     for name, cls in log.RECORD_TYPES.items():
         lines += [f"## {name}\n", *_record_table(cls), ""]
     lines.append("# Parts of records\n")
-    for part in (log.Latency, log.Remark, log.Fact):
+    for part in (log.Latency, log.Remark, log.Stated, log.Fact):
         lines += [f"## {part.__name__.lower()}\n", *_record_table(part), ""]
     return "\n".join(lines).rstrip() + "\n"
 

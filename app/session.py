@@ -51,7 +51,7 @@ from maestra.ports.errors import (
 from maestra.ports.streams import PeerAnswer
 
 from . import composition, dependencies
-from .answering import Answering, Clause
+from .answering import Answering, Clause, fact_record
 from .browsers import Browsers, Way
 from .conductor import Conductor, ReplyInMaking, slot_time
 from .config import Config, change
@@ -273,6 +273,8 @@ class Session:
             has changed.
         """
         config = change(self.config, values)
+        if not values:
+            return config
         self._conductor.configure(config)
         self.config = config
         self._workers["hearing"].send(Configure(values=dict(values)))
@@ -447,10 +449,7 @@ class Session:
                     start=one.start,
                     end=one.end,
                     text=one.text,
-                    facts={
-                        name: log.Fact(value=fact.value, unit=fact.unit, confidence=fact.confidence)
-                        for name, fact in one.facts.items()
-                    },
+                    facts={name: fact_record(figure) for name, figure in one.facts.items()},
                 )
                 for one in observations[:8]
             ),

@@ -36,9 +36,22 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from .performance.figure import Figure
+from .performance.figure import Figure, NamedFigure
 
-__all__ = ["unmeasured_figures"]
+__all__ = ["StatedFigure", "stated_figures", "unmeasured_figures"]
+
+
+@frozen(kw_only=True)
+class StatedFigure:
+    """A figure of a text, ``text[start:end]``, and the measured one that covers it.
+
+    Where it is said how long or how long ago something was, ``measured`` is called ``stretch``: the
+    time that another figure was measured on.
+    """
+
+    start: int
+    end: int
+    measured: NamedFigure
 
 
 @frozen(kw_only=True)
@@ -190,12 +203,28 @@ def unmeasured_figures(text: str, figures: Iterable[Figure]) -> tuple[str, ...]:
     :param text: English, a clause or more.
     :param figures: what was measured.
     """
-    measured = tuple(figures)
+    measured = tuple(NamedFigure(figure=figure, name="") for figure in figures)
     tokens = _tokens(text)
     return tuple(
         text[tokens[said.start].start : tokens[said.end - 1].end]
         for said in _said_in(tokens)
-        if _is_claim(tokens, said) and not _is_covered(tokens, said, measured)
+        if _is_claim(tokens, said) and not _covering(tokens, said, measured)
+    )
+
+
+def stated_figures(text: str, measured: Sequence[NamedFigure]) -> tuple[StatedFigure, ...]:
+    """The figures in ``text`` that are measured, with what covers them, in their order.
+
+    :param text: English, a clause or more.
+    :param measured: what was measured; of several that cover one figure the first is taken.
+    """
+    tokens = _tokens(text)
+    return tuple(
+        StatedFigure(
+            start=tokens[said.start].start, end=tokens[said.end - 1].end, measured=covering[0]
+        )
+        for said in _said_in(tokens)
+        if _is_claim(tokens, said) and (covering := _covering(tokens, said, measured))
     )
 
 
@@ -534,17 +563,22 @@ def _clause_before(tokens: Sequence[_Token], said: _Said) -> list[str]:
     return clause
 
 
-def _is_covered(tokens: Sequence[_Token], said: _Said, measured: Sequence[Figure]) -> bool:
+def _covering(
+    tokens: Sequence[_Token], said: _Said, measured: Sequence[NamedFigure]
+) -> list[NamedFigure]:
+    """Those of ``measured`` that cover ``said``."""
     slack = said.slack
     if said.is_about and said.slack == 0.5:
         slack = 2.5 if said.value >= _ROUNDED_FROM and said.value % 5 == 0 else 1.0
-    values = [value for figure in measured for value in _values(figure, said.unit)]
+    candidates = [
+        (named, value) for named in measured for value in _values(named.figure, said.unit)
+    ]
     if said.unit == "s" and any(
         _text(tokens, said.start - back) in _SPANS for back in (1, 2, 3) if said.start >= back
     ):
-        values += _spans(measured)
+        candidates += [(span, span.figure.value) for span in _spans(measured)]
         slack = max(slack, 2.5 if said.value % 5 == 0 and said.value >= _ROUNDED_FROM else slack)
-    return any(abs(value - said.value) <= slack + 1e-9 for value in values)
+    return [named for named, value in candidates if abs(value - said.value) <= slack + 1e-9]
 
 
 def _values(figure: Figure, unit: str | None) -> list[float]:
@@ -561,12 +595,17 @@ def _values(figure: Figure, unit: str | None) -> list[float]:
             return [value] if unit == figure.unit else []
 
 
-def _spans(measured: Sequence[Figure]) -> list[float]:
+def _spans(measured: Sequence[NamedFigure]) -> list[NamedFigure]:
     """How long the stretches were that figures were measured on, and how long ago they began."""
-    latest = max((figure.end for figure in measured), default=0.0)
+    latest = max((named.figure.end for named in measured), default=0.0)
     return [
-        span
-        for figure in measured
-        for span in (figure.end - figure.start, latest - figure.start)
-        if span > 0
+        evolve(
+            named,
+            name="stretch",
+            figure=evolve(figure, value=end - figure.start, unit="s", end=end),
+        )
+        for named in measured
+        for figure in (named.figure,)
+        for end in (figure.end, latest)
+        if end > figure.start
     ]

@@ -54,6 +54,7 @@ __all__ = [
     "SpeechStopped",
     "Spoken",
     "State",
+    "Stated",
     "Summary",
     "TakeEnded",
     "TakeStarted",
@@ -265,8 +266,14 @@ class Fact:
     """A measured figure."""
 
     value: float = field(metadata=_about("the figure", digits=2))
-    unit: str = field(metadata=_about("bpm, cents, s, db, percent, ratio, count or midi"))
+    unit: str = field(metadata=_about("bpm, cents, s, db, percent, ratio, count, midi or hz"))
     confidence: float = field(metadata=_about("0 to 1", digits=3))
+    start: float | None = field(
+        default=None, metadata=_about("media seconds that it was measured from; null: not told")
+    )
+    end: float | None = field(
+        default=None, metadata=_about("media seconds that it was measured to; null likewise")
+    )
 
 
 @frozen(kw_only=True)
@@ -297,6 +304,25 @@ class Summary(Record):
 
 
 @frozen(kw_only=True)
+class Stated:
+    """A figure that an answer states, and the measured figure that stands behind it. Where several
+    could, the one that was most worth telling, or else was measured last."""
+
+    said: str = field(metadata=_about("the words of the figure"))
+    at: int = field(metadata=_about("which character of the clause they begin at, from 0"))
+    name: str = field(
+        metadata=_about("what was measured; stretch: the time that something was measured on")
+    )
+    detail: str = field(
+        default="", metadata=_about("which of several: a note's name, a place; or empty")
+    )
+    take: int | None = field(
+        default=None, metadata=_about("number of the take; null: of all that was played")
+    )
+    fact: Fact = field(metadata=_about("the figure as it was measured"))
+
+
+@frozen(kw_only=True)
 class ReplyText(Record):
     """A brain wrote (a part of) an answer."""
 
@@ -305,6 +331,9 @@ class ReplyText(Record):
     epoch: int = field(metadata=_about("number of the reply"))
     text: str = field(metadata=_about("the clause"))
     brain: str = field(metadata=_about("who wrote it"))
+    figures: tuple[Stated, ...] = field(
+        default=(), metadata=_about("the figures in it, and where they were measured")
+    )
 
 
 @frozen(kw_only=True)
@@ -546,7 +575,7 @@ RECORD_TYPES: Mapping[str, type[Record]] = types.MappingProxyType(
 )
 """Every record class by its ``type``, in the order of a session's life."""
 
-for _cls in (Fact, Remark, Latency, *RECORD_TYPES.values()):
+for _cls in (Fact, Remark, Stated, Latency, *RECORD_TYPES.values()):
     attrs.resolve_types(_cls, globals(), locals())
 
 

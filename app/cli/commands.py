@@ -25,6 +25,7 @@ __all__ = [
     "UsageError",
     "analyse",
     "config",
+    "console",
     "demo",
     "doctor",
     "lesson",
@@ -114,11 +115,15 @@ def demo(parsed: argparse.Namespace) -> int:
     return play(effective.config, out=parsed.out)
 
 
-def serve(parsed: argparse.Namespace) -> int:
-    """``maestra serve``."""
+def _assign_address(parsed: argparse.Namespace) -> None:
     for name in ("host", "port"):
         if (value := getattr(parsed, name)) is not None:
             parsed.assignments.append(f"service.{name}={value}")
+
+
+def serve(parsed: argparse.Namespace) -> int:
+    """``maestra serve``."""
+    _assign_address(parsed)
     effective = _effective(parsed, keys=True)
     if effective.config.conversation.keep_audio:
         raise UsageError("maestra serve keeps no sound: leave conversation.keep_audio off")
@@ -129,6 +134,16 @@ def serve(parsed: argparse.Namespace) -> int:
         raise UsageError(f"{error.name} is missing: pip install 'maestra[service]'") from None
 
     run(effective, insecure=parsed.insecure, token_file=parsed.token_file)
+    return 0
+
+
+def console(parsed: argparse.Namespace) -> int:
+    """``maestra console``."""
+    _assign_address(parsed)
+    service = load(parsed.config, assignments=parsed.assignments).config.service
+    from ..service.invitation import invitation
+
+    print(invitation(service.host, service.port, parsed.token_file))
     return 0
 
 

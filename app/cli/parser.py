@@ -134,6 +134,18 @@ def grammar() -> Grammar:
     )
     _add_configuration(serve)
 
+    console = command(
+        "console",
+        "Print a link to the console of a service that runs here. It works once, within ten"
+        " minutes.",
+    )
+    console.add_argument("--host", metavar="HOST", help="Where the service is: service.host.")
+    console.add_argument("--port", metavar="PORT", help="Where the service is: service.port.")
+    console.add_argument(
+        "--token-file", metavar="FILE", type=Path, help="Where its token is, as for serve."
+    )
+    _add_configuration(console)
+
     doctor = command(
         "doctor",
         "Say what is installed, which models are there, and what is wrong. Says how to mend it,"

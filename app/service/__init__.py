@@ -6,5 +6,6 @@ socket (``lines``). So whatever happens to one session, the others keep every fr
 itself loads no model.
 
 ``server`` is the whole of it; ``gate`` is what every request passes; ``api`` answers; ``sessions``
-keeps the sessions and ``lesson`` each of them.
+keeps the sessions and ``lesson`` each of them. ``page`` is the console's, whose files are in the
+folder ``console``, and ``visits`` lets browsers in that have no token.
 """

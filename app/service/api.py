@@ -45,9 +45,11 @@ from .models import (
     StopRequest,
     Wellbeing,
 )
+from .page import ROUTES as PAGE_ROUTES
 from .problems import MEDIA_TYPE, Problem
 from .schema import completed
 from .sessions import Sessions
+from .visits import Visits
 from .webrtc import ROUTES as BROWSER_ROUTES
 from .webrtc import links as browser_links
 
@@ -464,18 +466,25 @@ _ROUTES: Final = [
     read_metrics,
     read_schema,
     *BROWSER_ROUTES,
+    *PAGE_ROUTES,
 ]
 
 
-def application(sessions: Sessions | None) -> Litestar:
+def application(sessions: Sessions | None, visits: Visits | None = None) -> Litestar:
     """The ASGI application that answers for ``sessions``; without any, only its schema is good."""
 
     def provide() -> Sessions | None:
         return sessions
 
+    def provide_visits() -> Visits | None:
+        return visits
+
     return Litestar(
         list(_ROUTES),
-        dependencies={"sessions": Provide(provide, sync_to_thread=False)},
+        dependencies={
+            "sessions": Provide(provide, sync_to_thread=False),
+            "visits": Provide(provide_visits, sync_to_thread=False),
+        },
         exception_handlers={
             Problem: _on_problem,
             HTTPException: _on_http,

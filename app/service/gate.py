@@ -1,8 +1,8 @@
 """What every request passes before it is answered, and every answer on its way out.
 
-A request gets an id; without the token it goes no further, nor does one that a web page of another
-origin sent; its body is read whole, within a limit of bytes and of time. Every answer carries the
-security headers, is counted, and is logged.
+A request gets an id; without the token or a visit it goes no further, nor does one that a web page
+of another origin sent; its body is read whole, within a limit of bytes and of time. Every answer
+carries the security headers, is counted, and is logged.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from . import page
 from .logs import LOGGER, REQUEST_ID
 from .metrics import Metrics
 from .problems import MEDIA_TYPE, Problem
 from .tokens import matches
+from .visits import Visits
 
 __all__ = ["MOST_BYTES", "OPEN", "SDP_PATHS", "Gate"]
 
@@ -59,6 +61,7 @@ class Gate:
     """The ASGI application around the one that answers.
 
     :param token: what a request must bring; ``None``: nothing (``--insecure``).
+    :param visits: who may come without it.
     :param local_only: the service is bound to loopback, and must be called by a name of it: a
         page may make any name lead there.
     """
@@ -68,12 +71,14 @@ class Gate:
         app: App,
         *,
         token: str | None,
+        visits: Visits,
         local_only: bool,
         metrics: Metrics,
         body_within: float = _BODY_WITHIN,
     ) -> None:
         self._app = app
         self._token = token
+        self._visits = visits
         self._local_only = local_only
         self._metrics = metrics
         self._body_within = body_within
@@ -89,7 +94,7 @@ class Gate:
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
         mark = REQUEST_ID.set(request_id)
-        answer = _Answer(send, request_id)
+        answer = _Answer(send, request_id, is_page=page.is_page(scope["path"]))
         begun = time.monotonic()
         try:
             try:
@@ -140,8 +145,11 @@ class Gate:
         :raises Problem: it may not.
         """
         self._check_origin(headers)
-        if self._token is not None and scope["path"] not in OPEN:
-            if not matches(headers.get(b"authorization"), self._token):
+        method, path = scope["method"], scope["path"]
+        if self._token is not None and path not in OPEN and not page.is_open(method, path):
+            if not matches(headers.get(b"authorization"), self._token) and not self._visits.admits(
+                method, headers
+            ):
                 raise Problem(
                     401,
                     "no-token",
@@ -220,8 +228,9 @@ class _Replay:
 class _Answer:
     """Adds to an answer what each must have, and remembers how it went."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, *, is_page: bool) -> None:
         self._send = send
+        self._headers = page.HEADERS if is_page else _HEADERS
         self._request_id = request_id
         self._began = 0.0
         self.status = 499  # the client went away before there was one
@@ -230,7 +239,7 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self._began = time.monotonic()
-            ours = [*_HEADERS, (b"x-request-id", self._request_id.encode())]
+            ours = [*self._headers, (b"x-request-id", self._request_id.encode())]
             names = {name for name, _ in ours}
             theirs = [(k, v) for k, v in message.get("headers", ()) if k.lower() not in names]
             message = {**message, "headers": [*theirs, *ours]}

@@ -7,6 +7,7 @@ import ipaddress
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ from .lesson import RUNNER, Patience
 from .logs import LOGGER, Secrets, log_to
 from .metrics import Metrics
 from .sessions import Sessions
+from .visits import LINK_LASTS, Visits
 
 __all__ = ["Service", "ServiceError", "open_service", "serve"]
 
@@ -131,6 +133,7 @@ def serve(
         ) as service:
             fields = {"address": service.address, "token_from": where}
             LOGGER.info("serving", extra={"fields": fields})
+            _invite(service, needs_code=token is not None)
             await _until_a_signal(service)
 
     anyio.run(run)
@@ -138,10 +141,12 @@ def serve(
 
 @frozen(kw_only=True)
 class Service:
-    """A service that runs. ``address`` is where: ``http://127.0.0.1:8080``."""
+    """A service that runs. ``address`` is where: ``http://127.0.0.1:8080``; ``visits`` are the
+    console's."""
 
     address: str
     sessions: Sessions
+    visits: Visits
 
 
 @asynccontextmanager
@@ -181,8 +186,12 @@ async def open_service(
                 patience=patience,
                 look_up=look_up,
             )
-            answers: Any = application(sessions)
-            gate = Gate(answers, token=token, local_only=token is None, metrics=metrics)
+            host, port = listening.getsockname()[:2]
+            visits = Visits(port)
+            answers: Any = application(sessions, visits)
+            gate = Gate(
+                answers, token=token, visits=visits, local_only=token is None, metrics=metrics
+            )
             server = _Server(_http_config(gate))
             ended = anyio.Event()
 
@@ -197,16 +206,28 @@ async def open_service(
 
             tasks.start_soon(answer)
             tasks.start_soon(gpu.watch, count_gpu_memory)
-            host, port = listening.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
             try:
-                yield Service(address=f"http://{shown}:{port}", sessions=sessions)
+                yield Service(address=f"http://{shown}:{port}", sessions=sessions, visits=visits)
             finally:
                 with anyio.CancelScope(shield=True):
                     await sessions.drain(0.0)
                     server.should_exit = True
                     await ended.wait()
                     tasks.cancel_scope.cancel()
+
+
+def _invite(service: Service, *, needs_code: bool) -> None:
+    """Say where the console is: to a person at a terminal only, because whoever has the link may
+    come in, and what is written elsewhere stays there."""
+    if not sys.stdout.isatty():
+        return
+    if needs_code:
+        print(f"The console: {service.address}/#enter={service.visits.invite()}")
+        print(f"(works once, within {LINK_LASTS / 60:.0f} minutes; `maestra console` prints more)")
+    else:
+        print(f"The console: {service.address}/")
+    sys.stdout.flush()
 
 
 def _listening(host: str, port: int) -> socket.socket:

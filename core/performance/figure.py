@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-__all__ = ["UNITS", "Figure"]
+__all__ = ["UNITS", "Figure", "NamedFigure"]
 
 UNITS = ("bpm", "cents", "s", "db", "percent", "ratio", "count", "midi", "hz")
 """The units a figure may have."""
@@ -23,3 +23,18 @@ class Figure:
     confidence: float
     start: float
     end: float
+
+
+@frozen(kw_only=True)
+class NamedFigure:
+    """A figure and what it is of.
+
+    ``name`` is the summary's own name for it ("tempo_drift"), ``detail`` says which of several it
+    is (a note's name, a place; empty if there is but one), ``take`` is the take's number, ``None``
+    where it is of all that was played.
+    """
+
+    figure: Figure
+    name: str
+    detail: str = ""
+    take: int | None = None

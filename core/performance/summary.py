@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from attrs import field, fields, frozen
 
-from .figure import Figure
+from .figure import Figure, NamedFigure
 
 __all__ = [
     "DynamicsShape",
@@ -168,16 +168,30 @@ class TakeSummary:
 
     def figures(self) -> Iterator[Figure]:
         """Every figure it holds."""
+        return (named.figure for named in self.named_figures())
+
+    def named_figures(self) -> Iterator[NamedFigure]:
+        """Every figure it holds, with its name."""
+
+        def named(figure: Figure, name: str, detail: str = "") -> NamedFigure:
+            return NamedFigure(figure=figure, name=name, detail=detail, take=self.number)
+
         for attribute in fields(TakeSummary):
             value = getattr(self, attribute.name)
             if isinstance(value, Figure):
-                yield value
-        yield from (each.deviation for each in self.pitch_classes)
-        yield from (each.since_start for each in self.hesitations)
-        yield from (each.since_start for each in self.missed)
-        yield from (each.since_start for each in self.foreign)
-        yield from (each.gap for each in self.hesitations)
-        yield from (each.excess for each in self.loud)
+                yield named(value, attribute.name)
+        for note in self.pitch_classes:
+            yield named(note.deviation, "pitch_class", note.name)
+        for stop in self.hesitations:
+            yield named(stop.since_start, "hesitation_at", stop.place)
+        for gap in self.missed:
+            yield named(gap.since_start, "missed_at", gap.place)
+        for foreign in self.foreign:
+            yield named(foreign.since_start, "foreign_at", foreign.place)
+        for stop in self.hesitations:
+            yield named(stop.gap, "hesitation_gap", stop.place)
+        for loud in self.loud:
+            yield named(loud.excess, "loud_excess", loud.place)
 
     def to_dict(self) -> dict[str, object]:
         """JSON-able; what was not measured is left out, and so is the tempo curve."""
@@ -258,10 +272,18 @@ class PerformanceSummary:
 
     def figures(self) -> tuple[Figure, ...]:
         """Every figure it holds, for the number checker."""
-        own = (self.playing_time, self.note_count, self.take_count)
+        return tuple(named.figure for named in self.named_figures())
+
+    def named_figures(self) -> tuple[NamedFigure, ...]:
+        """Every figure it holds, with its name."""
+        own = {
+            "playing_time": self.playing_time,
+            "note_count": self.note_count,
+            "take_count": self.take_count,
+        }
         return (
-            *(each for each in own if each is not None),
-            *(each for take in self.takes for each in take.figures()),
+            *(NamedFigure(figure=each, name=name) for name, each in own.items() if each),
+            *(each for take in self.takes for each in take.named_figures()),
         )
 
     def to_dict(self) -> dict[str, object]:

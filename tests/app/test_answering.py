@@ -422,6 +422,24 @@ async def test_who_says_too_much_that_may_not_be_spoken_is_left_but_not_barred()
     assert 4 == len(brain.asked)
 
 
+async def test_a_clause_tells_where_its_figures_were_measured() -> None:
+    request = wake()
+    facts = request.observations[0].facts
+    start, end = facts["tempo_start_bpm"], facts["tempo_end_bpm"]
+    text = f"You went from {start.value:.0f} to {end.value:.0f} beats a minute."
+    here = desk(Scripted(scripts=[(text,)]))
+
+    await here.ask(request)
+
+    assert text == here.texts[0]
+    told = here.clauses[0].figures
+    assert [start.value, end.value] == [one.fact.value for one in told]
+    assert [(start.start, start.end), (end.start, end.end)] == [
+        (one.fact.start, one.fact.end) for one in told
+    ]
+    assert all(text[one.at :].startswith(one.said) and one.take == 1 for one in told)
+
+
 async def test_a_spoken_clause_keeps_its_sound_and_a_bad_one_is_not_played() -> None:
     brain = says(spoken("A lovely tone."), spoken(LIE), spoken("Once more, slowly."))
     here = desk(brain)

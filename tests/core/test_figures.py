@@ -6,8 +6,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import assume, given
 
-from maestra.core.figures import unmeasured_figures
-from maestra.core.performance.figure import Figure
+from maestra.core.figures import stated_figures, unmeasured_figures
+from maestra.core.performance.figure import Figure, NamedFigure
 
 
 def figure(value: float, unit: str, start: float = 0.0, end: float = 10.0) -> Figure:
@@ -237,3 +237,53 @@ def test_a_ratio_is_a_figure_and_covered_by_a_measured_one(
     assert unmeasured_figures(text, [figure(value, "ratio")]) == ()
     assert unmeasured_figures(text, [figure(1 / value, "ratio")]) == ()
     assert len(unmeasured_figures(text, [figure(measured, "ratio")])) == 1
+
+
+# --- what stands behind a figure --------------------------------------------------------------
+
+
+def named(name: str, figure: Figure, take: int | None = None) -> NamedFigure:
+    return NamedFigure(name=name, figure=figure, take=take)
+
+
+def test_a_stated_figure_tells_its_words_and_what_covers_them() -> None:
+    measured = [
+        named("tempo_start", figure(95.8, "bpm", 4, 9), 2),
+        named("tempo_end", figure(108.2, "bpm", 20, 26), 2),
+        named("hesitation_count", figure(96, "count")),
+    ]
+    text = "Play it twice: you went from ninety-six to 108 beats a minute."
+
+    found = stated_figures(text, measured)
+
+    assert [text[one.start : one.end] for one in found] == [
+        "ninety-six",
+        "108 beats a minute",
+    ]
+    assert [one.measured for one in found] == measured[:2]
+
+
+def test_of_several_that_cover_a_figure_the_first_stands_behind_it() -> None:
+    measured = [named("one", figure(12.4, "percent"), 1), named("other", figure(12.0, "percent"))]
+
+    for order in (measured, measured[::-1]):
+        (found,) = stated_figures("by 12 percent", order)
+        assert found.measured is order[0]
+
+
+def test_how_long_ago_is_told_by_the_stretch_that_was_measured() -> None:
+    (found,) = stated_figures(
+        "in the last twenty seconds", [named("articulation", figure(0.8, "ratio", 40, 60), 3)]
+    )
+
+    assert found.measured == named("stretch", figure(20.0, "s", 40, 60), 3)
+
+
+@given(st.sampled_from(("You had {} cents", "from {} to 17 bpm", "{} stops")), st.integers(11, 99))
+def test_what_is_unmeasured_has_nothing_behind_it_and_the_rest_has(text: str, value: int) -> None:
+    said = text.format(value)
+    measured = [named("x", each) for each in MEASURED]
+
+    without = set(unmeasured_figures(said, MEASURED))
+
+    assert not without & {said[one.start : one.end] for one in stated_figures(said, measured)}

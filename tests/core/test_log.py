@@ -64,6 +64,21 @@ EXAMPLES: tuple[log.Record, ...] = (
         ),
     ),
     log.ReplyText(t=9.1, epoch=1, text="Well played.", brain="coach"),
+    log.ReplyText(
+        t=9.1,
+        epoch=1,
+        text="You ended at 108.",
+        brain="coach",
+        figures=(
+            log.Stated(
+                said="108",
+                at=13,
+                name="tempo_end",
+                take=1,
+                fact=log.Fact(value=108.2, unit="bpm", confidence=0.9, start=5.0, end=7.0),
+            ),
+        ),
+    ),
     log.Answered(t=9.2, epoch=1, brain="coach", ttft=0.01, duration=0.02, clauses=3),
     log.Spoken(t=9.5, epoch=1, voice="piper", ttfb=0.15, rtf=0.2, duration=1.9),
     log.ReplyStarted(t=9.6, epoch=1, latency=log.Latency(brain=0.01, total=0.6)),

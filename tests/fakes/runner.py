@@ -4,8 +4,9 @@ when it is told to by the stream it is pointed at.
 The last part of the input's path says how: ``crash`` dies when it has begun, ``deaf`` never
 answers and never leaves, ``silent`` gives no sign of life, ``refuse`` cannot begin, ``idle`` gets
 no input, ``end`` ends when it has begun, ``talk`` tells the input's address aloud, ``turn`` asks
-and answers, ``many`` has 25 000 events, ``busy`` cannot publish, ``back`` could not but can again.
-Anything else is a lesson that runs until it is stopped.
+and answers, ``many`` has 25 000 events, ``busy`` cannot publish, ``back`` could not but can again,
+``script`` tells what stands in the event log that the variable FAKE_LOG names, and what is added to
+it. Anything else is a lesson that runs until it is stopped.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class _Fake:
         self._received = b""
         self._live: dict[str, Any] = dict(_LIVE)
         self._how = ""
+        self._told = 0
+        self._state, self._floor, self._t = "passive_listening", "silence", 1.0
 
     def hear(self, patience: float | None = None) -> dict[str, Any] | None:
         """The next message; ``None`` if there is none within ``patience`` seconds. Leaves with the
@@ -60,24 +63,39 @@ class _Fake:
     def status(self) -> None:
         self.say(
             status={
-                "t": 1.0,
-                "state": "passive_listening",
-                "floor": "silence",
+                "t": self._t,
+                "state": self._state,
+                "floor": self._floor,
                 "takes": 0,
                 "notes": 0,
                 "fps": 25.0,
                 "input_gone": 1e6 if self._how == "idle" else 0.0,
                 "running": True,
-                "memory": 1000,
+                "memory": None if self._how == "script" else 1000,
             }
         )
+
+    def recite(self) -> None:
+        """Tell the whole lines that the log has more than before."""
+        with open(os.environ["FAKE_LOG"], "rb") as file:
+            file.seek(self._told)
+            lines = file.read()
+        lines = lines[: lines.rfind(b"\n") + 1]
+        self._told += len(lines)
+        for line in lines.splitlines():
+            record = json.loads(line)
+            self._t = record["t"]
+            self._state = record["to"] if record["type"] == "state" else self._state
+            self._floor = record["label"] if record["type"] == "floor" else self._floor
+            self.say(event=record)
 
     def run(self) -> int:
         first = self.hear()
         assert first is not None
         url = first["ingest"]["url"]
         self._how = url.rpartition("/")[2].partition("?")[0]
-        self.event("session_started", ingest="rtmp://x/live/***")
+        if self._how != "script":
+            self.event("session_started", ingest="rtmp://x/live/***")
         match self._how:
             case "refuse":
                 self.say(ended={"cause": "failed", "text": f"{url} has no sound"})
@@ -109,7 +127,9 @@ class _Fake:
             self.say(ended={"cause": "finished", "text": ""})
             return 0
         while True:
-            message = self.hear(0.1)
+            if self._how == "script":
+                self.recite()
+            message = self.hear(0.02 if self._how == "script" else 0.1)
             if message is None:
                 self.status()
             if message is None or self._how == "deaf":
