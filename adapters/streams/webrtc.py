@@ -83,9 +83,9 @@ def gather_on(addresses: Callable[[], Sequence[str]]) -> None:
 
 
 class _AtOnce:
-    """Takes the place of aiortc's jitter buffer for sound, which holds 80 ms back and, once a packet
-    is lost, 300 ms for good. The ingest lays sound by its arrival and knows what is missing, so each
-    packet is passed on when it comes, and one that was overtaken counts as lost.
+    """Takes the place of aiortc's jitter buffer for sound, which holds 80 ms back and, once a
+    packet is lost, 300 ms for good. The ingest lays sound by its arrival and knows what is missing,
+    so each packet is passed on when it comes, and one that was overtaken counts as lost.
     """
 
     capacity: Final = 0
@@ -210,7 +210,7 @@ class WebRtcPeers:
             connection = peer.connection
             microphone = connection.addTransceiver("audio", direction="recvonly")
             microphone.setCodecPreferences(_codecs("audio", "audio/opus"))
-            setattr(microphone.receiver, "_RTCRtpReceiver__jitter_buffer", _AtOnce())
+            microphone.receiver._RTCRtpReceiver__jitter_buffer = _AtOnce()
 
             def on_track(track: MediaStreamTrack) -> None:
                 if track is microphone.receiver.track:

@@ -28,7 +28,7 @@ from attrs import evolve
 
 pytest.importorskip("aiortc")
 
-from fakes.chromium import chromium, chromium_complaint, microphone_wav, page_of
+from fakes.browser_page import chromium, chromium_complaint, microphone_wav, page_of
 
 from maestra.app.browsers import Browsers
 from maestra.app.config import Config

@@ -10,10 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, Pipe
-from pathlib import Path
 from typing import Any
 
 import anyio
+import psutil
 import pytest
 from attrs import define, evolve, field
 
@@ -37,7 +37,6 @@ from maestra.app.messages import (
     Stop,
     Watch,
 )
-from maestra.app.workers import Worker
 from maestra.app.workers.browsers import browsers
 from maestra.app.workers.tap import Tap
 from maestra.ports.errors import PeerRefused, StreamError
@@ -165,7 +164,7 @@ class Rig:
 
 @contextlib.contextmanager
 def rig(open_encoder: Callable[[], SliceEncoder] = FakeSliceEncoder) -> Iterator[Rig]:
-    pairs = [Pipe() for _ in range(3)]
+    control, slices, microphone = pairs = [Pipe() for _ in range(3)]
     peers: list[FakePeers] = []
 
     def open_peers(events: PeerEvents) -> FakePeers:
@@ -174,7 +173,9 @@ def rig(open_encoder: Callable[[], SliceEncoder] = FakeSliceEncoder) -> Iterator
 
     def work() -> None:
         browsers(
-            *(theirs for _, theirs in pairs),
+            control[1],
+            slices[1],
+            microphone[1],
             SIZE,
             open_peers=open_peers,
             open_encoder=open_encoder,
@@ -183,7 +184,7 @@ def rig(open_encoder: Callable[[], SliceEncoder] = FakeSliceEncoder) -> Iterator
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    one = Rig(*(ours for ours, _ in pairs), thread, peers)
+    one = Rig(control[0], slices[0], microphone[0], thread, peers)
     assert isinstance(one.session.recv(), Hello)
     try:
         yield one
@@ -325,7 +326,7 @@ async def test_a_worker_that_is_killed_is_started_anew_and_the_lesson_hears_on(
         first = workers["browsers"]
         os.kill(first.pid, signal.SIGKILL)
         with anyio.fail_after(5):
-            while not reports:
+            while not reports:  # noqa: ASYNC110 (a list does not tell)
                 await anyio.sleep(0.01)
         assert reports[0].kind == "WorkerDied"
         await heard()
@@ -338,7 +339,7 @@ async def test_a_worker_that_is_killed_is_started_anew_and_the_lesson_hears_on(
         tasks.cancel_scope.cancel()
     assert not [one for one in threading.enumerate() if "browsers" in one.name]
     for pid in (first.pid, second.pid):
-        assert not Path(f"/proc/{pid}").exists()
+        assert not psutil.pid_exists(pid)
     microphone.close()
     for _, end in playout.handed:
         end.close()
@@ -407,7 +408,7 @@ async def test_an_answer_that_comes_too_late_keeps_no_place(
         assert [type(one) for one in worker.sent] == [Offer]
         worker.say(Answered(number=worker.sent[0].number, peer="late", sdp="v=0"))
         with anyio.fail_after(2):
-            while len(worker.sent) < 2:
+            while len(worker.sent) < 2:  # noqa: ASYNC110 (a list does not tell)
                 await anyio.sleep(0.01)
         assert isinstance(worker.sent[1], HangUp) and worker.sent[1].peer == "late"
         ours.close()
@@ -451,9 +452,8 @@ async def test_a_worker_that_cannot_be_started_is_an_answer(
 async def test_where_it_is_not_installed_that_is_the_answer(
     config: Config, silent: list[_Silent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        session_side.composition, "browsers_complaint", lambda: "Install maestra[browser]."
-    )
+    complaint = "Install maestra[browser]."
+    monkeypatch.setattr("maestra.app.composition.browsers_complaint", lambda: complaint)
     ours = Browsers(config, {}, lambda _: None)
     async with anyio.create_task_group() as tasks:
         with pytest.raises(PeerRefused) as caught:

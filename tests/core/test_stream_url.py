@@ -1,4 +1,4 @@
-"""Only files, RTMP(S), RTSP(S) and what browsers come to by themselves get through, and no secret is ever shown."""
+"""Only files, RTMP(S), RTSP(S) and what browsers come to get through; no secret is ever shown."""
 
 from __future__ import annotations
 

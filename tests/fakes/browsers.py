@@ -33,7 +33,7 @@ _RATE_HZ = 48_000
 _PIECE = 960
 
 
-class Tone(MediaStreamTrack):
+class Tone(MediaStreamTrack):  # type: ignore[misc] # to mypy it is Any
     """A microphone before which a sine sounds, of amplitude 0.5; ``pace`` times as fast as time."""
 
     kind = "audio"
@@ -83,7 +83,7 @@ class Browser:
     async def reaches(self, state: str, *, within: float = 10.0) -> None:
         """Until the connection is in that state."""
         async with asyncio.timeout(within):
-            while self.connection.connectionState != state:
+            while self.connection.connectionState != state:  # noqa: ASYNC110 (shorter)
                 await asyncio.sleep(0.01)
 
     def vanish(self) -> None:

@@ -5,8 +5,6 @@ The last part of the input's path says how: ``crash`` dies when it has begun, ``
 answers and never leaves, ``silent`` gives no sign of life, ``refuse`` cannot begin, ``idle`` gets
 no input, ``end`` ends when it has begun, ``talk`` tells the input's address aloud, ``many`` has
 25 000 events. Anything else is a lesson that runs until it is stopped.
-
-A browser's offer is answered, unless its session's name (``s=``) says how it is refused.
 """
 
 from __future__ import annotations
@@ -121,7 +119,7 @@ class _Fake:
                 return {"turns": 2, "performance": message["performance"]}
             case "summary":
                 return {"summary": {"takes": []}, "observations": []}
-            case "connect":
+            case "connect":  # is answered, unless the offer's name says how it is refused
                 for line in message["offer"].splitlines():
                     if line.startswith("s=") and line[2:] not in ("", "-"):
                         return {"refused": line[2:], "text": f"It is {line[2:]}."}

@@ -24,7 +24,7 @@ pytest.importorskip("httpx")
 pytest.importorskip("aiortc")
 
 import httpx
-from fakes.chromium import chromium, chromium_complaint, microphone_wav, page_of
+from fakes.browser_page import chromium, chromium_complaint, microphone_wav, page_of
 from fakes.service import TOKEN, Served, served
 
 LINES = Path(__file__).parents[1] / "data" / "lines"
@@ -131,7 +131,8 @@ def soon(look: Callable[[], Any], good: Callable[[Any], bool], *, within: float)
 
 
 def workers(service: Served) -> list[psutil.Process]:
-    return psutil.Process(service.process.pid).children(recursive=True)
+    found: list[psutil.Process] = psutil.Process(service.process.pid).children(recursive=True)
+    return found
 
 
 def browsers_worker(service: Served) -> psutil.Process:

@@ -49,7 +49,7 @@ def sound(slices: list[Encoded]) -> NDArray[np.float32]:
     decoder.sample_rate = 48_000
     frames = [frame for one in slices for frame in decoder.decode(av.Packet(one.sound))]
     mono = [frame.to_ndarray().reshape(-1, len(frame.layout.channels))[:, 0] for frame in frames]
-    return np.concatenate(mono).astype(np.float32) / 32768
+    return np.concatenate(mono).astype(np.float32) / np.float32(32768)
 
 
 def test_a_flash_and_its_click_are_in_the_same_slice() -> None:

@@ -46,7 +46,12 @@ def test_it_is_the_browser_s_sound_at_the_ear_s_rate(ends: tuple[Connection, Con
         *(packed(at, tone(at)) for at in range(0, 48_000, 960)),
         packed(0, b""),
     ]
-    sending = threading.Thread(target=lambda: [ours.send_bytes(piece) for piece in pieces])
+
+    def send() -> None:
+        for piece in pieces:
+            ours.send_bytes(piece)
+
+    sending = threading.Thread(target=send)
     sending.start()
     sound = heard(theirs)
     sending.join()
