@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
@@ -33,7 +34,7 @@ from aiortc.jitterbuffer import JitterFrame
 from aiortc.mediastreams import MediaStreamError
 from aiortc.sdp import SessionDescription
 from aiortc.utils import uint16_gt
-from attrs import define, field
+from attrs import define, evolve, field
 
 from maestra.ports.audio import FRAME_RATE, PLAYOUT_RATE_HZ, SLICE_SAMPLES
 from maestra.ports.errors import PeerRefused
@@ -68,6 +69,10 @@ _WAITING: Final = 25
 _CLOSES_WITHIN: Final = 2.0
 
 _VIDEO_CLOCK: Final = 90_000
+
+_ASKED_OF_OPUS: Final = "maxaveragebitrate=128000;stereo=0;usedtx=0"
+"""Of the microphone (RFC 7587): by itself a browser sends as much as is enough for speech, and here
+music is measured."""
 
 
 def gather_on(addresses: Callable[[], Sequence[str]]) -> None:
@@ -224,7 +229,8 @@ class WebRtcPeers:
             else:
                 await self._end(peer)
             raise
-        return self._joined(peer)
+        answer = self._joined(peer)
+        return evolve(answer, sdp=_asking(answer.sdp))
 
     async def _hear(self, peer: _Peer, track: MediaStreamTrack) -> None:
         """Pass on what ``track`` brings, to its end."""
@@ -443,6 +449,11 @@ def _limit(transceiver: Any) -> None:
             take(data, component)
 
     ice_connection.data_received = take_some
+
+
+def _asking(answer: str) -> str:
+    """``answer``, with what is asked of Opus."""
+    return re.sub(r"a=rtpmap:(\d+) opus/.*\r\n", rf"\g<0>a=fmtp:\1 {_ASKED_OF_OPUS}\r\n", answer)
 
 
 def _codecs(kind: str, mime: str) -> list[Any]:

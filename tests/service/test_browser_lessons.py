@@ -170,6 +170,11 @@ def test_chromium_asks_the_teacher_and_sees_her_answer(
         )
         assert refused[:2] == ["StreamError", 409] and "heard already" in refused[2]
         soon(lambda: status(http, session), lambda now: now["ingest"]["ok"], within=20)
+        rates = page.evaluate(
+            """async () => Array.from((await microphone.peer.getStats()).values())
+              .filter((one) => one.type === 'outbound-rtp').map((one) => one.targetBitrate)"""
+        )
+        assert rates == [128_000]
         loud = soon(
             lambda: page.evaluate(_LOOK),
             lambda seen: seen["audio"]["energy"] > quiet + 0.02,

@@ -70,6 +70,18 @@ def test_what_was_lost_on_the_way_is_silence(ends: tuple[Connection, Connection]
     assert not sound[10_000:21_000].any()
 
 
+def test_one_lost_packet_moves_nothing(ends: tuple[Connection, Connection]) -> None:
+    ours, theirs = ends
+    lost = (4_800, 9_600, 10_560)
+    click = np.full(960, 16_000, np.int16).tobytes()
+    for at in range(0, 24_000, 960):
+        if at not in lost:
+            ours.send_bytes(packed(at, click if at == 19_200 else bytes(1920)))
+    ours.send_bytes(packed(0, b""))
+    sound = heard(theirs)
+    assert np.flatnonzero(sound > 0.2)[0] / 44_100 == pytest.approx(0.4, abs=0.003)
+
+
 def test_the_next_browser_is_another_connection(ends: tuple[Connection, Connection]) -> None:
     ours, theirs = ends
     for begin in (0, 4_800):

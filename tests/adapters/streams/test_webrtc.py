@@ -120,6 +120,13 @@ async def test_a_browser_that_leaves_makes_room_for_the_next(
         events.sound.clear()
 
 
+async def test_as_much_is_asked_of_a_microphone_as_music_needs(peers: WebRtcPeers) -> None:
+    async with browser(microphone=Tone()) as one:
+        answer = await peers.publish(await one.offer())
+    (number,) = re.findall(r"a=rtpmap:(\d+) opus/48000/2\r\n", answer.sdp)
+    assert re.findall(rf"a=fmtp:{number} .*maxaveragebitrate=128000", answer.sdp)
+
+
 async def test_pictures_of_the_one_who_is_heard_are_declined(
     peers: WebRtcPeers, events: Events
 ) -> None:
