@@ -167,6 +167,6 @@ class Browsers:
         for asked in self._asked.values():
             asked.came.set()
         text = "what answers browsers has died; it is started anew when one comes"
-        self._report(Failed(worker="browsers", kind="WorkerDied", text=text))
+        self._report(Failed(worker="browsers", adapter="browsers", kind="WorkerDied", text=text))
         worker.stop()
         await anyio.to_thread.run_sync(worker.join)
