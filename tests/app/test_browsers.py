@@ -37,6 +37,7 @@ from maestra.app.messages import (
     Stop,
     Watch,
 )
+from maestra.app.session import SessionFailed, open_session
 from maestra.app.workers.browsers import browsers
 from maestra.app.workers.tap import Tap
 from maestra.ports.errors import PeerRefused, StreamError
@@ -446,6 +447,14 @@ async def test_a_worker_that_cannot_be_started_is_an_answer(
             await ours.connect("whep", WATCHES, tasks)
     assert caught.value.reason == "failed" and "memory" in str(caught.value)
     assert all(end.closed for end in silent[0].pipes)
+
+
+@pytest.mark.anyio
+async def test_what_is_an_input_is_no_output() -> None:
+    for ingest, publish in (("whep:", None), ("lesson.wav", "whip:")):
+        with pytest.raises(SessionFailed, match="whip: is an input and whep: an output"):
+            async with open_session(ingest=ingest, publish=publish):
+                pass
 
 
 @pytest.mark.anyio

@@ -31,6 +31,7 @@ from maestra.app.messages import (
     PlayedOut,
     Resume,
     Rewind,
+    Shown,
     Silent,
     Slice,
     SliceStatistics,
@@ -251,7 +252,7 @@ def test_browsers_are_shown_each_slot_in_its_time_and_may_go_at_any_time() -> No
             send_handle(one.session, theirs.fileno(), None)
         with ours:
             ours.send(Watch(on=True))
-            shown = []
+            shown: list[tuple[Shown, float]] = []
             while not shown or shown[-1][0].slot < 14:
                 assert ours.poll(5)
                 shown.append((ours.recv(), time.monotonic()))
