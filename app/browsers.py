@@ -129,7 +129,13 @@ class Browsers:
             microphone.close()
             microphone = Connection(os.dup(self._microphone.fileno()))
         worker = Worker("browsers", self._settings, pipes=(theirs, microphone))
-        await anyio.to_thread.run_sync(worker.__enter__)
+        try:
+            await anyio.to_thread.run_sync(worker.__enter__)
+        except OSError as error:
+            for end in (ours, theirs, microphone):
+                end.close()
+            text = f"What answers browsers cannot be started: {error.strerror}; try again."
+            raise PeerRefused("failed", text) from error
         if self._closed:
             worker.stop()
             await anyio.to_thread.run_sync(worker.join)
@@ -148,6 +154,9 @@ class Browsers:
                         if (asked := self._asked.get(number)) is not None:
                             asked.answer = message
                             asked.came.set()
+                        elif message.sdp:  # nobody waits for it any more: it would keep a place
+                            self._number += 1
+                            worker.send(HangUp(number=self._number, peer=message.peer))
                     case Failed():
                         self._report(message)
                     case _:
@@ -158,5 +167,6 @@ class Browsers:
         for asked in self._asked.values():
             asked.came.set()
         text = "what answers browsers has died; it is started anew when one comes"
-        self._report(Failed(worker="browsers", kind="WorkerDied", text=text))
+        self._report(Failed(worker="browsers", adapter="browsers", kind="WorkerDied", text=text))
+        worker.stop()
         await anyio.to_thread.run_sync(worker.join)

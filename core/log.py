@@ -462,7 +462,7 @@ class AdapterFailed(Record):
 
     type: ClassVar[str] = "adapter_failed"
 
-    port: str = field(metadata=_about("brain, voice, face, senses, ingest or publish"))
+    port: str = field(metadata=_about("brain, voice, face, senses, ingest, publish or browsers"))
     adapter: str = field(metadata=_about("name of the backend"))
     error: str = field(metadata=_about("class of the error"))
     text: str = field(metadata=_about("what it said"))

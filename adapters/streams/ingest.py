@@ -204,9 +204,11 @@ class PyavIngest:
 class Placed:
     """From packets or frames to mono samples, placed by their time stamps."""
 
-    def __init__(self, begin: float | None) -> None:
-        """``begin`` is the time stamp (s) of sample 0; ``None``: that of the first frame."""
+    def __init__(self, begin: float | None, *, shortest_gap: float = _GAP[0]) -> None:
+        """``begin`` is the time stamp (s) of sample 0; ``None``: that of the first frame. A jump of
+        the time stamps by less than ``shortest_gap`` (s) is their rounding."""
         self._begin = begin
+        self._shortest_gap = shortest_gap
         self._given = 0
         self._resampler: AudioResampler | None = None
         self._setup: tuple[str, str, int] | None = None
@@ -256,7 +258,7 @@ class Placed:
         if self._begin is None:
             self._begin = at
         gap = at - self._begin - self.seconds
-        shortest, longest = _GAP
+        shortest, longest = self._shortest_gap, _GAP[1]
         if not self._given and 0 < gap <= longest:  # the picture began before the sound
             if count := round(gap * EAR_RATE_HZ):
                 yield self._count(np.zeros(count, np.float32))

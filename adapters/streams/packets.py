@@ -45,8 +45,8 @@ class PacketEncoder:
         self._interval = max(1, round(keyframe_interval * FRAME_RATE))
         black = np.full((height * 3 // 2, width), 128, np.uint8)
         black[:height] = 16
-        self._shown = VideoFrame.from_ndarray(black, format="yuv420p")
         try:
+            self._shown = VideoFrame.from_ndarray(black, format="yuv420p")
             self._video = self._open_video()
             self._audio = self._open_audio()
         except (av.error.FFmpegError, ValueError) as error:

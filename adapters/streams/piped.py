@@ -26,6 +26,10 @@ __all__ = ["PipedIngest", "packed"]
 _AT: Final = struct.Struct("<q")
 _TIME_BASE: Final = Fraction(1, PLAYOUT_RATE_HZ)
 
+_LOST: Final = 0.005
+"""A browser's time stamps are exact: what is missing for this long (s) was lost on the way. Were it
+not filled, the student would seem to have hurried."""
+
 
 def packed(at: int, sound: bytes) -> bytes:
     """A piece as it goes through the pipe.
@@ -53,7 +57,7 @@ class PipedIngest:
 
         :raises StreamClosed: the browser has gone.
         """
-        placed = Placed(None)
+        placed = Placed(None, shortest_gap=_LOST)
         heard = False
         while not self._closed.is_set():
             try:

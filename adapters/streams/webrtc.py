@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
@@ -29,9 +30,11 @@ from aiortc import (
     RTCRtpSender,
     RTCSessionDescription,
 )
+from aiortc.jitterbuffer import JitterFrame
 from aiortc.mediastreams import MediaStreamError
 from aiortc.sdp import SessionDescription
-from attrs import define, field
+from aiortc.utils import uint16_gt
+from attrs import define, evolve, field
 
 from maestra.ports.audio import FRAME_RATE, PLAYOUT_RATE_HZ, SLICE_SAMPLES
 from maestra.ports.errors import PeerRefused
@@ -51,12 +54,25 @@ _SPEAKS_WITHIN: Final = 10.0
 """Seconds without any sound, not even of silence, after which who was heard has gone. That somebody
 who watches has gone is seen later, by the checks of ICE (RFC 7675): after half a minute."""
 
+_MOST_PARTS: Final = 8
+"""Parts of an offer: a browser has one for the sound and one for each camera."""
+
+_MOST_LINES: Final = 1000
+"""Of an offer: a browser's has 250. Each takes time in which nobody else is served."""
+
+_DATAGRAMS: Final = 512
+"""Datagrams that may wait to be looked at, 600 kB: anybody who finds the port can send some."""
+
 _WAITING: Final = 25
 """Slices (1 s) that may wait for one who watches; then all are dropped."""
 
 _CLOSES_WITHIN: Final = 2.0
 
 _VIDEO_CLOCK: Final = 90_000
+
+_ASKED_OF_OPUS: Final = "maxaveragebitrate=128000;stereo=0;usedtx=0"
+"""Of the microphone (RFC 7587): by itself a browser sends as much as is enough for speech, and here
+music is measured."""
 
 
 def gather_on(addresses: Callable[[], Sequence[str]]) -> None:
@@ -69,6 +85,25 @@ def gather_on(addresses: Callable[[], Sequence[str]]) -> None:
         return [one for one in addresses() if (use_ipv6 if ":" in one else use_ipv4)]
 
     setattr(ice, "get_host_addresses", chosen)  # noqa: B010 - it is not for others to set
+
+
+class _AtOnce:
+    """Takes the place of aiortc's jitter buffer for sound, which holds 80 ms back and, once a
+    packet is lost, 300 ms for good. The ingest lays sound by its arrival and knows what is missing,
+    so each packet is passed on when it comes, and one that was overtaken counts as lost.
+    """
+
+    capacity: Final = 0
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+
+    def add(self, packet: Any) -> tuple[bool, JitterFrame | None]:
+        """Whether to ask for a picture to begin with (never), and a frame to decode."""
+        if self._last is not None and not uint16_gt(packet.sequence_number, self._last):
+            return False, None
+        self._last = packet.sequence_number
+        return False, JitterFrame(data=packet._data, timestamp=packet.timestamp)
 
 
 @define(eq=False)
@@ -180,6 +215,7 @@ class WebRtcPeers:
             connection = peer.connection
             microphone = connection.addTransceiver("audio", direction="recvonly")
             microphone.setCodecPreferences(_codecs("audio", "audio/opus"))
+            microphone.receiver._RTCRtpReceiver__jitter_buffer = _AtOnce()
 
             def on_track(track: MediaStreamTrack) -> None:
                 if track is microphone.receiver.track:
@@ -193,15 +229,18 @@ class WebRtcPeers:
             else:
                 await self._end(peer)
             raise
-        return self._joined(peer)
+        answer = self._joined(peer)
+        return evolve(answer, sdp=_asking(answer.sdp))
 
     async def _hear(self, peer: _Peer, track: MediaStreamTrack) -> None:
         """Pass on what ``track`` brings, to its end."""
         begun = False
         with suppress(MediaStreamError, TimeoutError):
             while True:
-                wait = _SPEAKS_WITHIN if begun else None  # until then there is the connection's
+                wait = _SPEAKS_WITHIN if begun else _CONNECTS_WITHIN + _SPEAKS_WITHIN
                 frame: Any = await asyncio.wait_for(track.recv(), wait)
+                if self._speaker is not peer:
+                    return
                 if not begun:
                     begun = True
                     self._events.silent()
@@ -276,7 +315,8 @@ class WebRtcPeers:
     # --- connections ----------------------------------------------------------
 
     def _connection(self) -> _Peer:
-        configuration = RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+        # Whichever part of an offer leads its bundle: only so does aiortc find it.
+        configuration = RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_COMPAT)
         connection = RTCPeerConnection(configuration)
         peer = _Peer(connection=connection)
 
@@ -301,6 +341,7 @@ class WebRtcPeers:
                 taken.add(transceiver.kind)
                 way = ways.get(transceiver.kind, "inactive") if first else "inactive"
                 transceiver.direction = way
+            _limit(connection.getTransceivers()[0])
             await connection.setLocalDescription(await connection.createAnswer())
         except Exception as error:  # what strangers write may raise anything
             raise PeerRefused(
@@ -334,7 +375,8 @@ class WebRtcPeers:
             self._speaking = False
             self._events.silent()
         self._look()
-        with suppress(TimeoutError):
+        # What a stranger's offer has made of it may be such that it cannot even be closed.
+        with suppress(Exception):
             await asyncio.wait_for(peer.connection.close(), _CLOSES_WITHIN)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -357,14 +399,16 @@ class _Offer:
     """
 
     def __init__(self, text: str) -> None:
+        if not text.startswith("v=0"):
+            raise PeerRefused("malformed", "This is no session description; send an SDP offer.")
         lines = [
             line
             for line in text.splitlines()
             if not line.startswith(("a=candidate:", "a=end-of-candidates"))
         ]
+        if len(lines) > _MOST_LINES:
+            raise PeerRefused("unsupported", f"The offer has more than {_MOST_LINES} lines.")
         self.sdp = "\r\n".join(lines) + "\r\n"
-        if not text.startswith("v=0"):
-            raise PeerRefused("malformed", "This is no session description; send an SDP offer.")
         try:
             self._description = SessionDescription.parse(self.sdp)
         except Exception as error:  # what strangers write may raise anything
@@ -376,14 +420,15 @@ class _Offer:
             raise PeerRefused("unsupported", "The offer has neither sound nor pictures.")
         if any(one.kind not in ("audio", "video") for one in media):
             raise PeerRefused("unsupported", "The offer has more than sound and pictures.")
-        bundled = {
-            name
-            for group in self._description.group
-            if group.semantic == "BUNDLE"
-            for name in group.items
-        }
-        if len(media) > 1 and any(one.rtp.muxId not in bundled for one in media):
+        if len(media) > _MOST_PARTS:
+            raise PeerRefused("unsupported", f"The offer has more than {_MOST_PARTS} parts.")
+        names = [one.rtp.muxId for one in media]
+        bundles = [group.items for group in self._description.group if group.semantic == "BUNDLE"]
+        in_one = len(bundles) == 1 and sorted(bundles[0]) == sorted(names)
+        if len(set(names)) < len(names) or not (in_one or (len(media) == 1 and not bundles)):
             raise PeerRefused("unsupported", "All parts of the offer must be in one bundle.")
+        if not all(one.dtls and one.dtls.fingerprints and one.ice.password for one in media):
+            raise PeerRefused("unsupported", "The offer says not how to make a safe connection.")
 
     def has(self, kind: str, direction: str) -> bool:
         """Whether it offers to send (``sendonly``) or to take (``recvonly``) ``kind``."""
@@ -392,6 +437,23 @@ class _Offer:
             one.kind == kind and (one.direction or "sendrecv") in ways
             for one in self._description.media
         )
+
+
+def _limit(transceiver: Any) -> None:
+    """Bound what waits to be looked at of what comes from the network."""
+    ice_connection = transceiver.receiver.transport.transport._connection
+    take: Callable[[bytes, int], None] = ice_connection.data_received
+
+    def take_some(data: bytes, component: int) -> None:
+        if ice_connection._queue.qsize() < _DATAGRAMS:
+            take(data, component)
+
+    ice_connection.data_received = take_some
+
+
+def _asking(answer: str) -> str:
+    """``answer``, with what is asked of Opus."""
+    return re.sub(r"a=rtpmap:(\d+) opus/.*\r\n", rf"\g<0>a=fmtp:\1 {_ASKED_OF_OPUS}\r\n", answer)
 
 
 def _codecs(kind: str, mime: str) -> list[Any]:

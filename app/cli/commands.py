@@ -56,6 +56,8 @@ def lesson(parsed: argparse.Namespace) -> int:
     """``maestra lesson``."""
     effective = _effective(parsed, keys=True)
     ingest = _address(parsed.input)
+    if ingest.is_browser:
+        raise UsageError("browsers come to a session of maestra serve; nothing is heard here")
     _check_lesson_files(parsed, ingest, effective.config)
     if parsed.pace == "fast" and not ingest.is_file:
         raise UsageError("--pace fast wants a file to listen to: a stream cannot be hurried")

@@ -77,6 +77,8 @@ class _Eye:
         self._shape = i420_shape(size, size)
         self._key_wanted = False
         self._key_at = 0.0
+        self.complaint = ""
+        """Why nothing can be shown; empty if it can."""
 
     def watch(self, on: bool) -> None:
         with suppress(OSError):  # the playout has gone; the session knows
@@ -162,6 +164,7 @@ class _Browsers:
         try:
             self._eye.run(self._peers, self._loop)
         except StreamError as error:
+            self._eye.complaint = str(error)
             failed = Failed(worker="browsers", kind=type(error).__name__, text=str(error))
             self._loop.call_soon_threadsafe(self._say, failed)
 
@@ -169,6 +172,8 @@ class _Browsers:
         match message:
             case Offer(number=number, way="whip", sdp=sdp):
                 self._start(self._connect(number, self._peers.publish(sdp)))
+            case Offer(number=number) if self._eye.complaint:
+                self._say(Answered(number=number, refused="failed", text=self._eye.complaint))
             case Offer(number=number, sdp=sdp):
                 self._start(self._connect(number, self._peers.view(sdp)))
             case HangUp(number=number, peer=peer):

@@ -61,6 +61,8 @@ def test_bad_usage_is_one_sentence(
             2,
             "--publish and --events name the same file",
         ),
+        (["lesson", "whip:"], 2, "browsers come to a session of maestra serve"),
+        (["lesson", "x.wav", "--publish", "whep:"], 2, "browsers fetch it"),
         (["lesson", "http://h/a.mp3"], 2, "cannot begin with http:"),
         (["lesson", "x.wav", "--publish", "udp://h/a"], 2, "cannot begin with udp:"),
         (["analyse", "rtmp://h/a"], 2, "a stream has no end"),

@@ -23,6 +23,7 @@ from maestra.app.messages import (
     Advance,
     Advanced,
     Begin,
+    BrowsersCame,
     Failed,
     Flush,
     Hello,
@@ -31,6 +32,7 @@ from maestra.app.messages import (
     Restored,
     Resume,
     Rewind,
+    Shown,
     Silent,
     Slice,
     SliceStatistics,
@@ -38,6 +40,7 @@ from maestra.app.messages import (
     SpeakerAnew,
     Started,
     Stop,
+    Watch,
 )
 from maestra.app.workers.playout import PlayoutSettings, playout
 from maestra.core.stream_url import StreamUrl
@@ -237,6 +240,33 @@ def test_a_speaker_that_died_is_followed_by_another(known: int) -> None:
     assert heard == pytest.approx([level(number) for number in range(10)])
     assert [1, 2] == [each.epoch for each in one.heard(PlayedOut)]
     assert one.asked, "and it is told which slots are taken"
+
+
+def test_browsers_are_shown_each_slot_in_its_time_and_may_go_at_any_time() -> None:
+    with rig(None, url=None) as one:
+        one.begin()
+        for number in range(5):
+            one.speaker.send(speech(8, number, last=number == 4))
+        ours, theirs = Pipe(duplex=True)
+        one.session.send(BrowsersCame())
+        with theirs:
+            send_handle(one.session, theirs.fileno(), None)
+        with ours:
+            ours.send(Watch(on=True))
+            shown: list[tuple[Shown, float]] = []
+            while not shown or shown[-1][0].slot < 14:
+                assert ours.poll(5)
+                shown.append((ours.recv(), time.monotonic()))
+        one.listen(25)
+    slots = [slot.slot for slot, _ in shown]
+    assert slots == list(range(slots[0], 15))
+    heard = [slot for slot, _ in shown if slot.sound is not None]
+    assert [slot.sound for slot in heard] == [sound(number) for number in range(5)]
+    assert [slot.picture for slot in heard[1:]] == [picture(100 + number) for number in range(1, 5)]
+    late = [at - one.anchor - slot.slot / 25 for slot, at in shown]
+    assert min(late) >= 0 and float(np.median(late)) < 0.04
+    (statistics,) = one.heard(SliceStatistics)
+    assert statistics.fps == 25.0
 
 
 def test_an_output_that_breaks_is_opened_again_while_the_slots_go_on() -> None:

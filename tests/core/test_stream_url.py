@@ -1,4 +1,4 @@
-"""Only files, RTMP(S) and RTSP(S) get through, and no secret is ever shown."""
+"""Only files, RTMP(S), RTSP(S) and what browsers come to get through; no secret is ever shown."""
 
 from __future__ import annotations
 
@@ -56,6 +56,11 @@ KINDS = [StreamKind.RTMP, StreamKind.RTMPS, StreamKind.RTSP, StreamKind.RTSPS]
         "rtsp://host/path?LISTEN",
         "rtsp://host/path?%6cisten",
         "rtmps://host/path?listen=1",
+        "whip://host/session",
+        "whip:x",
+        "whip:?listen=1",
+        "whep:/",
+        "wHeP:concat:a.mp4",
         "file:relative.wav",
         "file://host/lesson.wav",
         "file:///lesson.wav?x",
@@ -90,6 +95,25 @@ def test_files(text: str, path: str) -> None:
     assert (url.kind, url.address, url.listen) == (StreamKind.FILE, path, False)
     assert url.protocols == ("file",)
     assert url.is_file
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("whip:", StreamKind.WHIP), ("WHIP:", StreamKind.WHIP), ("whep:", StreamKind.WHEP)],
+)
+def test_what_browsers_come_to_leads_nowhere(text: str, kind: StreamKind) -> None:
+    url = StreamUrl.parse(text)
+    assert (url.kind, url.address, str(url)) == (kind, text.lower(), text.lower())
+    assert url.is_browser and not url.is_file and not url.listen
+    assert (url.protocols, url.host, url.port, url.secrets) == ((), "", 0, frozenset())
+    with pytest.raises(BadStreamUrl, match="browsers fetch it"):
+        url.output_format()
+
+
+def test_what_is_reached_is_no_browser_s() -> None:
+    assert not any(
+        StreamUrl.parse(text).is_browser for text in ("lesson.wav", "rtmp://host/app/key")
+    )
 
 
 @given(kind=st.sampled_from(KINDS), host=NAMES.filter(lambda n: n[0].isalnum() and n[-1].isalnum()))
@@ -147,7 +171,9 @@ def test_any_text_is_a_file_a_known_scheme_or_refused(text: str) -> None:
         url = StreamUrl.parse(text)
     except BadStreamUrl:
         return
-    if url.kind is StreamKind.FILE:
+    if url.is_browser:
+        assert text.lower() == f"{url.kind}:"
+    elif url.kind is StreamKind.FILE:
         assert text.startswith("file:///") or not re.match("[A-Za-z][A-Za-z0-9+.-]+:", text)
     else:
         assert url.address.startswith(f"{url.kind}://")

@@ -151,13 +151,16 @@ class _Fake:
                 return {"turns": 2, "performance": message["performance"]}
             case "summary":
                 return {"summary": {"takes": []}, "observations": []}
-            case "connect":
-                if message["offer"].startswith("v=0"):
-                    return {"peer": "p1", "sdp": "v=0\r\n"}
-                return {"refused": "malformed", "text": "This is no offer."}
+            case "connect":  # is answered, unless the offer's name says how it is refused
+                if not message["offer"].startswith("v=0"):
+                    return {"refused": "malformed", "text": "This is no offer."}
+                for line in message["offer"].splitlines():
+                    if line.startswith("s=") and line[2:] not in ("", "-"):
+                        return {"refused": line[2:], "text": f"It is {line[2:]}."}
+                return {"peer": f"peer-of-{message['way']}", "sdp": "v=0\r\ns=answer\r\n"}
             case "disconnect":
-                if message["peer"] != "p1":
-                    return {"refused": "unknown", "text": "There is no such connection."}
+                if not message["peer"].startswith("peer-of-"):
+                    return {"refused": "unknown", "text": "There is none."}
         return {}
 
 
