@@ -121,7 +121,8 @@ def served(folder: Path, *settings: str, fake: bool = False) -> Iterator[Served]
     """``maestra serve`` with these settings (``max_sessions=2``); with ``fake`` its sessions hold
     no lesson."""
     assignments = [
-        one if "." in one.partition("=")[0] else f"service.{one}" for one in ("port=0", *settings)
+        one if "." in one.partition("=")[0] else f"service.{one}"
+        for one in ("port=0", "measure=false", *settings)
     ]
     command: Sequence[str] = [sys.executable, "-c", _FAKE, FAKE_RUNNER[-1], *assignments]
     if not fake:
