@@ -24,6 +24,7 @@ _COMMANDS: Mapping[str, Callable[..., int]] = {
     "analyse": commands.analyse,
     "demo": commands.demo,
     "serve": commands.serve,
+    "capacity": commands.capacity,
     "doctor": commands.doctor,
     "models": commands.models,
     "personas": commands.personas,

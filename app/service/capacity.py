@@ -5,9 +5,9 @@ it depends on: the machine, the version, and the backends. How many fit follows 
 
 * So many lessons may take ``1 - HEADROOM`` of the processors' time. The rest is for bursts, for
   whoever else is on the machine, and for the service.
-* While ``n`` lessons run, all of them may be played in. Besides, in some of them somebody speaks or
-  the teacher answers, which takes more: as many as are not exceeded ``SURE`` of the time, if it
-  happens ``LIVELY`` of the time in each.
+* While ``n`` lessons run, all of them may be played in. In some of them somebody speaks or the
+  teacher answers instead, which may take more: in as many as are not exceeded ``SURE`` of the time,
+  if it happens ``TALKING`` of the time in each.
 * One lesson is always let in: no other would suffer.
 
 Memory is looked at when a lesson is to start, for others use it, too.
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import signal
 import subprocess
@@ -25,6 +24,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -41,10 +41,11 @@ from .measuring import Cost
 
 __all__ = [
     "HEADROOM",
-    "LIVELY",
     "SURE",
+    "TALKING",
     "Capacity",
     "NotMeasured",
+    "at_once",
     "default_file",
     "kept",
     "key_of",
@@ -53,7 +54,7 @@ __all__ = [
 ]
 
 HEADROOM: Final = 0.15
-LIVELY: Final = 0.25
+TALKING: Final = 0.25
 SURE: Final = 0.99
 
 _MOST: Final = 1000
@@ -102,15 +103,13 @@ class Capacity:
         return max(self.cost.processors.get(phase, 0.0) for phase in ("idle", "playing"))
 
     @property
-    def lively(self) -> float:
+    def talking(self) -> float:
         """Processors that it takes while somebody speaks or the teacher answers."""
-        lively = (self.cost.processors.get(phase, 0.0) for phase in ("speech", "answering"))
-        return max(self.steady, *lively)
+        return max(self.steady, self.cost.processors.get("talking", 0.0))
 
     def demand(self, lessons: int) -> float:
         """Processors that so many lessons take at once."""
-        livelier = at_once(lessons)
-        return lessons * self.steady + livelier * (self.lively - self.steady)
+        return lessons * self.steady + at_once(lessons) * (self.talking - self.steady)
 
     @property
     def most(self) -> int:
@@ -126,22 +125,24 @@ class Capacity:
         return (
             f"{most} {'lesson fits' if most == 1 else 'lessons fit'}: {more} of the"
             f" {self.usable:.2f} processors that lessons may take. One takes {self.steady:.2f},"
-            f" {self.lively:.2f} while it is lively, and {self.cost.memory / 1e9:.2f} GB."
+            f" {self.talking:.2f} while there is talk, and {self.cost.memory / 1e9:.2f} GB."
         )
 
     def to_dict(self) -> dict[str, Any]:
         return attrs.asdict(self)
 
 
+@cache
 def at_once(lessons: int) -> int:
-    """In how many of so many lessons somebody speaks at once, in all but 1 - ``SURE`` of the
-    time."""
-    share = 0.0
-    for count in range(lessons + 1):
-        share += math.comb(lessons, count) * LIVELY**count * (1 - LIVELY) ** (lessons - count)
-        if share >= SURE:
-            return count
-    return lessons
+    """In how many of so many lessons there is talk at once, in all but 1 - ``SURE`` of the time: a
+    quantile of the binomial distribution."""
+    exactly = share = (1 - TALKING) ** lessons
+    count = 0
+    while share < SURE and count < lessons:
+        exactly *= (lessons - count) / (count + 1) * TALKING / (1 - TALKING)
+        share += exactly
+        count += 1
+    return count
 
 
 def room_for(available: int | None, capacity: Capacity | None, starting: int) -> bool:

@@ -37,9 +37,10 @@ from .machine import processors
 
 __all__ = ["PHASES", "Cost", "group_memory", "group_time", "phase_at", "without_others"]
 
-PHASES: Final = ("idle", "playing", "speech", "answering")
-"""What a second of a lesson can be: nothing happens, somebody plays, somebody speaks, the teacher
-answers."""
+PHASES: Final = ("idle", "playing", "talking")
+"""What a second of a lesson can be: nothing happens, somebody plays, or somebody speaks or the
+teacher answers. What talking takes is not told apart by who talks: an answer is prepared while its
+question is still being spoken."""
 
 _MUSIC: Final = (FloorLabel.PLAYING.value, FloorLabel.SINGING.value, FloorLabel.BOTH.value)
 _ANSWERS: Final = ("responding", "speaking")
@@ -118,11 +119,9 @@ def phase_at(events: Sequence[Mapping[str, Any]], at: float) -> str:
             state = str(event["to"])
         elif event["type"] == "floor":
             floor = str(event["label"])
-    if state in _ANSWERS:
-        return "answering"
-    if floor in _MUSIC:
-        return "playing"
-    return "speech" if floor == FloorLabel.SPEECH.value else "idle"
+    if state in _ANSWERS or floor == FloorLabel.SPEECH.value:
+        return "talking"
+    return "playing" if floor in _MUSIC else "idle"
 
 
 # --- the lesson ---------------------------------------------------------------
@@ -189,7 +188,7 @@ async def _watched(samples: list[tuple[float, float]]) -> AsyncIterator[None]:
 
 
 async def _hold(config: Config, together: float) -> Cost:
-    from ..session import open_session
+    from ..session import SessionFailed, open_session
 
     events: list[Mapping[str, Any]] = []
     samples: list[tuple[float, float]] = []
@@ -205,6 +204,8 @@ async def _hold(config: Config, together: float) -> Cost:
             told = session.events()
         async for record in told:
             events.append(encode(record))
+    if not any(event["type"] == "reply_started" for event in events):
+        raise SessionFailed("it was not answered: is the machine too busy?")
     by_phase: dict[str, list[float]] = {phase: [] for phase in PHASES}
     for (begun, used), (ended, used_then) in itertools.pairwise(samples):
         phase = phase_at(events, (begun + ended) / 2)

@@ -250,7 +250,7 @@ class Measured:
     processors: Mapping[str, float] = field(
         metadata=_about(
             "how many processors one keeps busy while nothing happens (idle), somebody plays"
-            " (playing) or speaks (speech), and the teacher answers (answering)"
+            " (playing), or somebody speaks or the teacher answers (talking)"
         )
     )
     memory: int = field(metadata=_about("bytes that one takes"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,18 +28,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", dest="settings", action="append", default=[])
     parser.add_argument("--out", type=Path, default=Path("out/many_lessons"))
     parsed = parser.parse_args(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has had one ignored
+        signal.signal(number, signal.default_int_handler)
     print(machine.look(), flush=True)
     settings, out = parsed.settings, parsed.out.resolve()
     if parsed.what == "cycles":
         found, left = come_and_go(parsed.cycles, out, settings=settings, say=_say)
         _write(out / "cycles.json", report(found, left))
         return 1 if left else 0
-    held = hold(
+    overview, held = hold(
         parsed.lessons, parsed.seconds, out, settings=settings, kill=parsed.kill, late=parsed.late
     )
-    (out / "together.json").write_text(
-        json.dumps([attrs.asdict(one) for one in held], indent=1) + "\n", encoding="utf-8"
-    )
+    content = {"overview": overview, "lessons": [attrs.asdict(one) for one in held]}
+    (out / "together.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    said = overview["measured"]["text"] if overview["measured"] else ""
+    _say(f"at most {overview['most']}, by {overview['limited_by']}: {said}")
     for one in held:
         _say(_line(one))
     _say(f"load at the end {os.getloadavg()[0]:.1f}")

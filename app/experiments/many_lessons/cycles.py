@@ -66,7 +66,8 @@ def come_and_go(
     say: Callable[[str], None] = print,
 ) -> tuple[list[Cycle], Left]:
     """Start a lesson, have somebody play into it and watch for ``taught`` seconds, stop it; so many
-    times. Each cycle is a line of ``cycles.jsonl`` in ``folder``."""
+    times. Each cycle is a line of ``cycles.jsonl`` in ``folder``. Ctrl-C ends it, with what has been
+    found by then."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
@@ -89,6 +90,9 @@ def come_and_go(
             ports += [lesson.ingest, lesson.publish]
             try:
                 cycle = _cycle(service, lesson, folder, taught, groups)
+            except KeyboardInterrupt:
+                say(f"ended early, in cycle {number}")
+                break
             except (TimeoutError, RuntimeError, OSError) as error:
                 left.failed.append(f"cycle {number}: {error}")
                 say(left.failed[-1])

@@ -15,15 +15,14 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from maestra.core.hearing import FloorLabel
-
+from ...service.measuring import phase_at
 from .serving import Lesson, Sampler, Served, Taken, families, free_port, served, student, viewer
 
-__all__ = ["Held", "hold", "steady_seconds"]
+__all__ = ["Held", "at_once", "hold", "steady_seconds"]
 
 _STEADY_FPS = 24
 _LOADED_WITHIN = 150.0
-_LATENCIES = ("total",)
+_MEASURED_WITHIN = 200.0
 
 
 @frozen(kw_only=True)
@@ -68,10 +67,11 @@ def hold(
     settings: Sequence[str] = (),
     kill: bool = False,
     late: bool = False,
-) -> list[Held]:
-    """Ask for ``count`` lessons at once, and teach those that are admitted for ``seconds``, all of
-    them at the same time.
+) -> tuple[Mapping[str, Any], list[Held]]:
+    """Ask for ``count`` lessons at once, once the machine has been measured, and teach those that
+    are admitted for ``seconds``, all of them at the same time.
 
+    :returns: what the service says of how many may run, and how each fared.
     :param kill: half-way, kill the process of the first with SIGKILL.
     :param late: half-way, ask for one more.
     """
@@ -87,6 +87,7 @@ def hold(
             url = f"rtmp://127.0.0.1:{lesson.publish}/live/teacher"
             out = folder / f"{lesson.number}.mp4"
             stack.enter_context(viewer(url, out, folder / f"{lesson.number}.jsonl"))
+        overview = _await_measured(service)
         at_once(service, lessons[:count])
         admitted = [lesson for lesson in lessons if lesson.id]
         if not admitted:
@@ -98,7 +99,6 @@ def hold(
             stack.enter_context(student(f"rtmp://127.0.0.1:{lesson.ingest}/live/student"))
         begun = time.monotonic()
         time.sleep(seconds / 2)
-        middle = time.monotonic()
         if kill:
             os.kill(run.leaders[0], signal.SIGKILL)
         if late:
@@ -108,8 +108,17 @@ def hold(
         for lesson in lessons:
             if lesson.id:
                 service.stop(lesson.id)
-        print(f"taught from {begun:.0f} to {end:.0f}, half-way {middle:.0f}, load", os.getloadavg())
-        return [_held(run, lesson, sampler, begun, end) for lesson in lessons]
+        return overview, [_held(run, lesson, sampler, begun, end) for lesson in lessons]
+
+
+def _await_measured(service: Served) -> Mapping[str, Any]:
+    deadline = time.monotonic() + _MEASURED_WITHIN
+    while (overview := service.call("GET", "/sessions").body)["limited_by"] == "measuring":
+        if time.monotonic() > deadline:
+            raise TimeoutError("the machine is still being measured")
+        time.sleep(0.5)
+    found: Mapping[str, Any] = overview
+    return found
 
 
 def at_once(service: Served, lessons: Sequence[Lesson]) -> None:
@@ -223,11 +232,11 @@ def _mean_cpu(samples: Sequence[Taken]) -> dict[str, float]:
 def _by_phase(
     samples: Sequence[Taken], events: Sequence[Mapping[str, Any]]
 ) -> dict[str, tuple[float, float, float, int]]:
-    """Processors taken while the teacher answers, somebody plays, somebody speaks, or nothing
-    happens: mean, 95th centile and most of the seconds, and how many there were."""
+    """Processors taken, by what happens: mean, 95th centile and most of the seconds, and how many
+    there were."""
     found: dict[str, list[float]] = {}
     for before, after in itertools.pairwise(samples):
-        phase = _phase(events, (before.at + after.at) / 2)
+        phase = phase_at(events, (before.at + after.at) / 2)
         taken = sum(after.cpu.values()) - sum(before.cpu.values())
         found.setdefault(phase, []).append(taken / (after.at - before.at))
     return {
@@ -239,17 +248,3 @@ def _by_phase(
         )
         for phase, values in found.items()
     }
-
-
-def _phase(events: Sequence[Mapping[str, Any]], at: float) -> str:
-    state, floor = "passive_listening", FloorLabel.SILENCE.value
-    for event in events:
-        if float(event["wall"]) > at:
-            break
-        if event["type"] == "state":
-            state = event["to"]
-        elif event["type"] == "floor":
-            floor = event["label"]
-    if state in ("responding", "speaking"):
-        return state
-    return str(floor)
