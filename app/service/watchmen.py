@@ -74,7 +74,7 @@ def _late(name: str, metric: str, what: str, do: str) -> _Rule:
 
 _BUSY: Final = (
     "See whether the machine has time to spare (maestra_fps, maestra_reply_stage_seconds says which"
-    " stage it is), and lower service.most_sessions if it has not."
+    " stage it is), and lower service.max_sessions if it has not."
 )
 
 _RULES: Final[Sequence[_Rule]] = (
@@ -96,7 +96,7 @@ _RULES: Final[Sequence[_Rule]] = (
         during="2m",
         severity="warning",
         summary=f"Less than {100 * MUSTS['steady']:g} % of the seconds have 24 pictures.",
-        do="Lower service.most_sessions, or choose a lighter face (face.backend).",
+        do="Lower service.max_sessions, or choose a lighter face (face.backend).",
     ),
     _Rule(
         name="MaestraVoiceSlow",

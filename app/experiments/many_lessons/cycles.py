@@ -66,8 +66,8 @@ def come_and_go(
     say: Callable[[str], None] = print,
 ) -> tuple[list[Cycle], Left]:
     """Start a lesson, have somebody play into it and watch for ``taught`` seconds, stop it; so many
-    times. Each cycle is a line of ``cycles.jsonl`` in ``folder``. Ctrl-C ends it, with what has been
-    found by then."""
+    times. Each cycle is a line of ``cycles.jsonl`` in ``folder``. Ctrl-C ends it, with what has
+    been found by then."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
