@@ -47,6 +47,7 @@ __all__ = [
     "NotMeasured",
     "at_once",
     "default_file",
+    "keep",
     "kept",
     "key_of",
     "measure",
@@ -219,6 +220,8 @@ async def measure(
         cost = Cost(**json.loads(said))
     except (ValueError, TypeError) as error:
         raise NotMeasured(f"the measured lesson said {said[-200:]!r}") from error
+    if not any(cost.processors.values()):
+        raise NotMeasured("this system does not say what processes take")
     capacity = Capacity(
         key=key_of(effective, machine),
         cpu=machine.cpu,

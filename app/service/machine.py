@@ -1,4 +1,5 @@
-"""What this machine, or the part of it that this process may use, has for lessons.
+"""What this machine, or the part of it that this process may use, has for lessons, and what
+processes take of it.
 
 In a container the machine is what its control group (version 1 or 2) allows: so many processors'
 time, and so much memory. Where the system does not say, there is no such limit.
@@ -14,7 +15,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-__all__ = ["Machine", "memory_available", "processors"]
+__all__ = ["Machine", "group_memory", "group_time", "memory_available", "processors"]
 
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _PROC: Final = Path("/proc")
@@ -59,6 +60,33 @@ def memory_available(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int | None
             if most is not None and taken is not None:
                 found.append(most - taken + _statistic(folder, kind))
     return max(0, min(found)) if found else None
+
+
+def group_time(group: int) -> float:
+    """Seconds of processor time that the processes of ``group``, and those that they have waited
+    for, have used so far; 0 where the system does not say."""
+    ticks = sum(sum(map(int, words[11:15])) for _, words in _members(group))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def group_memory(group: int) -> int | None:
+    """Bytes of memory that the processes of ``group`` take, shared ones counted in part; ``None``
+    where the system does not say."""
+    total = 0
+    for number, _ in _members(group):
+        for line in _lines(_PROC / str(number) / "smaps_rollup"):
+            if line.startswith("Pss:"):
+                total += 1024 * int(line.split()[1])
+    return total or None
+
+
+def _members(group: int) -> Iterator[tuple[int, list[str]]]:
+    """The processes of ``group``, each with what its ``stat`` says after its name (proc(5))."""
+    for name in os.listdir(_PROC) if _PROC.is_dir() else ():
+        if name.isdecimal():
+            words = "".join(_lines(_PROC / name / "stat")).rpartition(")")[2].split()
+            if words and int(words[2]) == group:
+                yield int(name), words
 
 
 def _quota(proc: Path, cgroups: Path) -> float:

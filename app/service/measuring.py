@@ -21,7 +21,7 @@ import threading
 import time
 import wave
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,10 +32,10 @@ from attrs import field, frozen
 from maestra.core.hearing import FloorLabel
 from maestra.core.log import encode
 
-from ..config import Config, from_values
-from .machine import processors
+from ..config import Config, ConversationConfig, from_values
+from .machine import group_memory, group_time, processors
 
-__all__ = ["PHASES", "Cost", "group_memory", "group_time", "phase_at", "without_others"]
+__all__ = ["PHASES", "Cost", "phase_at", "without_others"]
 
 PHASES: Final = ("idle", "playing", "talking")
 """What a second of a lesson can be: nothing happens, somebody plays, or somebody speaks or the
@@ -73,42 +73,6 @@ class Cost:
     frames: float = field(default=0.0)
 
 
-# --- what processes take ------------------------------------------------------
-
-
-def _stats(group: int) -> list[tuple[int, list[str]]]:
-    """The numbers of the processes in ``group``, and what ``/proc/N/stat`` says after the name."""
-    found = []
-    with suppress(OSError):
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdigit():
-                with suppress(OSError):
-                    words = (folder / "stat").read_text().rpartition(")")[2].split()
-                    if int(words[2]) == group:
-                        found.append((int(folder.name), words))
-    return found
-
-
-def group_time(group: int) -> float:
-    """Seconds of processor time that the processes of ``group``, and those that they have waited
-    for, have used so far."""
-    ticks = sum(sum(map(int, words[11:15])) for _, words in _stats(group))
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def group_memory(group: int) -> int | None:
-    """Bytes of memory that the processes of ``group`` take, shared ones counted in part; ``None``
-    where the system does not say."""
-    total = 0
-    try:
-        for number, _ in _stats(group):
-            text = Path(f"/proc/{number}/smaps_rollup").read_text()
-            total += 1024 * int(text.partition("\nPss:")[2].split()[0])
-    except (OSError, ValueError, IndexError):
-        pass
-    return total or None
-
-
 def phase_at(events: Sequence[Mapping[str, Any]], at: float) -> str:
     """Which of ``PHASES`` it was at ``at`` (s, monotonic), by a lesson's records."""
     state, floor = "", ""
@@ -128,7 +92,8 @@ def phase_at(events: Sequence[Mapping[str, Any]], at: float) -> str:
 
 
 def without_others(config: Config) -> Config:
-    """``config`` with those backends alone that send nothing to anybody."""
+    """``config`` with those of our backends alone that send nothing to anybody, and listening for
+    the wake phrases of the demo lesson."""
     from ..backends import CATALOGUE
 
     def own(port: str, chosen: Sequence[str], instead: str) -> tuple[str, ...]:
@@ -139,6 +104,7 @@ def without_others(config: Config) -> Config:
 
     return attrs.evolve(
         config,
+        conversation=ConversationConfig(),
         brain=attrs.evolve(config.brain, backend=own("brain", config.brain.backend, "coach")),
         voice=attrs.evolve(config.voice, backend=own("voice", config.voice.backend, "piper")),
         senses=attrs.evolve(
@@ -205,7 +171,7 @@ async def _hold(config: Config, together: float) -> Cost:
         async for record in told:
             events.append(encode(record))
     if not any(event["type"] == "reply_started" for event in events):
-        raise SessionFailed("it was not answered: is the machine too busy?")
+        raise SessionFailed("its question was not answered: the machine is too busy")
     by_phase: dict[str, list[float]] = {phase: [] for phase in PHASES}
     for (begun, used), (ended, used_then) in itertools.pairwise(samples):
         phase = phase_at(events, (begun + ended) / 2)

@@ -139,12 +139,14 @@ async def test_a_measurement_is_kept(tmp_path: Path) -> None:
     [
         ("import sys; sys.exit('the face is missing')", "failed: the face is missing"),
         ("print('hm')", "said"),
+        (SAYS.format(attrs.asdict(attrs.evolve(COST, processors={"idle": 0.0}))), "does not say"),
         ("import time; time.sleep(60)", "not over after"),
     ],
 )
 async def test_what_cannot_be_measured_is_said(text: str, why: str) -> None:
+    within = 0.5 if "sleep" in text else 30.0
     with pytest.raises(NotMeasured, match=why):
-        await measure(load(environ={}), None, command=says(text), within=0.5)
+        await measure(load(environ={}), None, command=says(text), within=within)
 
 
 def test_a_lesson_s_records_tell_what_it_does() -> None:
@@ -168,6 +170,7 @@ def test_nobody_else_is_asked_for_a_measurement() -> None:
             'voice.backend=["elevenlabs"]',
             'senses.asr=["deepgram"]',
             "face.size=256",
+            'conversation.wake_phrases=["ahoy"]',
         ),
     ).config
     measured = without_others(given)
@@ -176,6 +179,7 @@ def test_nobody_else_is_asked_for_a_measurement() -> None:
     assert measured.voice.backend == ("piper",)
     assert measured.senses.asr == ("faster-whisper",)
     assert measured.face == given.face
+    assert measured.conversation == Config().conversation  # she is called by her usual name
     assert without_others(Config()) == Config()
 
 

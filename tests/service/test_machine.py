@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
-from maestra.app.service.machine import Machine, _quota, memory_available, processors
+import pytest
+
+from maestra.app.service.machine import (
+    Machine,
+    _quota,
+    group_memory,
+    group_time,
+    memory_available,
+    processors,
+)
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
@@ -84,3 +95,26 @@ def test_without_limits_the_machine_is_the_limit(tmp_path: Path) -> None:
     assert _quota(proc, groups) == float("inf")
     assert memory_available(tmp_path / "nothing", groups) is None
     assert 0 < Machine().processors <= processors()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks /proc")
+def test_what_a_group_of_processes_takes() -> None:
+    text = (
+        "import subprocess, sys, time; held = bytearray(50_000_000)\n"
+        "while time.process_time() < 0.3: pass\n"
+        "subprocess.run([sys.executable, '-S', '-c', 'sum(range(3_000_000))'])\n"
+        "print('done', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", text], stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            assert 0.29 < group_time(process.pid) < 5
+            memory = group_memory(process.pid)
+            assert memory is not None and 50_000_000 < memory < 100_000_000
+        finally:
+            process.kill()
+    assert group_time(process.pid) == 0
+    assert group_memory(process.pid) is None
