@@ -351,6 +351,25 @@ _ROWS: Final[Mapping[str, Sequence[_Panel]]] = {
                 "warned by {{source}}": "sum by (source) (increase(maestra_warnings_total[5m]))",
             },
         ),
+        _Panel(
+            title="What bounds the lessons",
+            about="How many may run, by each bound: the smallest counts.",
+            shows={"{{by}}": "max by (by) (maestra_sessions_limit)"},
+        ),
+        _Panel(
+            title="What one lesson takes of the processors",
+            about="As was measured once, and of how many lessons may take all there is.",
+            shows={
+                "{{phase}}": "max by (phase) (maestra_lesson_processors)",
+                "all lessons may take": "max(maestra_lessons_processors)",
+            },
+        ),
+        _Panel(
+            title="Memory that one lesson takes",
+            about="As was measured once.",
+            shows={"memory": "max(maestra_lesson_memory_bytes)"},
+            unit="bytes",
+        ),
     ),
 }
 
