@@ -169,6 +169,9 @@ class Sessions:
             LOGGER.info("measured", extra={"fields": {"capacity": str(self.capacity)}})
         except NotMeasured as error:
             LOGGER.warning("not measured", extra={"fields": {"text": str(error)}})
+        except Exception:
+            # It is worth no session, least of all the service.
+            LOGGER.exception("not measured")
         finally:
             self.measuring = False
         self.metrics.of_capacity(self.capacity)

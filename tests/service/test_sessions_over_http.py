@@ -212,6 +212,12 @@ async def test_why_a_session_ended_is_told() -> None:
         assert "did not stop" in stopped.json()["ended"]["text"]
 
 
+async def test_a_session_that_is_slow_to_begin_is_not_taken_for_hung() -> None:
+    async with calling(patience=Patience(loading=20.0, hung=1.0)) as caller:
+        session = await caller.start("late")
+        assert (await caller.post("config", {"session_id": session})).is_success
+
+
 async def test_a_full_service_says_so_and_when_to_come_again() -> None:
     async with calling("max_sessions=1", "starts_per_minute=3") as caller:
         await caller.start()
@@ -251,6 +257,16 @@ async def test_a_service_that_ends_takes_no_more_and_stops_what_runs(caller: Cal
 
     assert (await caller.over(session))["ended"]["cause"] == "drained"
     assert (await caller.http.get("/healthz")).is_success
+
+
+async def test_a_service_that_ends_lets_a_lesson_come_to_its_end(caller: Caller) -> None:
+    session = await caller.start()
+    await caller.post("config", {})
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(caller.service.sessions.drain, 60.0)
+            await anyio.wait_all_tasks_blocked()
+            assert (await caller.post("stop")).json()["ended"]["cause"] == "stopped"
 
 
 async def test_sessions_that_come_and_go_leave_nothing() -> None:
@@ -295,6 +311,7 @@ async def test_200_sessions_that_come_and_go_leave_nothing(
             held.append((process.num_fds(), process.num_threads(), memory))
         assert 'maestra_sessions{state="running"} 0.0' in (await caller.http.get("/metrics")).text
 
+    print([held[number] for number in (5, 20, 60, 100, 120, 160, 199)])
     assert len(set(groups)) == 200  # each had a process
     left = [one.pid for one in psutil.process_iter() if _group(one.pid) in groups]
     assert not left
