@@ -4,7 +4,8 @@ when it is told to by the stream it is pointed at.
 The last part of the input's path says how: ``crash`` dies when it has begun, ``deaf`` never
 answers and never leaves, ``late`` says nothing for a while, ``silent`` gives no sign of life after
 its first, ``refuse`` cannot begin, ``idle`` gets no input, ``end`` ends when it has begun, ``talk``
-tells the input's address aloud, ``many`` has 25 000 events. Anything else is a lesson that runs until it is stopped.
+tells the input's address aloud, ``many`` has 25 000 events. Anything else is a lesson that runs
+until it is stopped.
 """
 
 from __future__ import annotations

@@ -260,7 +260,7 @@ async def test_a_service_that_ends_takes_no_more_and_stops_what_runs(caller: Cal
 
 
 async def test_a_service_that_ends_lets_a_lesson_come_to_its_end(caller: Caller) -> None:
-    session = await caller.start()
+    await caller.start()
     await caller.post("config", {})
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
