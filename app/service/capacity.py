@@ -8,7 +8,8 @@ it depends on: the machine, the version, and the backends. How many fit follows 
 * While ``n`` lessons run, all of them may be played in. In some of them somebody speaks or the
   teacher answers instead, which may take more: in as many as are not exceeded ``SURE`` of the time,
   if it happens ``TALKING`` of the time in each.
-* One lesson is always let in: no other would suffer.
+* One lesson is always let in: no other would suffer. Where the measured one could not keep up, no
+  second is.
 
 Memory is looked at when a lesson is to start, for others use it, too.
 """
@@ -66,6 +67,9 @@ _WITHIN: Final = 180.0
 _MATTER: Final = ("senses.", "voice.", "face.", "stream.", "brain.backend", "brain.options")
 """Which options change what a lesson takes."""
 
+_BUSY: Final = 0.5
+"""A load average, for each processor, that others cause and that matters."""
+
 _GROWS: Final = 1.25
 """A lesson's memory after hours, of what it is after its first answer."""
 
@@ -116,11 +120,17 @@ class Capacity:
     def most(self) -> int:
         """How many lessons fit; one at least."""
         count = 1
-        while count < _MOST and self.demand(count + 1) <= self.usable:
+        while not self.cost.trouble and count < _MOST and self.demand(count + 1) <= self.usable:
             count += 1
         return count
 
     def __str__(self) -> str:
+        if self.cost.trouble:
+            return (
+                "1 lesson: the one that was measured could not keep up"
+                f" ({self.cost.trouble}; the load was {self.load:.1f})."
+                " If the machine was busy, measure again: maestra capacity --again"
+            )
         most = self.most
         more = f"{most + 1} would take {self.demand(most + 1):.2f}"
         return (
@@ -207,8 +217,8 @@ async def measure(
     command: Sequence[str] = _MEASURER,
     within: float = _WITHIN,
 ) -> Capacity:
-    """Hold a lesson, see what it takes, and keep that in ``file`` (``None``: nowhere). Takes half a
-    minute, and is true of a machine on which no other lesson runs.
+    """Hold a lesson, see what it takes, and keep that in ``file`` (``None``: nowhere), unless the
+    machine was so busy with others that it could not keep up. Takes half a minute.
 
     :raises NotMeasured: it cannot be.
     """
@@ -230,7 +240,8 @@ async def measure(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         load=round(load, 2),
     )
-    if file is not None:
+    was_busy = bool(cost.trouble) and load > _BUSY * machine.processors
+    if file is not None and not was_busy:
         keep(file, capacity)
     return capacity
 

@@ -31,11 +31,12 @@ from attrs import field, frozen
 
 from maestra.core.hearing import FloorLabel
 from maestra.core.log import encode
+from maestra.ports.audio import FRAME_RATE
 
 from ..config import Config, ConversationConfig, from_values
 from .machine import group_memory, group_time, processors
 
-__all__ = ["PHASES", "Cost", "phase_at", "without_others"]
+__all__ = ["PHASES", "Cost", "phase_at", "trouble_in", "without_others"]
 
 PHASES: Final = ("idle", "playing", "talking")
 """What a second of a lesson can be: nothing happens, somebody plays, or somebody speaks or the
@@ -52,6 +53,10 @@ _LISTENS: Final = 8.0
 """Seconds of silence in which the answer is given."""
 
 _EVERY: Final = 0.5
+
+_HELD: Final = 0.02
+"""Share of pictures that may be shown twice by a lesson that keeps up."""
+
 _WORK: Final = 0.4
 """Seconds of processor time in each half of the comparison of one processor with all."""
 
@@ -63,7 +68,8 @@ class Cost:
     ``processors``: how many processors each of ``PHASES`` keeps busy, on average; ``busiest`` is
     the most that one second took. ``memory``: bytes, with pages that its processes share counted
     once. ``together``: how fast a processor is while all the others work, of its speed when it
-    works alone. ``frames``: the fewest pictures that a second of it had.
+    works alone. ``frames``: the fewest pictures that a second of it had. ``trouble``: why it took
+    less than it would have, if so: what does not keep up leaves things out.
     """
 
     processors: Mapping[str, float]
@@ -71,6 +77,7 @@ class Cost:
     memory: int
     together: float
     frames: float = field(default=0.0)
+    trouble: str = field(default="")
 
 
 def phase_at(events: Sequence[Mapping[str, Any]], at: float) -> str:
@@ -86,6 +93,24 @@ def phase_at(events: Sequence[Mapping[str, Any]], at: float) -> str:
     if state in _ANSWERS or floor == FloorLabel.SPEECH.value:
         return "talking"
     return "playing" if floor in _MUSIC else "idle"
+
+
+def trouble_in(events: Sequence[Mapping[str, Any]]) -> str:
+    """What, by its records, a lesson could not keep up with; empty: nothing."""
+    for event in events:
+        match event:
+            case {"type": "warning", "source": "hearing" | "music" | "session", "text": text}:
+                return str(text)
+            case {"type": "adapter_failed" | "face_degraded" as kind}:
+                return str(event.get("text") or event.get("cause") or kind)
+            case _:
+                pass
+    slices = [event for event in events if event["type"] == "slice"]
+    if sum(event["held"] for event in slices) > _HELD * FRAME_RATE * len(slices):
+        return "pictures were not drawn in time"
+    if not any(event["type"] == "reply_started" for event in events):
+        return "the question was not answered"
+    return ""
 
 
 # --- the lesson ---------------------------------------------------------------
@@ -154,7 +179,7 @@ async def _watched(samples: list[tuple[float, float]]) -> AsyncIterator[None]:
 
 
 async def _hold(config: Config, together: float) -> Cost:
-    from ..session import SessionFailed, open_session
+    from ..session import open_session
 
     events: list[Mapping[str, Any]] = []
     samples: list[tuple[float, float]] = []
@@ -170,8 +195,6 @@ async def _hold(config: Config, together: float) -> Cost:
             told = session.events()
         async for record in told:
             events.append(encode(record))
-    if not any(event["type"] == "reply_started" for event in events):
-        raise SessionFailed("its question was not answered: the machine is too busy")
     by_phase: dict[str, list[float]] = {phase: [] for phase in PHASES}
     for (begun, used), (ended, used_then) in itertools.pairwise(samples):
         phase = phase_at(events, (begun + ended) / 2)
@@ -188,6 +211,7 @@ async def _hold(config: Config, together: float) -> Cost:
         memory=memory or 0,
         together=together,
         frames=min((event["fps"] for event in events if event["type"] == "slice"), default=0.0),
+        trouble=trouble_in(events),
     )
 
 

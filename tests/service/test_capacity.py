@@ -30,7 +30,7 @@ from maestra.app.service.capacity import (
     room_for,
 )
 from maestra.app.service.machine import Machine
-from maestra.app.service.measuring import Cost, phase_at, without_others
+from maestra.app.service.measuring import Cost, phase_at, trouble_in, without_others
 
 COST = Cost(
     processors={"idle": 0.4, "playing": 0.5, "talking": 0.8},
@@ -61,6 +61,12 @@ def test_as_many_fit_as_leave_some_time_over() -> None:
     slower = attrs.evolve(COST, together=0.5)  # two processors that are really one
     assert capacity(2.0, slower).most == 1
     assert "2 lessons fit: 3 would take 2.40 of the 1.70 processors" in str(capacity())
+
+
+def test_where_one_lesson_cannot_keep_up_there_is_no_second() -> None:
+    slow = capacity(8.0, attrs.evolve(COST, trouble="the music analysis is too far behind"))
+    assert slow.most == 1
+    assert "the music analysis is too far behind; the load was 0.1" in str(slow)
 
 
 @given(
@@ -160,6 +166,34 @@ def test_a_lesson_s_records_tell_what_it_does() -> None:
     ]
     phases = [phase_at(events, at) for at in (0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5)]
     assert phases == ["idle", "playing", "talking", "talking", "talking", "idle", "talking"]
+
+
+@pytest.mark.parametrize(
+    ("event", "trouble"),
+    [
+        ({"type": "warning", "source": "licence", "text": "GPL"}, ""),
+        ({"type": "warning", "source": "music", "text": "too far behind"}, "too far behind"),
+        ({"type": "face_degraded", "cause": "slow"}, "slow"),
+        ({"type": "slice", "held": 4}, "pictures were not drawn in time"),
+    ],
+)
+def test_a_lesson_that_does_not_keep_up_is_told(event: dict[str, object], trouble: str) -> None:
+    usual = [{"type": "slice", "held": 0}] * 5 + [{"type": "reply_started"}]
+    assert trouble_in([*usual, event]) == trouble
+    assert trouble_in(usual[:-1]) == "the question was not answered"
+
+
+@pytest.mark.anyio
+async def test_what_others_disturbed_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "capacity.json"
+    cost = attrs.evolve(COST, trouble="too far behind")
+    for busy, is_kept in ((40.0 * Machine().processors, False), (0.0, True)):
+        monkeypatch.setattr("os.getloadavg", lambda busy=busy: (busy, busy, busy))
+        found = await measure(load(environ={}), file, command=says(SAYS.format(attrs.asdict(cost))))
+        assert found.most == 1
+        assert file.exists() is is_kept
 
 
 def test_nobody_else_is_asked_for_a_measurement() -> None:
