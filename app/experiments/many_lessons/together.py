@@ -211,7 +211,7 @@ def _held(run: _Run, lesson: Lesson, sampler: Sampler, begin: float, end: float)
         rss=max((one.rss for one in samples), default=0),
         ended=ended,
         complaints=[
-            f"{event['type']}: {event.get('text') or event.get('to')}"
+            f"{event['type']}: {event.get('text') or event.get('to') or event.get('cause')}"
             for event in events
             if event["type"] in ("warning", "adapter_failed", "adapter_switched", "face_degraded")
         ],
