@@ -541,7 +541,17 @@ class ServiceConfig(Section):
         default=0,
         validator=_check,
         metadata=_about(
-            "The most sessions at once; 0: one for each processor.", minimum=0, maximum=1000
+            "The most sessions at once; 0: as many as `service.measure` finds to fit.",
+            minimum=0,
+            maximum=1000,
+        ),
+    )
+    measure: bool = field(
+        default=True,
+        validator=_check,
+        metadata=_about(
+            "Find out how many sessions fit, at the first start on a machine (half a minute), and"
+            " admit no more. Off: `service.max_sessions`, or one for each processor."
         ),
     )
     starts_per_minute: int = field(

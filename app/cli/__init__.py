@@ -25,6 +25,7 @@ _COMMANDS: Mapping[str, Callable[..., int]] = {
     "demo": commands.demo,
     "serve": commands.serve,
     "console": commands.console,
+    "capacity": commands.capacity,
     "doctor": commands.doctor,
     "models": commands.models,
     "personas": commands.personas,

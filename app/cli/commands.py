@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "UsageError",
     "analyse",
+    "capacity",
     "config",
     "console",
     "demo",
@@ -146,6 +147,44 @@ def console(parsed: argparse.Namespace) -> int:
     from ..service.invitation import invitation
 
     print(invitation(service.host, service.port, parsed.token_file))
+    return 0
+
+
+def capacity(parsed: argparse.Namespace) -> int:
+    """``maestra capacity``."""
+    effective = _effective(parsed)
+    _check_persona(effective.config.persona)
+    from ..service.capacity import default_file, kept, key_of, measure
+    from ..service.machine import Machine
+
+    file = default_file()
+    found = None if parsed.again else kept(file, key_of(effective, Machine()))
+    if found is None:
+        found = anyio.run(measure, effective, file)
+    if parsed.json:
+        _print_json({"most": found.most, "usable": found.usable, **found.to_dict()})
+        return 0
+    phases = (
+        ("nothing happens", "idle"),
+        ("somebody plays", "playing"),
+        ("somebody speaks or the teacher answers", "talking"),
+    )
+    cost = found.cost
+    print(f"{found}\n")
+    _print_table(
+        ("WHILE", "PROCESSORS THAT A LESSON TAKES"),
+        [
+            (words, f"{cost.processors[phase]:.2f}")
+            for words, phase in phases
+            if phase in cost.processors
+        ],
+    )
+    print(
+        f"\nIts busiest second took {cost.busiest:.2f}; {cost.frames:.0f} pictures or more were in"
+        f" each.\nMeasured at {found.at} (load {found.load:g}) on {found.cpu}, of which"
+        f" {found.processors:g} processors may be used;\none is {cost.together:.2f} times as fast"
+        " while all of them work."
+    )
     return 0
 
 

@@ -146,6 +146,17 @@ def grammar() -> Grammar:
     )
     _add_configuration(console)
 
+    capacity = command(
+        "capacity",
+        "Say how many lessons fit on this machine. Holds one, for half a minute, and sees what it"
+        " takes; `maestra serve` admits no more than fit. Measure while nothing else runs.",
+    )
+    capacity.add_argument(
+        "--again", action="store_true", help="Measure, even if that was done before."
+    )
+    capacity.add_argument("--json", action="store_true", help="Print JSON.")
+    _add_configuration(capacity)
+
     doctor = command(
         "doctor",
         "Say what is installed, which models are there, and what is wrong. Says how to mend it,"

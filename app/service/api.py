@@ -23,6 +23,7 @@ from .. import personas
 from ..config import ConfigError
 from . import metrics as prometheus
 from .asking import SessionId, SessionsHere, ask, problem, wrong_value
+from .capacity import Capacity
 from .gate import MOST_BYTES
 from .lesson import End, Health, Lesson
 from .models import (
@@ -33,6 +34,7 @@ from .models import (
     Ended,
     Figures,
     Listed,
+    Measured,
     Overview,
     Performance,
     PersonaView,
@@ -315,6 +317,8 @@ async def list_sessions(sessions: SessionsHere) -> Overview:
             for lesson in sessions.all()
         ],
         most=sessions.most,
+        limited_by=sessions.limit,  # type: ignore[arg-type]
+        measured=_measured(sessions.capacity),
     )
 
 
@@ -379,6 +383,19 @@ async def _known(request: Request[Any, Any, State], cls: type[Any]) -> None:
             near = difflib.get_close_matches(name, names, 1, 0.6)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}."
             raise Problem(400, "unknown-field", f"{name[:80]!r} is not a field here; {hint}")
+
+
+def _measured(capacity: Capacity | None) -> Measured | None:
+    if capacity is None:
+        return None
+    return Measured(
+        most=capacity.most,
+        text=str(capacity),
+        usable=round(capacity.usable, 3),
+        processors=capacity.cost.processors,
+        memory=capacity.cost.memory,
+        at=capacity.at,
+    )
 
 
 def _ended(end: End | None) -> Ended | None:

@@ -237,6 +237,7 @@ class Lesson:
         self._answers: dict[int, tuple[anyio.Event, list[Mapping[str, Any]]]] = {}
         self._number = 0
         self._loading_since = self._heard_at = self._begun
+        self._has_spoken = False
         self._stop_at: float | None = None
         self._stopping = anyio.Event()
         self._reason: End | None = None
@@ -451,6 +452,7 @@ class Lesson:
             if message is None:
                 return
             self._heard_at = time.monotonic()
+            self._has_spoken = True
             match message:
                 case {"event": dict(event)}:
                     self._take(event)
@@ -498,7 +500,8 @@ class Lesson:
             # While we ourselves got no processor, a session may well have got none either.
             self._excuse(now, now - looked_at - _MINDED_EVERY)
             looked_at = now
-            if now - self._heard_at > patience.hung:
+            # Before its first word it is being loaded, which takes long where little time is left.
+            if self._has_spoken and now - self._heard_at > patience.hung:
                 text = f"The session gave no sign of life for {patience.hung:g} s and was killed."
                 self._reason = End(cause="hung", text=text)
                 self._kill()

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from .capacity import Capacity
+
 __all__ = ["MEDIA_TYPE", "Metrics"]
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -43,7 +45,21 @@ class Metrics:
             "http_request_duration_seconds", "Time to answer.", _HTTP, "method", "route", "status"
         )
         self.sessions = gauge("sessions", "Sessions by state.", "state")
-        self.capacity = gauge("sessions_most", "The most sessions at once.")
+        self._most = gauge("sessions_most", "The most sessions at once.")
+        self._limits = gauge(
+            "sessions_limit",
+            "What bounds how many sessions there may be: the smallest counts.",
+            "by",
+        )
+        self._usable = gauge(
+            "lessons_processors", "Processors that lessons may keep busy, as was measured."
+        )
+        self._takes = gauge(
+            "lesson_processors",
+            "Processors that one lesson keeps busy, as was measured, by what happens in it.",
+            "phase",
+        )
+        self._needs = gauge("lesson_memory_bytes", "Memory that one lesson takes, as was measured.")
         self.started = counter("sessions_started", "Sessions that were started.")
         self.ended = counter("sessions_ended", "Sessions that ended, by cause.", "cause")
         self.refused = counter("starts_refused", "Starts that were refused, by cause.", "cause")
@@ -102,6 +118,22 @@ class Metrics:
     def text(self) -> bytes:
         """As Prometheus reads it."""
         return generate_latest(self._registry)
+
+    def limits(self, most: int, limits: Mapping[str, int]) -> None:
+        """How many sessions there may be, and by which limits."""
+        self._most.set(most)
+        self._limits.clear()
+        for name, value in limits.items():
+            self._limits.labels(name).set(value)
+
+    def of_capacity(self, capacity: Capacity | None) -> None:
+        """What was measured of the machine, if it was."""
+        if capacity is None:
+            return
+        self._usable.set(capacity.usable)
+        self._needs.set(capacity.cost.memory)
+        for phase, value in capacity.cost.processors.items():
+            self._takes.labels(phase).set(value)
 
     def memory(self, session: str, value: float) -> None:
         self._memory.labels(session).set(value)

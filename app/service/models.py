@@ -16,6 +16,7 @@ __all__ = [
     "Ended",
     "Figures",
     "Listed",
+    "Measured",
     "Overview",
     "Performance",
     "PersonaView",
@@ -240,11 +241,37 @@ class Listed:
 
 
 @frozen(kw_only=True)
+class Measured:
+    """What a session takes of this machine, and how many fit."""
+
+    most: int = field(metadata=_about("how many fit"))
+    text: str = field(metadata=_about("why, in words"))
+    usable: float = field(metadata=_about("how many processors sessions may keep busy"))
+    processors: Mapping[str, float] = field(
+        metadata=_about(
+            "how many processors one keeps busy while nothing happens (idle), somebody plays"
+            " (playing), or somebody speaks or the teacher answers (talking)"
+        )
+    )
+    memory: int = field(metadata=_about("bytes that one takes"))
+    at: str = field(metadata=_about("when it was measured, in UTC"))
+
+
+@frozen(kw_only=True)
 class Overview:
     """All sessions that run, and the last that ended."""
 
     sessions: list[Listed] = field(metadata=_about("the newest last"))
     most: int = field(metadata=_about("how many may run at once"))
+    limited_by: Literal["measured", "measuring", "max_sessions", "processors"] = field(
+        metadata=_about(
+            "what says so: what was measured of this machine; that it is being measured; or, where"
+            " that is switched off, service.max_sessions or the number of processors"
+        )
+    )
+    measured: Measured | None = field(
+        metadata=_about("what was measured of this machine; null: nothing")
+    )
 
 
 @frozen(kw_only=True)

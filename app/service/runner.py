@@ -12,7 +12,6 @@ import socket
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -28,6 +27,7 @@ from ..config import Config, from_values, options
 from ..event_log import Subscription
 from ..session import Session, open_session
 from .lines import Lines
+from .machine import group_memory
 
 __all__ = ["main"]
 
@@ -100,7 +100,9 @@ class _Runner:
             while True:
                 if count % _MEMORY_EVERY == 0:
                     # The kernel walks all their pages: the lesson must not stand still for it.
-                    memory = await anyio.to_thread.run_sync(_memory, abandon_on_cancel=True)
+                    memory = await anyio.to_thread.run_sync(
+                        group_memory, os.getpgrp(), abandon_on_cancel=True
+                    )
                 count += 1
                 await self._lines.send({"status": {**self._status(), "memory": memory}})
                 await anyio.sleep(_HEARTBEAT)
@@ -202,28 +204,6 @@ def _summary(session: Session) -> dict[str, object]:
             for one in observations
         ],
     }
-
-
-def _memory() -> int | None:
-    """Bytes of memory that this process and its workers take, shared ones counted in part; ``None``
-    where the system does not say."""
-    group = os.getpgrp()
-    total = 0
-    try:
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdigit() and _is_of(int(folder.name), group):
-                text = (folder / "smaps_rollup").read_text()
-                total += 1024 * int(text.partition("\nPss:")[2].split()[0])
-    except (OSError, ValueError, IndexError):
-        return total or None
-    return total
-
-
-def _is_of(pid: int, group: int) -> bool:
-    try:
-        return os.getpgid(pid) == group
-    except OSError:
-        return False
 
 
 def main(arguments: list[str]) -> int:

@@ -8,8 +8,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,9 +28,12 @@ from ..tracing import header_values, tracing
 from . import gpu, tokens
 from .addresses import Resolve, resolve
 from .api import application
+from .capacity import Capacity, default_file, kept, key_of
+from .capacity import measure as measure_capacity
 from .gate import Gate
 from .lesson import RUNNER, Patience
 from .logs import LOGGER, Secrets, log_to
+from .machine import Machine, memory_available
 from .metrics import Metrics
 from .sessions import Sessions
 from .visits import LINK_LASTS, Visits
@@ -128,8 +132,15 @@ def serve(
         LOGGER.warning("not encrypted: put a TLS proxy before it, or the token travels in clear")
 
     async def run() -> None:
+        known, measure = _capacity(effective)
         async with open_service(
-            effective, token=token, secrets=secrets, command=command, patience=patience
+            effective,
+            token=token,
+            secrets=secrets,
+            command=command,
+            patience=patience,
+            capacity=known,
+            measure=measure,
         ) as service:
             fields = {"address": service.address, "token_from": where}
             LOGGER.info("serving", extra={"fields": fields})
@@ -137,6 +148,21 @@ def serve(
             await _until_a_signal(service)
 
     anyio.run(run)
+
+
+def _capacity(
+    effective: Effective,
+) -> tuple[Capacity | None, Callable[[], Awaitable[Capacity]] | None]:
+    """What is known of how many sessions fit, or how that can be found out."""
+    service = effective.config.service
+    if not service.measure or service.max_sessions == 1:
+        return None, None
+    file = default_file()
+    if (known := kept(file, key_of(effective, Machine()))) is not None:
+        LOGGER.info("capacity", extra={"fields": {"capacity": str(known), "measured": known.at}})
+        return known, None
+    LOGGER.info("measuring", extra={"fields": {"text": "how many sessions fit; once, 40 s"}})
+    return None, partial(measure_capacity, effective, file)
 
 
 @frozen(kw_only=True)
@@ -158,6 +184,9 @@ async def open_service(
     command: Sequence[str] = RUNNER,
     patience: Patience | None = None,
     look_up: Resolve = resolve,
+    capacity: Capacity | None = None,
+    measure: Callable[[], Awaitable[Capacity]] | None = None,
+    memory: Callable[[], int | None] = memory_available,
 ) -> AsyncGenerator[Service]:
     """Serve until the context is left; the sessions that run then are stopped.
 
@@ -165,6 +194,8 @@ async def open_service(
     :param secrets: what no answer and no log may show.
     :param command: how a session's runner is started.
     :param look_up: resolves the hosts of streams.
+    :param capacity: what is known of how many sessions fit; or else ``measure`` finds it out.
+    :param memory: how many bytes of memory can still be had.
     :raises ServiceError: the address cannot be listened on.
     """
     service = effective.config.service
@@ -185,6 +216,8 @@ async def open_service(
                 command=command,
                 patience=patience,
                 look_up=look_up,
+                capacity=capacity,
+                memory=memory,
             )
             host, port = listening.getsockname()[:2]
             visits = Visits(port)
@@ -206,6 +239,8 @@ async def open_service(
 
             tasks.start_soon(answer)
             tasks.start_soon(gpu.watch, count_gpu_memory)
+            if measure is not None:
+                tasks.start_soon(sessions.learn, measure)
             shown = f"[{host}]" if ":" in host else host
             try:
                 yield Service(address=f"http://{shown}:{port}", sessions=sessions, visits=visits)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -22,12 +21,14 @@ from ..composition.streams import browsers_complaint
 from ..config import Effective
 from ..tracing import Traced, Tracing
 from .addresses import AllowList, BadAddress, Resolve, resolve
+from .capacity import Capacity, NotMeasured, room_for
 from .lesson import RUNNER, End, Lesson, LessonState, Patience, Wanted
 from .logs import LOGGER, Secrets
+from .machine import memory_available, processors
 from .metrics import Metrics
 from .problems import Problem
 
-__all__ = ["Sessions", "processors"]
+__all__ = ["Sessions"]
 
 _KEPT: Final = 100
 """So many sessions that have ended can still be asked about."""
@@ -43,13 +44,8 @@ _SLOW_FOR: Final = 3
 
 _RETRY_AFTER: Final = 30
 
-
-def processors() -> int:
-    """How many processors this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this system
-        return os.cpu_count() or 1
+_MEASURING: Final = 45
+"""Seconds that measuring the machine takes, about."""
 
 
 @define
@@ -97,6 +93,8 @@ class Sessions:
     :param traces: takes the sessions' turns, if somebody wants traces.
     :param command: how a runner is started.
     :param look_up: resolves the hosts of streams.
+    :param capacity: what was measured of this machine, if it was.
+    :param memory: how many bytes of memory can still be had.
     """
 
     def __init__(
@@ -111,6 +109,8 @@ class Sessions:
         command: Sequence[str] = RUNNER,
         patience: Patience | None = None,
         look_up: Resolve = resolve,
+        capacity: Capacity | None = None,
+        memory: Callable[[], int | None] = memory_available,
     ) -> None:
         service = effective.config.service
         self.config = effective.config
@@ -118,11 +118,13 @@ class Sessions:
         self.secrets = secrets
         self.personas = tuple(personas)
         self.draining = False
-        self.most = service.max_sessions or processors()
+        self.capacity = capacity
+        self.measuring = False
         self._values = {
             key: value for key, value in effective.values().items() if value is not None
         }
         self._tasks = tasks
+        self._memory = memory
         self._command = command
         self._patience = patience
         self._allowed = AllowList(schemes=service.schemes, hosts=service.hosts, look_up=look_up)
@@ -136,7 +138,48 @@ class Sessions:
         # A session that loads takes every processor there is: two at once would both be late, and
         # so would be those that run.
         self._loading = anyio.Semaphore(1)
-        metrics.capacity.set(self.most)
+        metrics.of_capacity(capacity)
+        self._count()
+
+    # --- how many -------------------------------------------------------------
+
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """What bounds how many sessions there may be, and each one's number."""
+        bound = self.config.service.max_sessions
+        found = {"max_sessions": bound} if bound else {}
+        if self.capacity is not None:
+            found["measured"] = self.capacity.most
+        elif self.measuring:
+            found["measuring"] = 1
+        return found or {"processors": processors()}
+
+    @property
+    def limit(self) -> str:
+        """Which of ``limits`` is the tightest."""
+        return min(self.limits, key=lambda name: self.limits[name])
+
+    @property
+    def most(self) -> int:
+        """The most sessions at once."""
+        return self.limits[self.limit]
+
+    async def learn(self, measure: Callable[[], Awaitable[Capacity]]) -> None:
+        """Have the machine measured, which no session may disturb, nor be disturbed by: one may be
+        begun meanwhile, and waits."""
+        self.measuring = True
+        try:
+            async with self._loading:
+                self.capacity = await measure()
+            LOGGER.info("measured", extra={"fields": {"capacity": str(self.capacity)}})
+        except NotMeasured as error:
+            LOGGER.warning("not measured", extra={"fields": {"text": str(error)}})
+        except Exception:
+            # It is worth no session, least of all the service.
+            LOGGER.exception("not measured")
+        finally:
+            self.measuring = False
+        self.metrics.of_capacity(self.capacity)
         self._count()
 
     # --- which is meant -------------------------------------------------------
@@ -261,23 +304,35 @@ class Sessions:
                 " (service.starts_per_minute is the limit).",
                 headers={"Retry-After": str(max(1, round(wait + 0.5)))},
             )
-        if len(self.present()) >= self.most:
-            raise self._refuse("full")
-        if any(self._paces[one.id].is_slow for one in self.present() if one.id in self._paces):
+        present = self.present()
+        if len(present) >= self.most:
+            raise self._refuse("measuring" if self.limit == "measuring" else "full")
+        if any(self._paces[one.id].is_slow for one in present if one.id in self._paces):
             raise self._refuse("slow")
+        starting = sum(one.state is LessonState.STARTING for one in present)
+        if not room_for(self._memory(), self.capacity, starting):
+            raise self._refuse("memory")
 
     def _refuse(self, cause: str) -> Problem:
         self.metrics.refused.labels(cause).inc()
+        why = {
+            "max_sessions": "service.max_sessions is the limit",
+            "measured": f"so many fit on this machine: {self.capacity}",
+            "processors": "one for each processor",
+        }
         detail = {
             "draining": "The service is shutting down; start the session elsewhere.",
             "full": f"All {self.most} sessions are taken: stop one, or try again later"
-            " (service.max_sessions is the limit).",
+            f" ({why.get(self.limit)}).",
+            "measuring": "How many sessions fit on this machine is being measured, once, and one"
+            " waits for it already: try again soon.",
+            "memory": "There is not enough memory for another session: stop one, or try again"
+            " later.",
             "slow": "The sessions that run have no processor to spare: stop one, or try again"
             " later.",
         }[cause]
-        return Problem(
-            503, "no-capacity", detail, headers={"Retry-After": str(_RETRY_AFTER)}, cause=cause
-        )
+        wait = _MEASURING if cause == "measuring" else _RETRY_AFTER
+        return Problem(503, "no-capacity", detail, headers={"Retry-After": str(wait)}, cause=cause)
 
     def _begin(self, wanted: Wanted, traceparent: str) -> Lesson:
         hidden = wanted.ingest.secrets | wanted.publish.secrets
@@ -350,6 +405,7 @@ class Sessions:
             self._paces[lesson.id].add(float(event["fps"]))
 
     def _count(self) -> None:
+        self.metrics.limits(self.most, self.limits)
         counts = dict.fromkeys(LessonState, 0)
         for lesson in self._lessons.values():
             counts[lesson.state] += 1

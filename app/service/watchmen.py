@@ -80,7 +80,7 @@ def _late(name: str, metric: str, what: str, do: str) -> _Rule:
 
 _BUSY: Final = (
     "See whether the machine has time to spare (maestra_fps, maestra_reply_stage_seconds says which"
-    " stage it is), and lower service.most_sessions if it has not."
+    " stage it is), and lower service.max_sessions if it has not."
 )
 
 _RULES: Final[Sequence[_Rule]] = (
@@ -102,7 +102,7 @@ _RULES: Final[Sequence[_Rule]] = (
         during="2m",
         severity="warning",
         summary=f"Less than {100 * MUSTS['steady']:g} % of the seconds have 24 pictures.",
-        do="Lower service.most_sessions, or choose a lighter face (face.backend).",
+        do="Lower service.max_sessions, or choose a lighter face (face.backend).",
     ),
     _Rule(
         name="MaestraVoiceSlow",
@@ -357,6 +357,25 @@ _ROWS: Final[Mapping[str, Sequence[_Panel]]] = {
                 " (increase(maestra_connections_restored_total[5m]))",
                 "warned by {{source}}": "sum by (source) (increase(maestra_warnings_total[5m]))",
             },
+        ),
+        _Panel(
+            title="What bounds the lessons",
+            about="How many may run, by each bound: the smallest counts.",
+            shows={"{{by}}": "max by (by) (maestra_sessions_limit)"},
+        ),
+        _Panel(
+            title="What one lesson takes of the processors",
+            about="As was measured once, and of how many lessons may take all there is.",
+            shows={
+                "{{phase}}": "max by (phase) (maestra_lesson_processors)",
+                "all lessons may take": "max(maestra_lessons_processors)",
+            },
+        ),
+        _Panel(
+            title="Memory that one lesson takes",
+            about="As was measured once.",
+            shows={"memory": "max(maestra_lesson_memory_bytes)"},
+            unit="bytes",
         ),
     ),
 }

@@ -13,8 +13,11 @@ import pytest
 
 from maestra.app import models
 from maestra.app.cli import exit_code, main
-from maestra.app.config import ConfigError
+from maestra.app.config import ConfigError, load
 from maestra.app.dependencies import installed_version
+from maestra.app.service.capacity import Capacity, default_file, keep, key_of
+from maestra.app.service.machine import Machine
+from maestra.app.service.measuring import Cost
 from maestra.ports.errors import ModelMissing, StreamRefused
 
 
@@ -221,3 +224,33 @@ def test_the_doctor_says_what_is_sent_where_and_whether_the_key_is_set(
     assert "GEMINI_API_KEY is not set" in told
     assert "To mend it: export GEMINI_API_KEY=..." in told
     assert "to Google, when asked" in told
+
+
+def test_how_many_lessons_fit_is_told_as_it_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    cost = Cost(
+        processors={"idle": 0.4, "playing": 0.5, "talking": 0.6},
+        busiest=1.1,
+        memory=800_000_000,
+        together=1.0,
+        frames=25.0,
+    )
+    known = Capacity(
+        key=key_of(load(environ={}), Machine()),
+        cpu="a cpu",
+        processors=2.0,
+        cost=cost,
+        at="2026-01-01T00:00:00+00:00",
+        load=0.1,
+    )
+    keep(default_file(), known)
+
+    assert main(["capacity"]) == 0
+    told = capsys.readouterr().out
+    assert "2 lessons fit: 3 would take 1.80 of the 1.70 processors" in told
+    assert "somebody speaks or the teacher answers  0.60" in told
+
+    assert main(["capacity", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["most"] == 2

@@ -2,11 +2,12 @@
 when it is told to by the stream it is pointed at.
 
 The last part of the input's path says how: ``crash`` dies when it has begun, ``deaf`` never
-answers and never leaves, ``silent`` gives no sign of life, ``refuse`` cannot begin, ``idle`` gets
-no input, ``end`` ends when it has begun, ``talk`` tells the input's address aloud, ``turn`` asks
-and answers, ``many`` has 25 000 events, ``busy`` cannot publish, ``back`` could not but can again,
-``script`` tells what stands in the event log that the variable FAKE_LOG names, and what is added to
-it. Anything else is a lesson that runs until it is stopped.
+answers and never leaves, ``late`` says nothing for a while, ``silent`` gives no sign of life after
+its first, ``refuse`` cannot begin, ``idle`` gets no input, ``end`` ends when it has begun, ``talk``
+tells the input's address aloud, ``turn`` asks and answers, ``many`` has 25 000 events, ``busy``
+cannot publish, ``back`` could not but can again, ``script`` tells what stands in the event log
+that the variable FAKE_LOG names, and what is added to it. Anything else is a lesson that runs until
+it is stopped.
 """
 
 from __future__ import annotations
@@ -94,6 +95,8 @@ class _Fake:
         assert first is not None
         url = first["ingest"]["url"]
         self._how = url.rpartition("/")[2].partition("?")[0]
+        if self._how == "late":
+            time.sleep(1.6)
         if self._how != "script":
             self.event("session_started", ingest="rtmp://x/live/***")
         match self._how:

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import httpx
 from attrs import define
 
 from maestra.app.config import load
+from maestra.app.service.capacity import Capacity
 from maestra.app.service.lesson import Patience
 from maestra.app.service.logs import Secrets, log_to
 from maestra.app.service.server import Service, open_service
@@ -70,9 +71,18 @@ async def nowhere(host: str, port: int) -> list[str]:
 
 @asynccontextmanager
 async def calling(
-    *settings: str, token: str | None = TOKEN, patience: Patience = QUICK
+    *settings: str,
+    token: str | None = TOKEN,
+    patience: Patience = QUICK,
+    capacity: Capacity | None = None,
+    measure: Callable[[], Awaitable[Capacity]] | None = None,
+    memory: Callable[[], int | None] = lambda: None,
 ) -> AsyncGenerator[Caller]:
-    """A service with these settings (``max_sessions=2``), and a caller who has its token."""
+    """A service with these settings (``max_sessions=2``), and a caller who has its token.
+
+    :param capacity: what was measured of the machine; or ``measure`` finds it out.
+    :param memory: how many bytes can still be had.
+    """
     assignments = ["port=0", "max_sessions=8", *settings]
     effective = load(environ={}, assignments=[f"service.{one}" for one in assignments])
     secrets = Secrets()
@@ -86,6 +96,9 @@ async def calling(
         command=FAKE_RUNNER,
         patience=patience,
         look_up=nowhere,
+        capacity=capacity,
+        measure=measure,
+        memory=memory,
     ) as service:
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with httpx.AsyncClient(base_url=service.address, headers=headers, timeout=20) as http:
@@ -124,7 +137,8 @@ def served(folder: Path, *settings: str, fake: bool = False) -> Iterator[Served]
     """``maestra serve`` with these settings (``max_sessions=2``); with ``fake`` its sessions hold
     no lesson."""
     assignments = [
-        one if "." in one.partition("=")[0] else f"service.{one}" for one in ("port=0", *settings)
+        one if "." in one.partition("=")[0] else f"service.{one}"
+        for one in ("port=0", "measure=false", *settings)
     ]
     command: Sequence[str] = [sys.executable, "-c", _FAKE, FAKE_RUNNER[-1], *assignments]
     if not fake:

@@ -199,3 +199,25 @@ def test_calls_are_answered_while_a_lesson_runs(service: Served, http: httpx.Cli
     assert delays[95] < 0.1
     assert took[285] < 0.1  # on a machine with other work; 20 ms where there is none
     assert http.post("/session/stop").json()["ended"]["cause"] == "stopped"
+
+
+@pytest.fixture
+def impatient(tmp_path: Path) -> Iterator[Served]:
+    with served(tmp_path, "idle_timeout=3", "drain=0") as one:
+        yield one
+
+
+def test_a_lesson_without_a_student_ends_and_says_why(impatient: Served) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with httpx.Client(base_url=impatient.address, headers=headers, timeout=90) as http:
+        session = start(http, free_port(), free_port())
+        await_state(http, session, "running")
+        deadline = time.monotonic() + 30
+        while (now := status(http, session))["state"] != "ended":
+            assert time.monotonic() < deadline, now
+            time.sleep(0.2)
+    assert now["ended"] == {
+        "cause": "idle",
+        "text": "No input came for 3 s (service.idle_timeout).",
+    }
+    assert not psutil.Process(impatient.process.pid).children()

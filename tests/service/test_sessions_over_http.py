@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import psutil
 import pytest
 
 pytest.importorskip("litestar")
@@ -286,6 +287,12 @@ async def test_why_a_session_ended_is_told() -> None:
         assert "did not stop" in stopped.json()["ended"]["text"]
 
 
+async def test_a_session_that_is_slow_to_begin_is_not_taken_for_hung() -> None:
+    async with calling(patience=Patience(loading=20.0, hung=1.0)) as caller:
+        session = await caller.start("late")
+        assert (await caller.post("config", {"session_id": session})).is_success
+
+
 async def test_a_full_service_says_so_and_when_to_come_again() -> None:
     async with calling("max_sessions=1", "starts_per_minute=3") as caller:
         await caller.start()
@@ -327,6 +334,16 @@ async def test_a_service_that_ends_takes_no_more_and_stops_what_runs(caller: Cal
     assert (await caller.http.get("/healthz")).is_success
 
 
+async def test_a_service_that_ends_lets_a_lesson_come_to_its_end(caller: Caller) -> None:
+    await caller.start()
+    await caller.post("config", {})
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(caller.service.sessions.drain, 60.0)
+            await anyio.wait_all_tasks_blocked()
+            assert (await caller.post("stop")).json()["ended"]["cause"] == "stopped"
+
+
 async def test_sessions_that_come_and_go_leave_nothing() -> None:
     descriptors = len(os.listdir("/proc/self/fd"))
     async with calling("starts_per_minute=1000", patience=QUICK) as caller:
@@ -341,3 +358,47 @@ async def test_sessions_that_come_and_go_leave_nothing() -> None:
 
     assert not [pid for pid in pids if pid is not None and is_there(pid)]
     assert len(os.listdir("/proc/self/fd")) <= descriptors
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_200_sessions_that_come_and_go_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that end well, crash, and hang: no process, descriptor, thread, file, or growth."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    process = psutil.Process()
+    shared = set(os.listdir("/dev/shm"))
+    groups: list[int | None] = []
+    held: list[tuple[int, int, int]] = []
+    async with calling("starts_per_minute=10000", "idle_timeout=1", patience=QUICK) as caller:
+        for number in range(200):
+            how = {17: "crash", 18: "refuse", 19: "deaf"}.get(number % 20, "lesson")
+            session = await caller.start(how)
+            if how in ("crash", "refuse"):
+                await caller.over(session)
+            else:
+                await caller.post("config", {"session_id": session, "strictness": "low"})
+                await caller.post("stop", {"session_id": session})
+            groups.append(caller.service.sessions.get(session).pid)
+            memory = process.memory_full_info().uss
+            held.append((process.num_fds(), process.num_threads(), memory))
+        assert 'maestra_sessions{state="running"} 0.0' in (await caller.http.get("/metrics")).text
+
+    print([held[number] for number in (5, 20, 60, 100, 120, 160, 199)])
+    assert len(set(groups)) == 200  # each had a process
+    left = [one.pid for one in psutil.process_iter() if _group(one.pid) in groups]
+    assert not left
+    assert held[-1][0] <= held[5][0] and held[-1][1] <= held[5][1]
+    # A hundred that have ended are remembered; once there are so many, nothing is added.
+    assert held[-1][2] - held[120][2] < 2_000_000
+    assert not os.listdir(tmp_path)
+    assert not set(os.listdir("/dev/shm")) - shared
+
+
+def _group(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return None

@@ -19,6 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from maestra.app.experiments.bench.figures import TARGETS
 from maestra.app.service import gpu, watchmen
+from maestra.app.service.capacity import Capacity
+from maestra.app.service.measuring import Cost
 from maestra.app.service.metrics import Metrics
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -46,12 +48,24 @@ def lesson() -> list[dict[str, Any]]:
     ]
 
 
+CAPACITY = Capacity(
+    key="",
+    cpu="",
+    processors=2.0,
+    cost=Cost(processors={"playing": 0.5}, busiest=1.0, memory=800_000_000, together=1.0),
+    at="",
+    load=0.0,
+)
+
+
 def told() -> Metrics:
     metrics = Metrics()
     for event in lesson():
         metrics.event("a", event)
     metrics.memory("a", 1.2e9)
     metrics.gpu_memory("a", 3e9)
+    metrics.limits(2, {"measured": 2})
+    metrics.of_capacity(CAPACITY)
     metrics.sessions.labels("running").set(1)
     metrics.ended.labels("crashed").inc()
     metrics.refused.labels("full").inc()
