@@ -448,7 +448,7 @@ class Resumed(Record):
 
 @frozen(kw_only=True)
 class ConnectionRestored(Record):
-    """An input or an output that was gone is back."""
+    """An input or an output that was gone is back, or an output that was too slow keeps up."""
 
     type: ClassVar[str] = "connection_restored"
 

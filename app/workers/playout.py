@@ -163,9 +163,9 @@ class _Writer:
                     self._jobs.appendleft(job_again)
             self._jobs.append(job)
             self._changed.notify_all()
-        if full and not self._was_full:
-            self.report("StreamError", "The output is too slow; its oldest slices are lost.", False)
+        if full and not self._was_full and self._gone_at is None:  # or why is known already
             self._gone()
+            self.report("StreamError", "The output is too slow; its oldest slices are lost.", False)
         self._was_full = full
 
     def close(self) -> None:
