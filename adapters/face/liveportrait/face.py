@@ -14,6 +14,7 @@ from maestra.core.persona import Manner
 from ..device import Device
 from ..motion import LOOK_AHEAD, LOOK_BACK, Performer, audible
 from ..portrait import Mesh, prepared
+from ..seams import Seams
 from ..streaming import Moment, StreamingFace
 from ..tracing import stage
 from .drawing import Engine
@@ -55,7 +56,10 @@ class LivePortrait(StreamingFace):
     ) -> None:
         chosen = settings or LivePortraitSettings()
         super().__init__(
-            look_back=LOOK_BACK, look_ahead=LOOK_AHEAD, most_at_once=chosen.most_at_once
+            look_back=LOOK_BACK,
+            look_ahead=LOOK_AHEAD,
+            most_at_once=chosen.most_at_once,
+            seams=Seams(),
         )
         self.width = self.height = size
         device = Device.choose(

@@ -19,6 +19,7 @@ from ..colour import lay_planes
 from ..device import Device, Residence, in_stream, no_room, weights_of
 from ..portrait import prepared
 from ..puppet.rig import SIZE, Rig
+from ..seams import Seams
 from ..streaming import REMEMBERED, Moment, StreamingFace
 from ..tracing import stage
 from .blending import Laying, cut_square, face_box, mesh_mask, soft_mask, square_around
@@ -96,6 +97,7 @@ class MuseTalk(StreamingFace):
             look_back=self._hearing.look_back,
             look_ahead=self._hearing.look_ahead,
             most_at_once=settings.batch,
+            seams=Seams(),
         )
         self.width = self.height = SIZE
         self.warm_up = on.warm_up

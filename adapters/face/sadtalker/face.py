@@ -16,6 +16,7 @@ from ..colour import lay_planes, yuv420
 from ..device import Device, Residence, in_stream, no_room, weights_of
 from ..liveportrait.layers import fuse
 from ..portrait import prepared
+from ..seams import Seams
 from ..streaming import Moment, StreamingFace
 from ..tracing import stage
 from .drawing import Renderer
@@ -65,7 +66,9 @@ class SadTalker(StreamingFace):
         sizes: Sizes = PUBLISHED,
         networks: Networks | None = None,
     ) -> None:
-        super().__init__(look_back=LOOK_BACK, look_ahead=LOOK_AHEAD, most_at_once=settings.batch)
+        super().__init__(
+            look_back=LOOK_BACK, look_ahead=LOOK_AHEAD, most_at_once=settings.batch, seams=Seams()
+        )
         on = Device.choose(
             "sadtalker",
             settings.device,

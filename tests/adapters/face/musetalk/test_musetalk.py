@@ -240,6 +240,7 @@ def test_what_is_recorded_paints_the_same_faces(
     # While the mouth is still shutting it is painted alone, else by three.
     assert [graph.replays for graph in graphs] == [3, 3, 0, 0, 3, 3]
 
+    take(face, 6)
     face.unload()
     take(face, 3)
     assert len(graphs) == 6, "nothing is recorded while it is away"
