@@ -15,7 +15,9 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["yuv420"]
+    from maestra.ports.audio import Picture
+
+__all__ = ["lay_planes", "yuv420"]
 
 # ITU-R BT.601, limited range, of RGB in 0 … 255.
 _MATRIX = (
@@ -37,6 +39,16 @@ def yuv420(pictures: Tensor) -> Tensor:
     chroma = F.conv2d(F.avg_pool2d(rgb, 2), matrix[1:]) + _CHROMA_OFFSET
     planes = torch.cat((luma.flatten(1), chroma.flatten(1)), dim=1)
     return planes.round().clamp(0, 255).to(torch.uint8).view(batch, height * 3 // 2, width)
+
+
+def lay_planes(whole: Picture, part: Picture, left: int, top: int) -> None:
+    """Lay ``part`` over ``whole``, both I420 as ``yuv420`` makes them, at an even place."""
+    width, (rows, side) = whole.shape[1], part.shape
+    size, height = whole.shape[0] * 2 // 3, rows * 2 // 3
+    whole[top : top + height, left : left + side] = part[:height]
+    chromas = whole[size:].reshape(2, size // 2, width // 2)
+    here = slice(top // 2, (top + height) // 2), slice(left // 2, (left + side) // 2)
+    chromas[:, *here] = part[height:].reshape(2, height // 2, side // 2)
 
 
 @functools.cache

@@ -1,24 +1,38 @@
-"""What a face that draws by networks does with its device: the layout of the weights there, the
-copies back, and leaving it while nobody asks for pictures."""
+"""What a face that draws by networks does with its device: the layout of the weights there, work
+that is recorded once and played back, the copies back, and leaving it while nobody asks for
+pictures."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
+from attrs import frozen
+from torch import Tensor
 
-from maestra.ports.errors import FaceError
+from maestra.ports.errors import FaceError, FaceOutOfMemory
+
+from .tracing import stage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
     from torch.nn import Module
 
-__all__ = ["HostCopies", "Places", "Residence", "channels_last", "chosen", "weights_of"]
+__all__ = [
+    "Device",
+    "HostCopies",
+    "Places",
+    "Recorded",
+    "Residence",
+    "channels_last",
+    "in_stream",
+    "no_room",
+    "weights_of",
+]
 
 Places = Callable[[], Iterable[tuple[Any, str]]]
 """Where tensors are held: of each its holder and the name of the holder's attribute."""
@@ -47,29 +61,199 @@ def weights_of(*networks: Module) -> Iterator[tuple[Any, str]]:
             yield tensor, "data"
 
 
-def chosen(face: str, device: str, precision: str) -> tuple[torch.device, torch.dtype]:
-    """Where and how precisely ``face`` draws. "auto": on a GPU if there is one, and there in half
-    precision.
+_WARM_UP, _WARM_UP_COMPILING = 20.0, 300.0
 
-    :raises FaceError: there is no such device, or half precision is asked for on a CPU.
+
+@frozen(kw_only=True)
+class Device:
+    """Where to draw, and how.
+
+    ``sizes`` are the batches that are drawn: others are filled up to the next one, because fast
+    work has a fixed shape. ``compiled`` and ``graphs`` say whether the work is compiled, and
+    whether, on a GPU, it is recorded and played back.
     """
-    name = device
-    if device == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        found = torch.device(name)
-    except RuntimeError as error:
-        raise FaceError(f"{face}: there is no device called {name!r}.") from error
-    on_gpu = found.type == "cuda"
-    if on_gpu and (found.index or 0) >= torch.cuda.device_count():
-        raise FaceError(
-            f"{face}: PyTorch finds no GPU {name} here; set its device to cpu, or auto."
+
+    device: torch.device
+    precision: torch.dtype
+    sizes: tuple[int, ...] = (1,)
+    compiled: bool = False
+    graphs: bool = False
+
+    @classmethod
+    def choose(
+        cls,
+        face: str,
+        device: str,
+        precision: str,
+        *,
+        most_at_once: int = 1,
+        compiled: bool = False,
+        graphs: bool = False,
+    ) -> Device:
+        """Where and how ``face`` draws. "auto": on a GPU if there is one, and there in half
+        precision.
+
+        :raises FaceError: there is no such device, or half precision is asked for on a CPU.
+        """
+        name = device
+        if device == "auto":
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            found = torch.device(name)
+        except RuntimeError as error:
+            raise FaceError(f"{face}: there is no device called {name!r}.") from error
+        on_gpu = found.type == "cuda"
+        if on_gpu and (found.index or 0) >= torch.cuda.device_count():
+            raise FaceError(
+                f"{face}: PyTorch finds no GPU {name} here; set its device to cpu, or auto."
+            )
+        if not on_gpu and precision not in ("auto", "float32"):
+            raise FaceError(f"{face}: half precision is for a GPU; set its precision to float32.")
+        if precision == "auto":
+            precision = "float16" if on_gpu else "float32"
+        doubling = [2**i for i in range(most_at_once.bit_length()) if 2**i < most_at_once]
+        return cls(
+            device=found,
+            precision=_PRECISIONS[precision],
+            sizes=(*doubling, most_at_once),
+            compiled=compiled,
+            graphs=graphs and on_gpu,
         )
-    if not on_gpu and precision not in ("auto", "float32"):
-        raise FaceError(f"{face}: half precision is for a GPU; set its precision to float32.")
-    if precision == "auto":
-        precision = "float16" if on_gpu else "float32"
-    return found, _PRECISIONS[precision]
+
+    @property
+    def on_gpu(self) -> bool:
+        return bool(self.device.type == "cuda")
+
+    @property
+    def starts_cold(self) -> bool:
+        """Whether the first pictures take longer than later ones."""
+        return self.on_gpu or self.compiled
+
+    @property
+    def warm_up(self) -> float:
+        """How much longer, in seconds, at most."""
+        return _WARM_UP_COMPILING if self.compiled else _WARM_UP if self.on_gpu else 0.0
+
+    @property
+    def fixed_shapes(self) -> bool:
+        """Whether a shape that was not seen before is slow."""
+        return self.compiled or self.graphs
+
+    def size_for(self, count: int) -> int:
+        """The batch that ``count`` pictures are drawn in."""
+        if not self.fixed_shapes:
+            return count
+        return next((size for size in self.sizes if size >= count), count)
+
+    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """``function``, compiled at its first call of each shape if that was asked for."""
+        return torch.compile(function, dynamic=False) if self.compiled else function
+
+    def stream(self) -> torch.cuda.Stream | None:
+        """A stream of its own on a GPU, beside what others do there."""
+        return torch.cuda.Stream(self.device) if self.on_gpu else None
+
+    def settle(self) -> None:
+        """Wait for what was put there and made there, before another stream works with it."""
+        if self.on_gpu:
+            torch.cuda.synchronize(self.device)
+
+
+def in_stream(stream: torch.cuda.Stream | None) -> AbstractContextManager[object]:
+    """Work in ``stream``; ``None`` is where there are no streams."""
+    return nullcontext() if stream is None else torch.cuda.stream(stream)
+
+
+@contextmanager
+def no_room(said: str, forget: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Say in the port's words that a GPU's memory is full.
+
+    :param forget: called then: lets go of what can be made again.
+    :raises FaceOutOfMemory: it is; its text is ``said``.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        forget()
+        torch.cuda.empty_cache()
+        raise FaceOutOfMemory(said) from error
+
+
+@frozen(kw_only=True, eq=False)
+class _Recording:
+    """What the work on one size of a batch is given and makes when ``graph`` is played back."""
+
+    graph: torch.cuda.CUDAGraph
+    given: tuple[Tensor, ...]
+    made: Tensor
+
+
+class Recorded:
+    """Work of fixed shapes that is recorded once for each size of a batch, a CUDA graph, and then
+    played back: the host asks for all of it at once. Without ``on.graphs`` it is just done.
+
+    What was recorded for one size shares its memory with the others: the result of a call has to be
+    used before the next one.
+
+    :param work: makes one tensor of tensors on the device.
+    :param example: what it is given for a batch of so many, on the device.
+    :param stream: the one that it is called in.
+    """
+
+    def __init__(
+        self,
+        work: Callable[..., Tensor],
+        example: Callable[[int], tuple[Tensor, ...]],
+        *,
+        on: Device,
+        stream: torch.cuda.Stream | None,
+    ) -> None:
+        self._work = work
+        self._example = example
+        self._on = on
+        self._stream = stream
+        self._recordings: dict[int, _Recording] = {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is nothing left to be recorded."""
+        return not self._on.graphs or len(self._recordings) == len(self._on.sizes)
+
+    def __call__(self, *given: Tensor) -> Tensor:
+        """``work`` of ``given``, tensors of a batch of one of ``on.sizes``, which need not be on
+        the device. With the next call the result may change."""
+        recording = self._recordings.get(len(given[0]))
+        if recording is None:
+            return self._work(*(each.to(self._on.device, non_blocking=True) for each in given))
+        for kept, each in zip(recording.given, given, strict=True):
+            kept.copy_(each, non_blocking=True)
+        recording.graph.replay()
+        return recording.made
+
+    def record_one(self) -> None:
+        """Record the work on the first size of a batch that is not recorded yet."""
+        sizes = self._on.sizes if self._on.graphs else ()
+        size = next((size for size in sizes if size not in self._recordings), None)
+        if size is None:
+            return
+        given = self._example(size)
+        for _ in range(3):  # compiles, and lets the libraries choose before anything is recorded
+            self._work(*given)
+        torch.cuda.synchronize(self._on.device)
+        others = next(iter(self._recordings.values()), None)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(
+            graph,
+            pool=None if others is None else others.graph.pool(),
+            stream=self._stream,
+            capture_error_mode="thread_local",  # a voice may use the GPU in another thread
+        ):
+            made = self._work(*given)
+        self._recordings[size] = _Recording(graph=graph, given=given, made=made)
+
+    def forget(self) -> None:
+        """Let go of what was recorded: the tensors that it works with are about to move."""
+        self._recordings.clear()
 
 
 class HostCopies:
@@ -160,10 +344,13 @@ class Residence:
             torch.cuda.empty_cache()
 
     def _come_back(self) -> None:
-        for holder, name, kept in self._home:
-            setattr(holder, name, kept.to(self._device, non_blocking=True))
-        if self._home and self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+        if not self._home:
+            return
+        with stage("return"):
+            for holder, name, kept in self._home:
+                setattr(holder, name, kept.to(self._device, non_blocking=True))
+            if self._device.type == "cuda":
+                torch.cuda.synchronize(self._device)
         self._home.clear()
 
     def _look_after(self, seconds: float) -> None:

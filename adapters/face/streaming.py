@@ -20,6 +20,8 @@ from maestra.ports.face import Frame
 if TYPE_CHECKING:
     from maestra.ports.audio import Picture, Samples
 
+    from .seams import Seams
+
 __all__ = ["REMEMBERED", "Moment", "StreamingFace"]
 
 REMEMBERED = 256
@@ -50,6 +52,7 @@ class StreamingFace(ABC):
 
     :param look_back: seconds of sound before a picture that ``draw`` wants.
     :param look_ahead: seconds of sound after it.
+    :param seams: absent, pictures are shown as they are drawn (see ``Seams``).
     :param clock: seconds; what the pace is measured by.
     """
 
@@ -64,6 +67,7 @@ class StreamingFace(ABC):
         look_back: float,
         look_ahead: float,
         most_at_once: int = 1,
+        seams: Seams | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.look_ahead = look_ahead
@@ -71,6 +75,7 @@ class StreamingFace(ABC):
         self._ahead = round(look_ahead * PLAYOUT_RATE_HZ)
         self._length = PLAYOUT_RATE_HZ // self.frame_rate
         self._clock = clock
+        self._seams = seams
         self._most_at_once = most_at_once
         self._at_once = 1
         self._held = 0
@@ -152,6 +157,11 @@ class StreamingFace(ABC):
             raise FaceError(
                 f"could not draw picture {moments[0].number}: {type(error).__name__}: {error}"
             ) from error
+        if (seams := self._seams) is not None:
+            pictures = [
+                seams.shown(moment.number, picture, speaking=moment.speaking)
+                for moment, picture in zip(moments, pictures, strict=True)
+            ]
         self._fit((self._clock() - begun) * self.frame_rate / len(moments))
         drawn = [
             Frame(number=moment.number, picture=picture, ready=moments[-1].number - moment.number)

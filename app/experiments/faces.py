@@ -10,6 +10,7 @@ depend on what they have learnt. Every model is measured in a process of its own
 - *First picture after silence*: from the push of speech, as long as a picture and the look-ahead,
   after idle pictures, to the first picture of it in YUV 4:2:0 on the host.
 - *At once*: the same when so many pictures are always drawn at once.
+- *Back from host memory*: what its weights take to be on the device again, when they had left it.
 - *Stages*: one after another, without CUDA graphs and ``torch.compile``, which have no stages; by
   CUDA events on a GPU. So their sum may be more than what a picture takes.
 """
@@ -53,6 +54,8 @@ _MODULE = "maestra.app.experiments.faces"
 _INTERRUPTED = 130
 _COLOUR = "colour"
 """The stage that is the publisher's: RGB to YUV 4:2:0."""
+_RETURN = "return"
+"""The stage in which weights are copied to the device that they had left."""
 
 Say = Callable[[str], None]
 
@@ -104,6 +107,7 @@ class Figures:
     picture: Spread | None = None
     processor: Spread | None = None
     first: Spread | None = None
+    back: Spread | None = None
     at_once: dict[int, float] = field(factory=dict)
     stages: dict[str, Spread] = field(factory=dict)
     staged_at_once: int = 1
@@ -140,6 +144,8 @@ def table(found: Figures) -> str:
         f"| of the processor, on all cores together | {found.processor or _UNMEASURED} |",
         f"| first picture after silence | {found.first or _UNMEASURED} |",
     ]
+    if found.back is not None:
+        lines.append(f"| back from host memory | {found.back} |")
     lines += [
         f"| pictures a second, always {count} at once | {fps:.2f} |"
         for count, fps in found.at_once.items()
@@ -217,6 +223,13 @@ class _Draw:
 
 
 @runtime_checkable
+class _Leaving(Protocol):
+    """A face that can leave its device, and is back there with the next speech."""
+
+    def unload(self) -> None: ...
+
+
+@runtime_checkable
 class _Batched(Protocol):
     """A face that can be kept from choosing how many pictures it draws at once."""
 
@@ -249,6 +262,16 @@ class _Show:
         self.face.clear(self._next)
         self.face.push(sound(count * SLICE_SAMPLES / PLAYOUT_RATE_HZ), last=True)
         return self.draw(count)
+
+    def back(self) -> float | None:
+        """Milliseconds that its weights take to be on the device again; ``None`` if they stay."""
+        if not isinstance(self.face, _Leaving):
+            return None
+        self.face.unload()
+        seen = Stages()
+        with composition.face_stages(seen):
+            self.first()
+        return seen.collect().get(_RETURN)
 
     def first(self) -> float:
         """Milliseconds from a push to the first picture of it; then it is silent again."""
@@ -350,6 +373,13 @@ def measure(build: Callable[[bool], Face], plan: Plan, found: Figures, say: Say)
         _done(show.draw(idle))
         starts.append(show.first())
         found.first = Spread.of(starts)
+    returns: list[float] = []
+    for number in range(plan.starts):
+        say(f"back from host memory: {number + 1} of {plan.starts}")
+        if (took := show.back()) is None:
+            break
+        returns.append(took)
+        found.back = Spread.of(returns)
     found.memory, found.memory_of = _memory(plan.cuda)
 
     def at_once(count: int) -> None:
@@ -434,7 +464,7 @@ def _configured(model: str, options: argparse.Namespace, *, staged: bool) -> Con
             told[_BATCH[model]] = options.batch
         told["weights"] = "" if options.weights is None else str(options.weights)
         told["compile"] = options.compile and not staged
-        if model == "liveportrait" and staged:
+        if staged:
             told["graphs"] = False
     return Config(face=FaceConfig(backend=(model,), options={model: told} if told else {}))
 

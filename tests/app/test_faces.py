@@ -70,7 +70,7 @@ def _sadtalker(folder: Path) -> Face:
     ("build", "stages"),
     [
         (_liveportrait, "motion stitch warp generate paste colour copy"),
-        pytest.param(_musetalk, "encode unet vae blend colour", marks=pytest.mark.slow),
+        pytest.param(_musetalk, "encode unet vae blend colour paste", marks=pytest.mark.slow),
         pytest.param(
             _sadtalker,
             "coefficients mapping keypoints generator colour copy paste",
@@ -95,6 +95,7 @@ def test_every_stage_of_a_face_is_measured(
     assert found.rtf == pytest.approx(25 / found.fps if found.fps else None)
     assert [*found.at_once] == [1, 2]
     assert found.first.n == 2
+    assert found.back is not None and found.back.n == 2
     assert "speech: picture 4 of 4" in said
     assert "not measured" not in faces.table(found)
 

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from attrs import define, fields, frozen
+from attrs import define, fields
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from maestra.ports.errors import FaceOutOfMemory
-
 from ..colour import yuv420
-from ..device import HostCopies, Residence, chosen, weights_of
+from ..device import Device, HostCopies, Recorded, Residence, in_stream, no_room, weights_of
 from ..tracing import stage
 from .features import Features
 from .geometry import CROP_SIDE, Crop, placed_mask
@@ -34,49 +31,7 @@ if TYPE_CHECKING:
 
     from maestra.ports.audio import Picture
 
-__all__ = ["Device", "Engine"]
-
-
-@frozen(kw_only=True)
-class Device:
-    """Where to draw, and how.
-
-    ``sizes`` are the batches that are drawn: others are filled up to the next one, because fast
-    work has a fixed shape. ``compiled`` and ``graphs`` say whether the work is compiled, and
-    whether, on a GPU, it is recorded and played back.
-    """
-
-    device: torch.device
-    precision: torch.dtype
-    sizes: tuple[int, ...] = (1,)
-    compiled: bool = False
-    graphs: bool = False
-
-    @classmethod
-    def choose(
-        cls, device: str, precision: str, *, most_at_once: int, compiled: bool, graphs: bool
-    ) -> Device:
-        """Of "auto" and names.
-
-        :raises FaceError: a GPU is asked for, or half precision, and there is no GPU.
-        """
-        place, kind = chosen("liveportrait", device, precision)
-        doubling = [2**i for i in range(most_at_once.bit_length()) if 2**i < most_at_once]
-        return cls(
-            device=place,
-            precision=kind,
-            sizes=(*doubling, most_at_once),
-            compiled=compiled,
-            graphs=graphs and place.type == "cuda",
-        )
-
-    @property
-    def on_gpu(self) -> bool:
-        return bool(self.device.type == "cuda")
-
-    def size_for(self, count: int) -> int:
-        """The batch that ``count`` pictures are drawn in."""
-        return next((size for size in self.sizes if size >= count), count)
+__all__ = ["Engine"]
 
 
 @define(kw_only=True, eq=False)
@@ -180,17 +135,21 @@ class Engine:
         for name in _NAMES:
             tensor = getattr(self._references, name).to(device.device)
             setattr(self._references, name, tensor)
-        self._render: Callable[[Tensor], Tensor] = (
-            torch.compile(self._pictures, dynamic=False) if device.compiled else self._pictures
+        device.settle()
+        self._drawn = device.compile(self._pictures)
+        self._stream = device.stream()
+        self._render = Recorded(
+            self._planes,
+            lambda size: (torch.zeros(size, CONTROLS, device=device.device),),
+            on=device,
+            stream=self._stream,
         )
-        self._stream = torch.cuda.Stream(device.device) if device.on_gpu else None
-        self._recordings: dict[int, tuple[Any, Tensor, Tensor]] = {}
         self._copies = HostCopies(self._stream)
         self._residence = Residence(
             self._places,
             device.device,
             unload_after=unload_after,
-            leaving=self._recordings.clear,
+            leaving=self._render.forget,
             clock=clock,
         )
 
@@ -210,11 +169,14 @@ class Engine:
         count = len(rows)
         size = self._on.size_for(count)
         filled = np.concatenate([rows, np.repeat(rows[-1:], size - count, axis=0)])
-        with self._guarded(count), self._residence.at_work() as came_back:
-            with torch.inference_mode(), self._on_stream():
-                drawn = self._drawn(torch.from_numpy(filled), hurried or came_back)
-                with stage("colour"):
-                    planes = yuv420(drawn)
+        full = no_room(
+            f"The GPU has no room to draw {count} pictures at once.", self._render.forget
+        )
+        with full, self._residence.at_work() as came_back:
+            with torch.inference_mode(), in_stream(self._stream):
+                if not (hurried or came_back):
+                    self._render.record_one()
+                planes = self._render(torch.from_numpy(filled))
                 with stage("copy"):
                     pictures = self._copies.fetch(planes).copy()
         return [pictures[i] for i in range(count)]
@@ -248,6 +210,12 @@ class Engine:
         placed = placed + retarget_eyes(self._networks.eye, source, eyes, wanted)
         return placed - retarget_eyes(self._networks.eye, source, eyes, own)
 
+    def _planes(self, rows: Tensor) -> Tensor:
+        """``(count, CONTROLS)`` to ``(count, size * 3 // 2, size)`` uint8, I420."""
+        pictures = self._drawn(rows)
+        with stage("colour"):
+            return yuv420(pictures)
+
     def _pictures(self, rows: Tensor) -> Tensor:
         """``(count, CONTROLS)`` to ``(count, size, size, 3)`` uint8."""
         of = self._references
@@ -266,55 +234,11 @@ class Engine:
             whole = of.picture + of.mask * (laid - of.picture)
             return whole.clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
-    def _drawn(self, rows: Tensor, hurried: bool) -> Tensor:
-        if not self._on.graphs:
-            return self._render(rows.to(self._on.device))
-        if not hurried:
-            self._record_one()
-        recording = self._recordings.get(len(rows))
-        if recording is None:
-            return self._render(rows.to(self._on.device, non_blocking=True))
-        graph, given, made = recording
-        given.copy_(rows, non_blocking=True)
-        graph.replay()
-        return made
-
-    # --- making it fast on a GPU ----------------------------------------------------
-
     def warm(self) -> None:
         """Do once what makes the first pictures slow: compile, allocate, record."""
-        if not self._on.on_gpu and not self._on.compiled:
-            return
-        for size in self._on.sizes:
-            self.draw(np.zeros((size, CONTROLS), np.float32), hurried=False)
-
-    def _record_one(self) -> None:
-        """Record the work on the first size of a batch that is not recorded yet."""
-        size = next((size for size in self._on.sizes if size not in self._recordings), None)
-        if size is None:
-            return
-        given = torch.zeros(size, CONTROLS, device=self._on.device)
-        for _ in range(3):  # compiles, and lets the libraries choose before anything is recorded
-            self._render(given)
-        torch.cuda.synchronize(self._on.device)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self._stream):
-            made = self._render(given)
-        self._recordings[size] = graph, given, made
-
-    def _on_stream(self) -> Any:
-        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
-
-    @contextmanager
-    def _guarded(self, count: int) -> Iterator[None]:
-        try:
-            yield
-        except torch.OutOfMemoryError as error:
-            self._recordings.clear()
-            torch.cuda.empty_cache()
-            raise FaceOutOfMemory(
-                f"The GPU has no room to draw {count} pictures at once."
-            ) from error
+        if self._on.starts_cold:
+            for size in self._on.sizes:
+                self.draw(np.zeros((size, CONTROLS), np.float32), hurried=False)
 
     # --- leaving the device and coming back -----------------------------------------
 

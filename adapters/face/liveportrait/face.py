@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from maestra.core.persona import Manner
 
+from ..device import Device
 from ..motion import LOOK_AHEAD, LOOK_BACK, Performer, audible
 from ..portrait import Mesh, prepared
+from ..seams import Seams
 from ..streaming import Moment, StreamingFace
 from ..tracing import stage
-from .drawing import Device, Engine
+from .drawing import Engine
 from .features import Features, Landmarker
 from .networks import Networks, read_networks
 from .performing import controls
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
     from maestra.ports.audio import Picture
 
 __all__ = ["LivePortrait"]
-
-_WARM_UP_COMPILING = 180.0
-_WARM_UP = 20.0
 
 
 class LivePortrait(StreamingFace):
@@ -57,17 +56,21 @@ class LivePortrait(StreamingFace):
     ) -> None:
         chosen = settings or LivePortraitSettings()
         super().__init__(
-            look_back=LOOK_BACK, look_ahead=LOOK_AHEAD, most_at_once=chosen.most_at_once
+            look_back=LOOK_BACK,
+            look_ahead=LOOK_AHEAD,
+            most_at_once=chosen.most_at_once,
+            seams=Seams(),
         )
         self.width = self.height = size
         device = Device.choose(
+            "liveportrait",
             chosen.device,
             chosen.precision,
             most_at_once=chosen.most_at_once,
             compiled=chosen.compile,
             graphs=chosen.graphs,
         )
-        self.warm_up = _WARM_UP_COMPILING if device.compiled else _WARM_UP if device.on_gpu else 0.0
+        self.warm_up = device.warm_up
         picture, known = prepared(portrait, mesh, cache)
         features = Features.of_mesh(known)
         if chosen.landmarks:
@@ -94,6 +97,10 @@ class LivePortrait(StreamingFace):
         with stage("motion"):
             rows = np.stack([self._controls(moment) for moment in moments])
         return self._engine.draw(rows, hurried=any(moment.speaking for moment in moments))
+
+    def unload(self) -> None:
+        """Leave the device now; it comes back with the next picture."""
+        self._engine.unload()
 
     def _controls(self, moment: Moment) -> NDArray[np.float32]:
         # After the last word there is no sound at all: the performer shuts the mouth within some

@@ -29,6 +29,13 @@ REMEMBERED = 256
 
 _DT = 1 / FRAME_RATE
 
+_SEAM = 5
+"""So many pictures from where speech begins, ends or is cut off the mouth moves no further than
+``_AT_SEAM`` from one to the next: a mouth that is wide open is shut within 0.2 s. Between two
+syllables it is quicker, which looks like a jump where the head hardly moves."""
+
+_AT_SEAM = 0.2
+
 
 @frozen(kw_only=True)
 class Pose:
@@ -73,11 +80,18 @@ class _State:
     brow: float = 0.0
     brow_speed: float = 0.0
     talk: float = 0.0
+    talk_speed: float = 0.0
+    speaking: bool = False
+    seam: int = _SEAM
 
 
 def _towards(value: float, target: float, attack: float, release: float) -> float:
     """One step of a one-pole filter; ``attack``, ``release`` are shares of the way per picture."""
     return value + (target - value) * (attack if abs(target) > abs(value) else release)
+
+
+def _within(reach: float, before: float, value: float) -> float:
+    return min(max(value, before - reach), before + reach)
 
 
 def _spring(value: float, speed: float, target: float, rate_hz: float) -> tuple[float, float]:
@@ -116,6 +130,9 @@ class Performer:
         return last if last is not None else _State()
 
     def _step(self, before: _State, moment: Moment) -> _State:
+        seam = 0 if moment.speaking != before.speaking else before.seam + 1
+        at_seam = seam < _SEAM
+        reach = _AT_SEAM if at_seam else math.inf
         heard = articulate(moment.sound, before.reference_db)
         reference = before.reference_db
         if heard.level_db > -50:
@@ -129,16 +146,24 @@ class Performer:
         slow = before.slow + (loud - before.slow) * (0.035 if voiced else 0.08)
         # The first syllable after a silence is no reason to start up.
         stress = min(max(0.0, quick - slow - 0.12), 0.5)
-        nod, nod_speed = _spring(before.nod, before.nod_speed, stress, 1.7)
+        settling = at_seam or not moment.speaking
+        nod, nod_speed = _spring(
+            before.nod, before.nod_speed, 0.0 if at_seam else stress, 0.7 if settling else 1.7
+        )
         brow, brow_speed = _spring(
             before.brow, before.brow_speed, max(0.0, stress - 0.15) * 1.6, 1.1
         )
+        # The head sways more while it talks, and must not start up where it begins and ends.
+        talk, talk_speed = _spring(
+            before.talk, before.talk_speed, 1.0 if voiced or moment.speaking else 0.0, 0.9
+        )
+        pressed = heard.closure * min(1.0, before.talk * 1.5)
         return evolve(
             before,
-            open=_towards(before.open, heard.open, 0.72, 0.55),
-            wide=before.wide + (heard.wide - before.wide) * 0.42,
-            hiss=_towards(before.hiss, heard.hiss, 0.65, 0.5),
-            press=_towards(before.press, heard.closure * min(1.0, before.talk * 1.5), 0.6, 0.6),
+            open=_within(reach, before.open, _towards(before.open, heard.open, 0.72, 0.55)),
+            wide=_within(reach, before.wide, before.wide + (heard.wide - before.wide) * 0.42),
+            hiss=_within(reach, before.hiss, _towards(before.hiss, heard.hiss, 0.65, 0.5)),
+            press=_within(reach, before.press, _towards(before.press, pressed, 0.6, 0.6)),
             reference_db=reference,
             quick=quick,
             slow=slow,
@@ -146,7 +171,10 @@ class Performer:
             nod_speed=nod_speed,
             brow=brow,
             brow_speed=brow_speed,
-            talk=before.talk + ((1.0 if voiced or moment.speaking else 0.0) - before.talk) * 0.12,
+            talk=talk,
+            talk_speed=talk_speed,
+            speaking=moment.speaking,
+            seam=seam,
         )
 
     def _compose(self, state: _State, index: int) -> Pose:

@@ -5,8 +5,8 @@ the portrait: the puppet's idle movement for some seconds, with blinks, glances 
 the end each pose goes over into those before the first, so that it begins again without a jump and
 never runs backwards. The head moves by a few pixels only, so one face box holds for all of it.
 
-Pictures and latents are kept on disk, as plain arrays, under a digest of all that they are made of;
-the pictures are mapped and not read.
+Pictures, the same as I420, and latents are kept on disk, as plain arrays, under a digest of all
+that they are made of; the pictures are mapped and not read.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
+import torch
 
 from maestra.core.persona import Manner
 from maestra.ports.audio import FRAME_RATE
 from maestra.ports.errors import FaceError
 
+from ..colour import yuv420
 from ..motion import Performer, Pose
 from ..streaming import Moment
 from .blending import cut_out
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cycle", "cycle_key", "cycle_poses", "open_cycle"]
 
-_VERSION = "1"
+_VERSION = "2"
 """Another one where the same portrait and weights make other pictures or latents."""
 
 _OVER = 2 * FRAME_RATE
@@ -48,10 +50,12 @@ _ENCODED_AT_ONCE = 8
 
 
 class Cycle:
-    """``pictures``, ``(n, height, width, 3)`` RGB, and ``latents``, ``(n, 8, 32, 32)``."""
+    """``pictures``, ``(n, height, width, 3)`` RGB, the same as I420 in ``planes``,
+    ``(n, height * 3 // 2, width)``, and ``latents``, ``(n, 8, 32, 32)``."""
 
-    def __init__(self, pictures: Picture, latents: NDArray[np.float32]) -> None:
+    def __init__(self, pictures: Picture, planes: Picture, latents: NDArray[np.float32]) -> None:
         self.pictures = pictures
+        self.planes = planes
         self.latents = latents
 
     def __len__(self) -> int:
@@ -107,11 +111,12 @@ def open_cycle(
     :param box: where the face is.
     :raises FaceError: it cannot be kept.
     """
-    kept, known = folder / "pictures.npy", folder / "latents.npy"
-    found = [_mapped(path) for path in (kept, known)]
+    paths = [folder / f"{name}.npy" for name in ("pictures", "planes", "latents")]
+    found = [_mapped(path) for path in paths]
     if all(array is not None and len(array) == len(poses) for array in found):
-        return Cycle(found[0], np.array(found[1]))
+        return Cycle(found[0], found[1], np.array(found[2]))
     made = np.stack([draw(pose) for pose in poses])
+    planes = np.concatenate([yuv420(torch.from_numpy(each[None])).numpy() for each in made])
     crops = np.stack([cut_out(picture, box) for picture in made])
     latents = np.concatenate(
         [
@@ -121,12 +126,13 @@ def open_cycle(
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(kept, made)
-        _write(known, latents)
+        for path, array in zip(paths, (made, planes, latents), strict=True):
+            _write(path, array)
     except OSError as error:
         raise FaceError(f"The idle cycle cannot be kept in {folder}: {error.strerror}.") from error
-    written = _mapped(kept)
-    return Cycle(made if written is None else written, latents)
+    mapped = [_mapped(path) for path in paths[:2]]
+    shown = [mine if its is None else its for mine, its in zip((made, planes), mapped, strict=True)]
+    return Cycle(shown[0], shown[1], latents)
 
 
 def _mapped(path: Path) -> Any:

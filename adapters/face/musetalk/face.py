@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,20 +13,21 @@ import torch
 
 from maestra.core.persona import Manner
 from maestra.ports.audio import FRAME_RATE
-from maestra.ports.errors import FaceError
 
 from ...weights import load_weights, read_weights
-from ..device import Residence, chosen, weights_of
-from ..portrait import Mesh, open_portrait, read_picture
+from ..colour import lay_planes
+from ..device import Device, Residence, in_stream, no_room, weights_of
+from ..portrait import prepared
 from ..puppet.rig import SIZE, Rig
+from ..seams import Seams
 from ..streaming import REMEMBERED, Moment, StreamingFace
 from ..tracing import stage
-from .blending import cut_square, face_box, laid_in, mesh_mask, soft_mask, square_around
+from .blending import Laying, cut_square, face_box, mesh_mask, soft_mask, square_around
 from .cycle import cycle_key, cycle_poses, open_cycle
 from .features import Hearing
 from .gate import Gate, Shown
 from .networks import PUBLISHED, Networks, Sizes, find_weights, fingerprint, load_networks
-from .painter import Painter, no_room
+from .painter import PART, Painter, latents
 from .settings import MuseTalkSettings
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from .blending import Box
 
 __all__ = ["MuseTalk"]
+
+_NO_ROOM = "There is no room on the GPU for so many pictures at once."
 
 
 class MuseTalk(StreamingFace):
@@ -66,45 +70,41 @@ class MuseTalk(StreamingFace):
         sizes: Sizes = PUBLISHED,
         networks: Networks | None = None,
     ) -> None:
-        device, precision = chosen("musetalk", settings.device, settings.precision)
+        on = Device.choose(
+            "musetalk",
+            settings.device,
+            settings.precision,
+            most_at_once=min(settings.batch, PART),
+            compiled=settings.compile,
+            graphs=settings.graphs,
+        )
         if cache is None:
             import platformdirs
 
             cache = Path(platformdirs.user_cache_dir("maestra"))
-        known = Mesh.load(mesh) if mesh is not None else None
-        if known is None:
-            portrait, known = open_portrait(portrait, cache / "portraits")
-        picture = read_picture(portrait)
-        height, width = picture.shape[:2]
-        if width != height or known.size[0] != known.size[1]:
-            raise FaceError(f"The portrait {portrait.name} and its mesh are not both square.")
+        picture, known = prepared(portrait, mesh, cache / "portraits")
 
-        with no_room():
+        with no_room(_NO_ROOM):
             if networks is None:
                 files = find_weights(Path(settings.weights).expanduser())
                 networks = load_networks(files, sizes)
                 drawn_by = fingerprint(files["vae"])
             else:
                 drawn_by = "networks that were given"
-            networks.to(device, precision)
+            networks.to(on.device, on.precision)
             self._hearing = Hearing(networks.encoder)
-            self._painter = Painter(networks, compiled=settings.compile)
-        self._residence = Residence(
-            lambda: weights_of(networks.encoder, networks.vae, networks.unet),
-            device,
-            unload_after=settings.unload_after or None,
-        )
         super().__init__(
             look_back=self._hearing.look_back,
             look_ahead=self._hearing.look_ahead,
             most_at_once=settings.batch,
+            seams=Seams(),
         )
         self.width = self.height = SIZE
-        self.warm_up = 300.0 if settings.compile else 10.0 if device.type == "cuda" else 0.0
+        self.warm_up = on.warm_up
 
         placed = known.scaled((SIZE, SIZE))
         self._box = face_box(placed)
-        self._square = square_around(self._box)
+        square = square_around(self._box)
         manner = manner if manner is not None else Manner()
         count = round(settings.idle_seconds * FRAME_RATE)
         rig = Rig(picture, known)
@@ -112,21 +112,31 @@ class MuseTalk(StreamingFace):
             picture.tobytes(),
             known.to_json(),
             repr(manner),
-            f"{seed} {count} {precision} {self._box}",
+            f"{seed} {count} {on.precision} {self._box}",
             drawn_by,
         )
-        with no_room():
+        with no_room(_NO_ROOM):
             self._cycle = open_cycle(
                 cache / "musetalk" / key,
                 cycle_poses(manner, seed, count),
                 draw=rig.draw,
-                encode=self._painter.latents,
+                encode=partial(latents, networks),
                 box=self._box,
             )
-        self._mask = (
+        mask = (
             _parsed_mask(Path(settings.parser).expanduser(), self._cycle.pictures[0], self._box)
             if settings.parser
-            else mesh_mask(placed, self._box, self._square)
+            else mesh_mask(placed, self._box, square)
+        )
+        laying = Laying(self._box, square, mask, on.device)
+        self._part = laying.part
+        self._painter = Painter(networks, laying, on)
+        self._cold = on.starts_cold
+        self._residence = Residence(
+            lambda: weights_of(networks.encoder, networks.vae, networks.unet),
+            on.device,
+            unload_after=settings.unload_after or None,
+            leaving=self._painter.forget,
         )
         self._gate = Gate(self._hearing.look_back)
         self._told: OrderedDict[int, torch.Tensor] = OrderedDict()
@@ -135,27 +145,48 @@ class MuseTalk(StreamingFace):
         """See ``StreamingFace``."""
         places = [moment.number % len(self._cycle) for moment in moments]
         shown = [self._gate.step(moment) for moment in moments]
-        pictures = [np.array(self._cycle.pictures[place]) for place in places]
+        pictures = [np.array(self._cycle.planes[place]) for place in places]
         seen = [index for index, state in enumerate(shown) if state.share > 0]
         if not seen:
+            self._prepare()
             return pictures
+        full = no_room(_NO_ROOM, self._painter.forget)
         with (
-            no_room(),
+            full,
             self._residence.at_work(),
-            self._painter.on_stream(),
+            in_stream(self._painter.stream),
             torch.inference_mode(),
         ):
             with stage("encode"):
                 self._hear([moments[index] for index in seen], [shown[index] for index in seen])
+            left, top, right, bottom = self._part
+            under = [self._cycle.pictures[places[i]][top:bottom, left:right] for i in seen]
             painted = self._painter.paint(
                 self._cycle.latents[[places[index] for index in seen]],
                 torch.stack([self._told[moments[index].number] for index in seen]),
+                np.stack(under),
+                np.array([shown[index].share for index in seen], np.float32),
             )
-        with stage("blend"):
-            for face, index in zip(painted, seen, strict=True):
-                mask = np.round(self._mask * np.float32(shown[index].share)).astype(np.uint8)
-                pictures[index] = laid_in(pictures[index], face, self._box, self._square, mask)
+        with stage("paste"):
+            for part, index in zip(painted, seen, strict=True):
+                lay_planes(pictures[index], part, left, top)
         return pictures
+
+    def unload(self) -> None:
+        """Leave the device now; it comes back with the next speech."""
+        self._residence.unload()
+
+    def _prepare(self) -> None:
+        """Nothing is to be painted now: time for what makes later pictures faster."""
+        if not self._cold and (self._painter.complete or not self._residence.resident):
+            return
+        full = no_room(_NO_ROOM, self._painter.forget)
+        with full, self._residence.at_work(), in_stream(self._painter.stream):
+            if self._cold:
+                self._painter.warm()
+                self._cold = False
+            else:
+                self._painter.record_one()
 
     def _hear(self, moments: Sequence[Moment], shown: Sequence[Shown]) -> None:
         """Find out what each of ``moments`` is told. While the mouth shuts after the last word,

@@ -42,6 +42,10 @@ class MuseTalkSettings:
         default=False,
         metadata={"doc": "Compile the networks when they are first used, which takes minutes"},
     )
+    graphs: bool = field(
+        default=True,
+        metadata={"doc": "On a GPU, record the work on a picture once and play it back"},
+    )
     unload_after: float = field(
         default=0.0,
         metadata={

@@ -10,6 +10,7 @@ from maestra.core.persona import Manner
 
 from ..motion import LOOK_AHEAD, LOOK_BACK, Performer
 from ..portrait import Mesh, prepared
+from ..seams import Seams
 from ..streaming import Moment, StreamingFace
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Puppet(StreamingFace):
         *,
         cache: Path | None = None,
     ) -> None:
-        super().__init__(look_back=LOOK_BACK, look_ahead=LOOK_AHEAD)
+        super().__init__(look_back=LOOK_BACK, look_ahead=LOOK_AHEAD, seams=Seams())
         from .rig import SIZE, Rig
 
         picture, known = prepared(portrait, mesh, cache)

@@ -3,7 +3,7 @@ where the networks are, so that nothing but its bytes comes back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from attrs import define, fields
 from torch.nn import functional
 
 from ..colour import yuv420
-from ..device import HostCopies, channels_last, weights_of
+from ..device import Device, HostCopies, Recorded, channels_last, weights_of
 from ..liveportrait.layers import fuse
 from ..tracing import stage
 
@@ -48,13 +48,11 @@ _NAMES = tuple(attribute.name for attribute in fields(_References))
 class Renderer:
     """Draws the square of one portrait in which the face is.
 
-    :param network: with its weights; it is fused and taken to ``device``.
+    :param network: with its weights; it is fused and taken to the device.
     :param crop: what it is shown of the portrait, RGB, 0 … 1, ``(1, 3, n, n)``.
     :param source: the portrait's keypoints, ``(1, 15, 3)``.
     :param old: the square as it is, ``(side, side, 3)``.
     :param mask: how far what is drawn is seen, 0 … 1, ``(side, side, 1)``.
-    :param compiled: compile what is done for every picture. Batches are filled up to a power of two
-        then, for every shape is compiled anew.
     """
 
     def __init__(
@@ -65,16 +63,15 @@ class Renderer:
         old: Picture,
         mask: NDArray[np.float32],
         *,
-        device: torch.device,
-        precision: torch.dtype = torch.float32,
-        compiled: bool = False,
+        on: Device,
         stream: torch.cuda.Stream | None = None,
     ) -> None:
+        device, precision = on.device, on.precision
         fuse(network)
         network.to(device, precision)
         channels_last(network)
         self._network = network
-        self._compiled = compiled
+        self._on = on
         with torch.inference_mode():
             appearance = network.appearance(crop.to(device, precision)).float()
         self._references = _References(
@@ -83,11 +80,15 @@ class Renderer:
             old=torch.from_numpy(old.copy()).permute(2, 0, 1)[None].float().to(device),
             mask=torch.from_numpy(mask[:, :, 0].astype(np.float32)).to(device),
         )
-        self._render: Callable[[Tensor], Tensor] = (
-            torch.compile(self._faces, dynamic=False) if compiled else self._faces
+        self._drawn = on.compile(self._faces)
+        self._render = Recorded(
+            self._planes,
+            lambda size: (self._references.source.repeat(size, 1, 1),),
+            on=on,
+            stream=stream,
         )
-        self._device = device
         self._copies = HostCopies(stream)
+        on.settle()
 
     def places(self) -> Iterator[tuple[Any, str]]:
         """See ``maestra.adapters.face.device.Places``."""
@@ -95,24 +96,37 @@ class Renderer:
             yield self._references, name
         yield from weights_of(self._network)
 
-    def draw(self, driving: NDArray[np.float32]) -> Picture:
+    def draw(self, driving: NDArray[np.float32], *, hurried: bool = True) -> Picture:
         """The square with the face in each pose of ``(n, 15, 3)`` keypoints, ``(n, side * 3 // 2,
-        side)`` I420, which may change with the next call."""
-        count = len(driving)
-        size = 1 << (count - 1).bit_length() if self._compiled else count
-        filled = np.concatenate([driving, np.repeat(driving[-1:], size - count, axis=0)])
-        with stage("generator"):
-            drawn = self._render(torch.from_numpy(filled).to(self._device))
-        with stage("colour"):
-            planes = yuv420(drawn[:count])
-        with stage("copy"):
-            return self._copies.fetch(planes)
+        side)`` I420, which may change with the next call.
 
-    def warm(self, most_at_once: int) -> None:
+        :param hurried: somebody waits for these; what would make later ones faster has to wait.
+        """
+        count = len(driving)
+        size = self._on.size_for(count)
+        filled = np.concatenate([driving, np.repeat(driving[-1:], size - count, axis=0)])
+        if not hurried:
+            self._render.record_one()
+        planes = self._render(torch.from_numpy(filled))
+        with stage("copy"):
+            return self._copies.fetch(planes[:count])
+
+    def warm(self) -> None:
         """Draw once whatever has a shape of its own, which is slow the first time."""
         source = self._references.source.cpu().numpy()
-        for power in range((most_at_once - 1).bit_length() + 1):
-            self.draw(np.repeat(source, min(1 << power, most_at_once), axis=0))
+        for size in self._on.sizes:
+            self.draw(np.repeat(source, size, axis=0), hurried=False)
+
+    def forget(self) -> None:
+        """See ``Recorded``."""
+        self._render.forget()
+
+    def _planes(self, driving: Tensor) -> Tensor:
+        """``(n, side * 3 // 2, side)`` uint8, I420."""
+        with stage("generator"):
+            drawn = self._drawn(driving)
+        with stage("colour"):
+            return yuv420(drawn)
 
     def _faces(self, driving: Tensor) -> Tensor:
         of, count = self._references, len(driving)

@@ -200,7 +200,8 @@ class Driver:
     # --- what was ---------------------------------------------------------------
 
     def _go_back_to(self, number: int) -> tuple[_Shown, bool]:
-        """What was shown before ``number``, and whether that is not what was drawn last."""
+        """What was shown before ``number``, and whether more than that was drawn: a slow face that
+        leaves pictures out goes on without a seam."""
         again = False
         for kept in (self._heard, self._shown):
             while kept and next(reversed(kept)) >= number:
@@ -210,8 +211,7 @@ class Driver:
             self._blocks.popitem()
         if not self._shown:
             return _Shown(), again
-        last = next(reversed(self._shown))
-        return self._shown[last], again or last != number - 1
+        return self._shown[next(reversed(self._shown))], again
 
     @staticmethod
     def _keep(kept: OrderedDict[int, _T], number: int, what: _T) -> None:

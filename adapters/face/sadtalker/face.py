@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +11,12 @@ import numpy as np
 import torch
 
 from maestra.core.persona import Manner
-from maestra.ports.errors import FaceError, FaceOutOfMemory
 
-from ..colour import yuv420
-from ..device import Residence, chosen, weights_of
+from ..colour import lay_planes, yuv420
+from ..device import Device, Residence, in_stream, no_room, weights_of
 from ..liveportrait.layers import fuse
-from ..portrait import Mesh, open_portrait, read_picture
+from ..portrait import prepared
+from ..seams import Seams
 from ..streaming import Moment, StreamingFace
 from ..tracing import stage
 from .drawing import Renderer
@@ -32,12 +31,11 @@ if TYPE_CHECKING:
 
     from maestra.ports.audio import Picture
 
+    from ..portrait import Mesh
+
 __all__ = ["SIZE", "SadTalker", "SadTalkerSettings"]
 
 SIZE = 512
-
-_WARM_UP_COMPILING = 180.0
-_WARM_UP = 20.0
 
 
 class SadTalker(StreamingFace):
@@ -47,7 +45,7 @@ class SadTalker(StreamingFace):
 
     :param portrait: the picture; square where there is a ``mesh``.
     :param mesh: where its features are; absent, the face is found once (see ``open_portrait``).
-    :param cache: where found faces are kept; absent, the user's cache directory.
+    :param cache: where found faces are kept; absent, in the user's cache directory.
     :param sizes: of the networks, others than the published ones for tests.
     :param networks: with their weights, which are taken to the device; absent, they are read from
         the folder in ``settings``.
@@ -68,11 +66,21 @@ class SadTalker(StreamingFace):
         sizes: Sizes = PUBLISHED,
         networks: Networks | None = None,
     ) -> None:
-        super().__init__(look_back=LOOK_BACK, look_ahead=LOOK_AHEAD, most_at_once=settings.batch)
-        device, precision = chosen("sadtalker", settings.device, settings.precision)
+        super().__init__(
+            look_back=LOOK_BACK, look_ahead=LOOK_AHEAD, most_at_once=settings.batch, seams=Seams()
+        )
+        on = Device.choose(
+            "sadtalker",
+            settings.device,
+            settings.precision,
+            most_at_once=settings.batch,
+            compiled=settings.compile,
+            graphs=settings.graphs,
+        )
+        device = on.device
         self.width = self.height = SIZE
-        self.warm_up = _warm_up(device, settings)
-        picture, known = _open(portrait, mesh, cache)
+        self.warm_up = on.warm_up
+        picture, known = prepared(portrait, mesh, cache)
         if networks is None:
             networks = load(Path(settings.weights).expanduser(), large=settings.large, sizes=sizes)
         whole, points = _fitted(picture, known)
@@ -83,9 +91,8 @@ class SadTalker(StreamingFace):
         old = whole[top : top + side, left : left + side]
         crop = _resized(old, sizes.picture * (2 if settings.large else 1))
         shown = aligned(crop, (points - (left, top)) * (crop.shape[0] / side))
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        self._cold = device.type == "cuda" or settings.compile
-        try:
+        self._cold = on.starts_cold
+        with no_room(f"sadtalker: {device} has no room for its weights."):
             with torch.inference_mode():
                 row = row_of(networks.face_3drecon(_tensor(shown))).to(device)
                 # What only the portrait is shown to need not stay on the device.
@@ -106,74 +113,53 @@ class SadTalker(StreamingFace):
             )
             with torch.inference_mode():
                 source = self._driver.source()
+            self._stream = on.stream()
             self._renderer = Renderer(
                 networks.generator,
                 _tensor(crop),
                 source,
                 old,
                 paste_mask(side),
-                device=device,
-                precision=precision,
-                compiled=settings.compile,
+                on=on,
                 stream=self._stream,
             )
-        except torch.OutOfMemoryError as error:
-            raise FaceOutOfMemory(f"sadtalker: {device} has no room for its weights.") from error
         self._residence = Residence(
             lambda: chain(self._renderer.places(), weights_of(*asked)),
             device,
             unload_after=settings.unload_after or None,
+            leaving=self._renderer.forget,
         )
 
     def draw(self, moments: Sequence[Moment]) -> Sequence[Picture]:
         """See ``StreamingFace``."""
-        try:
-            with self._residence.at_work(), torch.inference_mode(), self._on_stream():
-                if self._cold:
-                    self._renderer.warm(self._most_at_once)
-                    self._cold = False
-                faces = self._renderer.draw(self._driver.drive(moments))
-                with stage("paste"):
-                    return [self._put_back(face) for face in faces]
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise FaceOutOfMemory(
-                f"sadtalker: there is no room to draw {len(moments)} pictures at once."
-            ) from error
+        said = any(moment.speaking for moment in moments)
+        full = no_room(
+            f"sadtalker: there is no room to draw {len(moments)} pictures at once.",
+            self._renderer.forget,
+        )
+        with (
+            full,
+            self._residence.at_work() as came_back,
+            torch.inference_mode(),
+            in_stream(self._stream),
+        ):
+            if self._cold:
+                self._renderer.warm()
+                self._cold = False
+            driving = self._driver.drive(moments)
+            faces = self._renderer.draw(driving, hurried=said or came_back)
+            with stage("paste"):
+                return [self._put_back(face) for face in faces]
 
-    def _on_stream(self) -> AbstractContextManager[object]:
-        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+    def unload(self) -> None:
+        """Leave the device now; it comes back with the next picture."""
+        self._residence.unload()
 
     def _put_back(self, face: Picture) -> Picture:
-        left, top, side = self._box
+        left, top, _ = self._box
         picture = self._planes.copy()
-        picture[top : top + side, left : left + side] = face[:side]
-        left, top, half = left // 2, top // 2, side // 2
-        chromas = picture[SIZE:].reshape(2, SIZE // 2, SIZE // 2)
-        chromas[:, top : top + half, left : left + half] = face[side:].reshape(2, half, half)
+        lay_planes(picture, face, left, top)
         return picture
-
-
-def _warm_up(device: torch.device, settings: SadTalkerSettings) -> float:
-    if settings.compile:
-        return _WARM_UP_COMPILING
-    return _WARM_UP if device.type == "cuda" else 0.0
-
-
-def _open(portrait: Path, mesh: Path | None, cache: Path | None) -> tuple[Picture, Mesh]:
-    if mesh is None:
-        if cache is None:
-            import platformdirs
-
-            cache = Path(platformdirs.user_cache_dir("maestra"))
-        portrait, known = open_portrait(portrait, cache / "portraits")
-    else:
-        known = Mesh.load(mesh)
-    picture = read_picture(portrait)
-    height, width = picture.shape[:2]
-    if width != height or known.size[0] != known.size[1]:
-        raise FaceError(f"The portrait {portrait.name} and its mesh are not both square.")
-    return picture, known
 
 
 def _fitted(picture: Picture, mesh: Mesh) -> tuple[Picture, NDArray[np.float64]]:

@@ -50,6 +50,10 @@ class SadTalkerSettings:
         default=False,
         metadata={"doc": "Compile the renderer with torch.compile: minutes more to begin with"},
     )
+    graphs: bool = field(
+        default=True,
+        metadata={"doc": "On a GPU, record the work on a picture once and play it back"},
+    )
     unload_after: float = field(
         default=0.0,
         metadata={

@@ -10,8 +10,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from fakes.graphs import fake_graphs  # noqa: E402
+
 from maestra.adapters.face.device import (  # noqa: E402
+    Device,
     HostCopies,
+    Recorded,
     Residence,
     channels_last,
     weights_of,
@@ -92,6 +96,59 @@ def test_the_layout_of_the_weights_is_nothing_but_a_layout() -> None:
     assert all(map(torch.equal, before, network.parameters()))
     assert flat.weight.is_contiguous(memory_format=torch.channels_last)
     assert deep.weight.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+# --- what is recorded ------------------------------------------------------------
+
+
+def on_cpu(*sizes: int) -> Device:
+    return Device(device=CPU, precision=torch.float32, sizes=sizes, graphs=True)
+
+
+def test_what_was_recorded_is_played_back_for_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs, called = fake_graphs(monkeypatch), list[int]()
+
+    def work(a: Any, b: Any) -> Any:
+        called.append(len(a))
+        return a @ b.transpose(1, 2)
+
+    def example(size: int) -> tuple[Any, ...]:
+        return torch.zeros(size, 2, 3), torch.zeros(size, 2, 3)
+
+    recorded = Recorded(work, example, on=on_cpu(1, 2), stream=None)
+    given = torch.arange(12.0).view(2, 2, 3), torch.arange(12.0).view(2, 2, 3) - 6
+    wanted = given[0] @ given[1].transpose(1, 2)
+    assert torch.equal(wanted, recorded(*given))
+    assert not graphs and not recorded.complete
+    recorded.record_one()
+    recorded.record_one()
+    recorded.record_one()
+    assert len(graphs) == 2 and recorded.complete
+    called.clear()
+    for factor in (1, 3):
+        assert torch.equal(wanted * factor, recorded(given[0] * factor, given[1]))
+        assert torch.equal(wanted[:1] * factor, recorded(given[0][:1] * factor, given[1][:1]))
+    assert not called
+    assert [graph.replays for graph in graphs] == [2, 2]
+
+    recorded.forget()
+    assert not recorded.complete
+    assert torch.equal(wanted, recorded(*given)) and called == [2]
+
+
+def test_without_graphs_nothing_is_recorded() -> None:
+    on = Device.choose("a face", "cpu", "auto", most_at_once=3, graphs=True)
+    recorded = Recorded(torch.neg, lambda size: (torch.ones(size),), on=on, stream=None)
+    recorded.record_one()
+    assert recorded.complete
+    assert recorded(torch.ones(2)).tolist() == [-1, -1]
+
+
+def test_batches_are_filled_up_only_where_a_new_shape_is_slow() -> None:
+    assert [on_cpu(1, 2, 4, 6).size_for(count) for count in (1, 3, 5, 9)] == [1, 4, 6, 9]
+    eager = Device.choose("a face", "cpu", "auto", most_at_once=6)
+    assert eager.sizes == (1, 2, 4, 6)
+    assert eager.size_for(3) == 3
 
 
 @pytest.mark.gpu

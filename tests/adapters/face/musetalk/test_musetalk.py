@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 import pytest
+from fakes.graphs import fake_graphs
 from fakes.libraries import need
 from fakes.tiny_musetalk import tiny_musetalk, tiny_sizes, tiny_state, write_tiny_weights
 from numpy.typing import NDArray
@@ -24,11 +25,12 @@ torch = pytest.importorskip("torch")
 need("diffusers", "transformers")
 pytest.importorskip("safetensors")
 
-from maestra.adapters.face.musetalk import features
+from maestra.adapters.face.device import Device, no_room
+from maestra.adapters.face.musetalk import face as module
+from maestra.adapters.face.musetalk import features, painter
 from maestra.adapters.face.musetalk.cycle import cycle_poses
 from maestra.adapters.face.musetalk.gate import Gate
 from maestra.adapters.face.musetalk.networks import Networks, find_weights
-from maestra.adapters.face.musetalk.painter import Painter, no_room
 
 if TYPE_CHECKING:
     from maestra.adapters.face.musetalk.face import MuseTalk
@@ -149,12 +151,12 @@ def test_only_the_lower_face_is_painted(face: MuseTalk) -> None:
     idle = take(face, 20)
     face.clear(0)
     face.push(speech(20), last=True)
-    changed = np.any(take(face, 20)[15] != idle[15], axis=2)
+    changed = take(face, 20)[15][:512] != idle[15][:512]
 
     rows, columns = np.nonzero(changed)
     left, top, right, bottom = face._box
     assert (top + bottom) / 2 - 20 < rows.min() and rows.max() < bottom
-    assert left <= columns.min() and columns.max() < right
+    assert left - 1 <= columns.min() and columns.max() <= right
 
 
 def test_clear_in_the_middle_of_a_batch_goes_on_from_what_was_seen(face: MuseTalk) -> None:
@@ -201,20 +203,55 @@ def test_empty_speech_and_a_minute_at_once(face: MuseTalk) -> None:
 
 def test_who_left_the_device_paints_the_same_faces_when_it_is_back(folder: Path) -> None:
     stayed, left = tiny_musetalk(folder), tiny_musetalk(folder, unload_after=60.0)
-    stayed.push(speech(3), last=True)
-    left.push(speech(3), last=True)
+    for face in (stayed, left):
+        face.hold(1)
+        face.push(speech(3), last=True)
     seen, again = take(stayed, 1), take(left, 1)
-    left._residence.unload()
+    left.unload()
     assert not left._residence.resident
     seen += take(stayed, 2)
     again += take(left, 2)
     assert left._residence.resident
-    assert all(np.array_equal(a, b) for a, b in zip(seen, again, strict=True))
+    # The weights lie elsewhere in memory, and sums are taken in another order there.
+    for a, b in zip(seen, again, strict=True):
+        assert np.abs(a.astype(np.int16) - b).max() <= 1
+
+
+def test_what_is_recorded_paints_the_same_faces(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def painted(face: MuseTalk) -> NDArray[np.int16]:
+        face.hold(3)
+        face.push(speech(9), last=True)
+        return np.stack(take(face, 12)[3:]).astype(np.int16)
+
+    plain = tiny_musetalk(folder)
+    take(plain, 3)
+    wanted = painted(plain)
+    graphs = fake_graphs(monkeypatch)
+    choose = Device.choose
+    monkeypatch.setattr(
+        Device, "choose", lambda *a, **k: attrs.evolve(choose(*a, **k), graphs=True)
+    )
+    face = tiny_musetalk(folder)
+    take(face, 3)  # idle: one of each network's for every picture
+    assert len(graphs) == 6
+    assert np.abs(painted(face) - wanted).max() <= 1
+    # While the mouth is still shutting it is painted alone, else by three.
+    assert [graph.replays for graph in graphs] == [3, 3, 0, 0, 3, 3]
+
+    take(face, 6)
+    face.unload()
+    take(face, 3)
+    assert len(graphs) == 6, "nothing is recorded while it is away"
 
 
 def test_a_full_gpu_is_said_in_the_ports_words() -> None:
-    with pytest.raises(FaceOutOfMemory), no_room():
+    forgotten: list[str] = []
+    full = no_room("There is no room.", lambda: forgotten.append("recordings"))
+    with pytest.raises(FaceOutOfMemory, match="no room"), full:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+    assert forgotten
 
 
 # --- gate and cycle --------------------------------------------------------------
@@ -245,13 +282,13 @@ def test_the_cycle_is_drawn_once_and_again_where_it_is_damaged(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded: list[int] = []
-    encode = Painter.latents
+    encode = painter.latents
 
-    def counted(self: Painter, crops: Picture) -> NDArray[np.float32]:
+    def counted(networks: Networks, crops: Picture) -> NDArray[np.float32]:
         encoded.append(len(crops))
-        return encode(self, crops)
+        return encode(networks, crops)
 
-    monkeypatch.setattr(Painter, "latents", counted)
+    monkeypatch.setattr(module, "latents", counted)
     first = take(tiny_musetalk(folder), 1)[0]
     encoded.clear()
     tiny_musetalk(folder)
@@ -266,7 +303,6 @@ def test_the_cycle_is_drawn_once_and_again_where_it_is_damaged(
 def test_it_is_built_as_the_configuration_says(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from maestra.adapters.face.musetalk import face as module
     from maestra.app import composition
     from maestra.app.config import Config, FaceConfig
 
@@ -275,7 +311,7 @@ def test_it_is_built_as_the_configuration_says(
     options = {"weights": str(folder), "device": "cpu", "idle_seconds": 1.0}
     config = Config(face=FaceConfig(backend=("musetalk",), options={"musetalk": options}, size=256))
     built = dict(composition.faces(config, composition.persona(config.persona)))["musetalk"]()
-    assert (256, 256, 3) == next(built.frames()).picture.shape
+    assert (384, 256) == next(built.frames()).picture.shape
 
     monkeypatch.setenv("MAESTRA_MODELS", str(folder / "none"))
     unnamed = Config(

@@ -16,8 +16,9 @@ torch = pytest.importorskip("torch")
 need("diffusers", "transformers")
 Image = pytest.importorskip("PIL.Image")
 
+from maestra.adapters.face.device import Device
 from maestra.adapters.face.musetalk.blending import (
-    laid_in,
+    Laying,
     soft_mask,
     square_around,
 )
@@ -131,7 +132,11 @@ def test_a_face_is_painted_as_published(published: Golden, networks: Networks) -
         told = unet(torch.from_numpy(latents), torch.tensor([0]), prompts).sample
     assert rel_max(told, published["e2e/pred_latents_frame40"]) <= CHAINED
 
-    painted = Painter(networks).paint(latents, prompts)[0]
+    whole = 0, 0, 256, 256
+    laying = Laying(whole, whole, np.full((256, 256), 255, np.uint8), torch.device("cpu"))
+    on = Device.choose("musetalk", "cpu", "float32")
+    with torch.inference_mode():
+        painted = Painter(networks, laying, on).faces(told)[0].numpy()
     theirs = published["e2e/image_bgr_uint8_sample"].astype(np.int16)
     differences = np.abs(painted[::2, ::2, ::-1] - theirs)
     assert differences.max() <= 1
@@ -170,11 +175,12 @@ def test_faces_are_laid_in_as_published(published: Golden) -> None:
     inside = np.asarray(parsed, np.uint8)
     np.testing.assert_array_equal(published["blend/realtime_mask"], soft_mask(inside, box, square))
     for name, blur in (("offline", 0.05), ("realtime", 0.1)):
-        result = laid_in(
-            published["blend/input_frame_bgr"],
-            published["blend/input_face_bgr"],
-            box,
-            square,
-            soft_mask(inside, box, square, blur),
-        )
+        mask = soft_mask(inside, box, square, blur)
+        laying = Laying(box, square, mask, torch.device("cpu"))
+        result = published["blend/input_frame_bgr"].copy()
+        begin, above, end, below = laying.part
+        part = result[above:below, begin:end]
+        face = published["blend/input_face_bgr"]
+        under, painted = (torch.from_numpy(each.copy()[None]) for each in (part, face))
+        part[:] = laying(under, painted, torch.ones(1))[0].numpy()
         np.testing.assert_array_equal(published[f"blend/{name}_result_bgr"], result)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fakes.graphs import fake_graphs
 from fakes.sadtalker import PERSONA, TINY, tiny_sadtalker, write_weights
 from golden import recipe
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from maestra.adapters.face.colour import yuv420
+from maestra.adapters.face.device import Device
 from maestra.adapters.face.sadtalker import (
     SadTalkerSettings,
     audio,
@@ -202,8 +204,10 @@ def renderer(weights: Path, **how: Any) -> Renderer:
         torch.from_numpy(recipe.uniform("sadtalker", "source", (1, 15, 3), -0.5, 0.5)),
         recipe.image8("sadtalker", "square", 48),
         placing.paste_mask(48),
-        device=how.pop("device", torch.device("cpu")),
-        **how,
+        on=Device(
+            device=torch.device("cpu"),
+            **{"precision": torch.float32, "sizes": (1, 2, 4, 8), **how},
+        ),
     )
 
 
@@ -245,13 +249,29 @@ def test_compiled_it_sees_few_shapes_and_draws_the_same(
     with torch.inference_mode():
         plain = renderer(weights).draw(poses(5))
         fast = renderer(weights, compiled=True)
-        fast.warm(6)
+        fast.warm()
         warmed = set(shapes)
         made = [fast.draw(poses(5)[:count]).copy() for count in (3, 5)]
     assert warmed == {1, 2, 4, 8}
     assert set(shapes) == warmed
     for few in made:
         assert np.abs(few.astype(int) - plain[: len(few)]).max() <= 1
+
+
+def test_what_is_recorded_draws_the_same(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = fake_graphs(monkeypatch)
+    with torch.inference_mode():
+        plain = renderer(weights).draw(poses(3))
+        fast = renderer(weights, graphs=True)
+        fast.warm()
+        assert len(graphs) == 4
+        replays = graphs[2].replays
+        made = fast.draw(poses(3)).copy()
+        assert graphs[2].replays == replays + 1
+        assert np.abs(made.astype(int) - plain).max() <= 1
+        fast.forget()
+        assert np.abs(fast.draw(poses(3)).astype(int) - plain).max() <= 1
+    assert graphs[2].replays == replays + 1
 
 
 @pytest.mark.slow
@@ -280,7 +300,7 @@ def test_away_from_the_gpu_and_back_it_draws_the_same(weights: Path) -> None:
     face = tiny_sadtalker(weights, unload_after=600.0)
     face.push(speech(12))
     first = drawn(face, 3)
-    face._residence.unload()
+    face.unload()
     assert not face._residence.resident
     face.clear(0)
     face.push(speech(12))
@@ -291,7 +311,7 @@ def test_away_from_the_gpu_and_back_it_draws_the_same(weights: Path) -> None:
 def test_a_full_gpu_is_said_so(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     face = tiny_sadtalker(weights)
 
-    def full(driving: Floats) -> None:
+    def full(driving: Floats, **how: bool) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(face._renderer, "draw", full)
@@ -327,7 +347,7 @@ def test_on_a_gpu_it_comes_back_soon(weights: Path) -> None:
         networks=known,
     )
     before = drawn(face, 1)[0]
-    face._residence.unload()
+    face.unload()
     torch.cuda.synchronize()
     face.clear(0)
     begun = time.monotonic()
