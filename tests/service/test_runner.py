@@ -32,12 +32,12 @@ async def test_the_lesson_does_not_stand_still_while_its_memory_is_counted(
 ) -> None:
     counting, go_on = threading.Event(), threading.Event()
 
-    def count() -> int:
+    def count(group: int) -> int:
         counting.set()
         assert go_on.wait(10)
         return 7
 
-    monkeypatch.setattr(runner, "_memory", count)
+    monkeypatch.setattr(runner, "group_memory", count)
     said = _Said()
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
