@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -179,7 +180,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert found["model"] == "puppet"
     assert found["picture"]["n"] == 5
     out, err = capsys.readouterr()
-    assert "| render_rtf at 25 fps | 0." in out
+    assert re.search(r"\| render_rtf at 25 fps \| \d", out)
     assert "puppet: speech: picture 5 of 5" in err
 
 
