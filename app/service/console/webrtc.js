@@ -28,11 +28,13 @@ export class StreamError extends Error {
  * @throws {StreamError} the session refuses
  */
 export async function publish(url, stream, headers = {}) {
-  const peer = new RTCPeerConnection();
-  for (const track of stream.getAudioTracks()) {
-    peer.addTransceiver(track, { direction: "sendonly", streams: [stream] });
-  }
-  return connect(peer, url, headers);
+  return connect(url, headers, () => {
+    const peer = new RTCPeerConnection();
+    for (const track of stream.getAudioTracks()) {
+      peer.addTransceiver(track, { direction: "sendonly", streams: [stream] });
+    }
+    return peer;
+  });
 }
 
 /**
@@ -46,34 +48,60 @@ export async function publish(url, stream, headers = {}) {
  * @throws {StreamError} the session refuses
  */
 export async function play(url, video, headers = {}) {
-  const peer = new RTCPeerConnection();
-  const stream = new MediaStream();
-  for (const kind of ["video", "audio"]) {
-    const { receiver } = peer.addTransceiver(kind, { direction: "recvonly" });
-    // As soon as it can be played: this is a conversation.
-    if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
-    stream.addTrack(receiver.track);
-  }
-  video.srcObject = stream;
-  return connect(peer, url, headers);
+  return connect(url, headers, () => {
+    const peer = new RTCPeerConnection();
+    const stream = new MediaStream();
+    for (const kind of ["video", "audio"]) {
+      const { receiver } = peer.addTransceiver(kind, { direction: "recvonly" });
+      // As soon as it can be played: this is a conversation.
+      if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
+      stream.addTrack(receiver.track);
+    }
+    video.srcObject = stream;
+    return peer;
+  });
 }
 
-async function connect(peer, url, headers) {
-  const connection = new Connection(peer, headers);
-  try {
-    await peer.setLocalDescription();
-    const answer = await ask(url, {
-      method: "POST",
-      headers: { ...headers, "Content-Type": "application/sdp" },
-      body: peer.localDescription.sdp,
-    });
-    connection.resource = new URL(answer.headers.get("Location"), answer.url).href;
-    await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
-  } catch (error) {
+const TRIES = 6;
+const BEGINS_WITHIN = 700; // ms; it takes a few
+
+async function connect(url, headers, makePeer) {
+  for (let tries = 1; ; tries++) {
+    const connection = new Connection(makePeer(), headers);
+    try {
+      await negotiate(connection, url, headers);
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+    if (tries === TRIES || (await begins(connection.peer))) return connection;
+    // On a machine without any network Chromium finds its own addresses four times out of five.
     await connection.close();
-    throw error;
   }
-  return connection;
+}
+
+async function negotiate(connection, url, headers) {
+  const { peer } = connection;
+  await peer.setLocalDescription();
+  const answer = await ask(url, {
+    method: "POST",
+    headers: { ...headers, "Content-Type": "application/sdp" },
+    body: peer.localDescription.sdp,
+  });
+  connection.resource = new URL(answer.headers.get("Location"), answer.url).href;
+  await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
+}
+
+/** Whether `peer` knocks at the addresses of the answer, or has reason not to. */
+function begins(peer) {
+  if (peer.connectionState !== "new") return Promise.resolve(true);
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, BEGINS_WITHIN, false);
+    peer.addEventListener("connectionstatechange", () => {
+      clearTimeout(timer);
+      resolve(true);
+    });
+  });
 }
 
 async function ask(url, request) {
