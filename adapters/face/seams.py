@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Seams"]
 
-_BOUND = 1.3
+_BOUND = 1.2
 """Times the median change from slot to slot within speech."""
 
 _PICTURES = 8
