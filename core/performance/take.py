@@ -37,6 +37,7 @@ FEWEST_PAIRS = 4
 FEWEST_REPEATED = 8
 A4_MIDI = 69
 SHORTEST_RAMP = 8.0  # a shorter change of tempo is a gesture, not a drift (s)
+COUNTED_TOO = (0.33, 0.5, 0.67, 1.5, 2.0, 3.0)  # nobody counts four beats for three
 LEAST_ALTERNATIVE = 0.12  # what is less likely is not worth saying
 SLOWER_TO_PRACTISE = 0.8  # of the measured tempo
 
@@ -268,7 +269,7 @@ def _tempo(known: TakeStatistics, figure: _MakeFigure, measured: dict[str, Figur
         tempo = 60 / weighted_median(known.periods)
     measured["tempo_bpm"] = figure(tempo, "bpm", sure)
     other = max(
-        ((belief, slower) for slower, belief in known.counted.items() if slower != 1),
+        ((belief, slower) for slower, belief in known.counted.items() if slower in COUNTED_TOO),
         default=(0.0, 1.0),
     )
     belief, slower = other[0] / max(sum(known.counted.values()), 1e-9), other[1]
