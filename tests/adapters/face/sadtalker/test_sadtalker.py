@@ -185,6 +185,7 @@ def test_the_same_speech_makes_the_same_pictures_and_a_batch_may_be_cleared(weig
 
 def test_a_slow_face_that_leaves_pictures_out_goes_on_without_a_seam(weights: Path) -> None:
     face = tiny_sadtalker(weights)
+    face.hold(1)
     face.push(speech(30))
     drawn(face, 4)
     for number in (5, 7, 9):
