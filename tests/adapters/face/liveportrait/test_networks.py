@@ -155,6 +155,7 @@ def test_the_small_ones(known: Golden, net: str, inputs: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("precision", "psnr"), [("float16", 40), ("bfloat16", 36)])
 def test_half_precision_looks_the_same(known: Golden, precision: str, psnr: float) -> None:
     network = filled(known, G, fused=True).to(getattr(torch, precision))

@@ -183,6 +183,18 @@ def test_the_same_speech_makes_the_same_pictures_and_a_batch_may_be_cleared(weig
     assert pictures(cut=False)[-1] != found[-1]
 
 
+def test_a_slow_face_that_leaves_pictures_out_goes_on_without_a_seam(weights: Path) -> None:
+    face = tiny_sadtalker(weights)
+    face.hold(1)
+    face.push(speech(30))
+    drawn(face, 4)
+    for number in (5, 7, 9):
+        face.clear(number)
+        face.push(speech(30)[number * SLICE_SAMPLES :])
+        drawn(face, 1)
+        assert isinstance(face._driver._shown[number].apart, float)
+
+
 def test_only_the_face_of_the_portrait_moves(weights: Path) -> None:
     face = tiny_sadtalker(weights)
     face.push(speech(12))

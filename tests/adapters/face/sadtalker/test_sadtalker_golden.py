@@ -164,6 +164,7 @@ def test_the_pose_of_a_picture(golden: Golden) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_face_renderer(golden: Golden) -> None:
     network = filled(golden, RenderNetwork(), "generator")
     mask: list[torch.Tensor] = []
