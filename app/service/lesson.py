@@ -186,8 +186,6 @@ class _Watch:
                 self.input_text = text
             case {"type": "adapter_failed", "port": "publish" | "playout", "text": str(text)}:
                 self.output_text = text
-            case {"type": "connection_restored", "port": "ingest"}:
-                self.input_text = ""
             case {"type": "connection_restored", "port": "publish"}:
                 self.output_text = ""
             case _:

@@ -79,8 +79,9 @@ def student(
 ) -> AbstractContextManager[subprocess.Popen[str]]:
     """A student's machine that sends the lesson from ``start`` to ``end`` (s), and then silence."""
     return ffmpeg(
-        *("-re", "-ss", f"{start}", "-t", f"{end - start}", "-i", str(LESSON)),
-        *("-af", f"apad=pad_dur={silence}", "-c:a", "aac", "-ar", "44100", "-f", "flv", url),
+        *("-ss", f"{start}", "-t", f"{end - start}", "-i", str(LESSON)),
+        *("-af", f"apad=pad_dur={silence},arealtime"),  # -re would hurry the silence
+        *("-c:a", "aac", "-ar", "44100", "-f", "flv", url),
     )
 
 

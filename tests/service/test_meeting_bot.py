@@ -42,7 +42,8 @@ _ASKED = (34.0, 36.5)
 _PLAYED_AND_ASKED = (24.0, 36.5)
 """Likewise, after having played."""
 
-_FOLLOWS_UP = (48.5, 51.0)
+_FOLLOWS_UP = (37.5, 51.0)
+"""Likewise, after a silence in which the input is opened again: it may have been waited with."""
 
 
 @pytest.fixture
@@ -195,7 +196,6 @@ def test_a_lesson_by_way_of_the_bots_server(
     assert 0.02 < seen.loudest(reply["t"], reply["t"] + 1.5)
     assert 0.02 < seen.loudest(over["t"] - 3, over["t"])
     assert 0.001 > seen.loudest(0, reply["t"] - 0.1)
-    assert not teaching.of("connection_restored", port="publish")
 
 
 def test_the_server_restarts_in_mid_lesson(
