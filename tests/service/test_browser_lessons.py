@@ -216,7 +216,7 @@ def test_a_page_that_is_left_gives_its_places_back(
         page.goto("about:blank")
         soon(
             lambda: [one for one in service.logged() if one.get("method") == "DELETE"],
-            lambda told: [one["status"] for one in told] == [200, 200],
+            lambda told: len(told) == 2 and {one["status"] for one in told} <= {200, 404},
             within=5,
         )
 
