@@ -146,7 +146,7 @@ def test_chromium_asks_the_teacher_and_sees_her_answer(
     service: Served, http: httpx.Client, tmp_path: Path
 ) -> None:
     session, links = start(http)
-    wav = microphone_wav(tmp_path / "student.wav", 2.0, LINES / "wake_031_s2.flac")
+    wav = microphone_wav(tmp_path / "student.wav", 6.0, LINES / "wake_031_s2.flac")
     with chromium(wav) as browser:
         page = page_of(browser, service.address)
         page.evaluate(_PLAY, [links["whep"], TOKEN])
@@ -225,7 +225,7 @@ def test_the_lesson_goes_on_when_the_browsers_worker_is_killed(
     service: Served, http: httpx.Client, tmp_path: Path
 ) -> None:
     session, links = start(http)
-    wav = microphone_wav(tmp_path / "student.wav", 2.0, LINES / "wake_031_s2.flac")
+    wav = microphone_wav(tmp_path / "student.wav", 6.0, LINES / "wake_031_s2.flac")
     with chromium(wav) as browser:
         page = page_of(browser, service.address)
         page.evaluate(_PLAY, [links["whep"], TOKEN])
