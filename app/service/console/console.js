@@ -178,6 +178,8 @@ function choose(session) {
   status();
 }
 
+controls.onstop = () => here.part();
+
 function ended() {
   controls.enable(false);
   here.show(page.chosen, true);
