@@ -71,6 +71,7 @@ async def test_a_lesson_by_microphone_is_heard_answered_and_seen(tmp_path: Path)
             assert width >= 256 and not muted and not paused
             assert await tab.page.evaluate("document.querySelector('#myself').videoWidth") > 0
             await tab.until("document.querySelector('#mic-level').value > -50", within=60)
+            await tab.until_text("#link", "live")
 
             await tab.until("document.querySelector('.reply .latency')", within=150)
             assert 1 <= await tab.page.locator(".utterance mark").count()

@@ -35,6 +35,7 @@ const page = {
   personas: new Map(),
   chosen: null, // the session that is shown
   over: null, // the session of which nothing new is to be known
+  loading: false, // its models, so far
   out: false, // the service could not be reached
   rendered: -1,
   saidAt: 0,
@@ -151,7 +152,7 @@ function choose(session) {
   page.feed?.stop();
   page.lesson = new Lesson(session);
   page.rendered = -1;
-  page.caughtUp = false;
+  page.caughtUp = page.loading = false;
   byId("sessions").value = session;
   view("lesson");
   score.show(page.lesson);
@@ -178,6 +179,8 @@ function choose(session) {
   status();
 }
 
+controls.onstop = () => here.part();
+
 function ended() {
   controls.enable(false);
   here.show(page.chosen, true);
@@ -188,7 +191,7 @@ const LINKS = { connecting: "connecting", open: "live", broken: "reconnecting", 
 function linked(link) {
   const pill = byId("link");
   pill.dataset.link = link;
-  setText(pill, page.lesson?.ended ? "ended" : LINKS[link]);
+  setText(pill, page.lesson?.ended ? "ended" : page.loading && link === "open" ? "loading" : LINKS[link]);
 }
 
 async function status() {
@@ -200,7 +203,8 @@ async function status() {
     if (found.state === "ended") page.over = session;
     health.status(found);
     teacher(found.persona_id);
-    if (found.state === "starting") setText(byId("link"), "loading");
+    page.loading = found.state === "starting";
+    linked(byId("link").dataset.link);
     wake();
   } catch (error) {
     if (error.status === 401) locked();

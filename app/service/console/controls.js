@@ -18,6 +18,7 @@ export class Controls {
   constructor() {
     this.session = null;
     this.onconfig = () => {};
+    this.onstop = async () => {};
     const more = byId("more-settings");
     for (const [name, [label, unit, least, most]] of Object.entries(MORE)) {
       const input = h("input", { id: name, type: "number", min: least, max: most, step: "any", inputmode: "decimal" });
@@ -111,6 +112,7 @@ export class Controls {
   async #stop() {
     byId("sure").close();
     await busy(byId("stop"), "acts-word", async () => {
+      await this.onstop();
       await post("/session/stop", { session_id: this.session });
       say("acts-word", "It has ended.");
       this.enable(false);

@@ -31,11 +31,11 @@ export class Here {
   /** Another lesson is shown. */
   async show(session, isOver) {
     if (session !== this.session) {
-      await Promise.all([this.unwatch(), this.leave()]);
+      await this.part();
       this.session = session;
     }
     byId("watch").hidden = isOver;
-    if (isOver) await Promise.all([this.unwatch(), this.leave()]);
+    if (isOver) await this.part();
   }
 
   /**
@@ -154,6 +154,11 @@ export class Here {
     byId("unmute").hidden = true;
     setText(byId("watch"), "Watch and listen");
     await connection?.close();
+  }
+
+  /** Neither watch nor be heard any longer. */
+  async part() {
+    await Promise.all([this.unwatch(), this.leave()]);
   }
 
   /** Be heard no longer. */
