@@ -196,6 +196,7 @@ class Lesson:
     """One session. ``on_event`` gets each event of it; ``patience`` is how long it is waited for.
 
     :param idle_timeout: seconds without input after which it is ended.
+    :param secrets: what nothing that it says may show.
     :param turn: is held while its models are loaded, which takes all the time there is.
     """
 
@@ -468,14 +469,15 @@ class Lesson:
                     pass
 
     def _take(self, event: Mapping[str, Any]) -> None:
+        kind = str(event.get("type", "message"))
         text = json.dumps(event, ensure_ascii=False)
-        hidden = self._secrets.hide(text)
-        if hidden != text:
-            event = json.loads(hidden)
+        if self._secrets.occur_in(text):
+            event = {**self._secrets.hide_in(event), "type": kind}
+            text = json.dumps(event, ensure_ascii=False)
         if isinstance(event.get("t"), int | float):
             self._last_t = float(event["t"])
         self.watch.note(event)
-        self.events.append(str(event.get("type", "message")), hidden)
+        self.events.append(kind, text)
         self._on_event(self, event)
 
     async def _read_errors(self, errors: SocketStream, silent: anyio.Event) -> None:

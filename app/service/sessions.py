@@ -130,6 +130,7 @@ class Sessions:
         self._allowed = AllowList(schemes=service.schemes, hosts=service.hosts, look_up=look_up)
         self._bucket = _Bucket(service.starts_per_minute)
         self._lessons: OrderedDict[str, Lesson] = OrderedDict()
+        self._hidden: dict[str, Secrets] = {}
         self._keys: OrderedDict[str, tuple[str, str]] = OrderedDict()
         self._paces: dict[str, _Pace] = {}
         self._traces = traces
@@ -335,19 +336,19 @@ class Sessions:
         return Problem(503, "no-capacity", detail, headers={"Retry-After": str(wait)}, cause=cause)
 
     def _begin(self, wanted: Wanted, traceparent: str) -> Lesson:
-        hidden = wanted.ingest.secrets | wanted.publish.secrets
-        self.secrets.add(hidden)
+        hidden = self.secrets.of_session(wanted.ingest.secrets | wanted.publish.secrets)
         lesson = Lesson(
             secrets.token_hex(8),
             wanted,
             command=self._command,
             idle_timeout=self.config.service.idle_timeout,
             turn=self._loading,
-            secrets=self.secrets,
+            secrets=hidden,
             on_event=self._heard,
             patience=self._patience,
         )
         self._lessons[lesson.id] = lesson
+        self._hidden[lesson.id] = hidden
         self._paces[lesson.id] = _Pace()
         if self._traces is not None:
             self._traced[lesson.id] = self._traces.session(lesson.id, traceparent=traceparent)
@@ -395,7 +396,7 @@ class Sessions:
         over = [lesson for lesson in self._lessons.values() if lesson.is_over]
         for lesson in over[:-_KEPT]:
             del self._lessons[lesson.id]
-            self.secrets.forget(lesson.wanted.ingest.secrets | lesson.wanted.publish.secrets)
+            self.secrets.forget(self._hidden.pop(lesson.id))
 
     def _heard(self, lesson: Lesson, event: Mapping[str, Any]) -> None:
         self.metrics.event(lesson.id, event)
