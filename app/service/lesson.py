@@ -16,7 +16,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -28,10 +28,10 @@ from attrs import define, field, frozen
 
 from maestra.core import log
 from maestra.core.stream_url import StreamUrl
-from maestra.ports.errors import MaestraError
+from maestra.ports.errors import MaestraError, leaves
 
 from .lines import Lines
-from .logs import Secrets
+from .logs import LOGGER, Secrets
 
 __all__ = [
     "RUNNER",
@@ -241,6 +241,7 @@ class Lesson:
         self._stopping = anyio.Event()
         self._reason: End | None = None
         self._last_t = 0.0
+        self._is_strange = False
         self._complaints: deque[str] = deque(maxlen=_COMPLAINTS)
 
     # --- what may be asked ----------------------------------------------------
@@ -328,6 +329,12 @@ class Lesson:
         """Start it, and mind it until nothing of it is left."""
         try:
             await self._live()
+        except Exception as error:
+            if self._reason is None:
+                what = next(leaves(error))
+                text = f"What the session says cannot be followed ({type(what).__name__})."
+                self._reason = End(cause="crashed", text=text)
+            raise
         finally:
             self._finish()
 
@@ -355,19 +362,20 @@ class Lesson:
         if not self._loads:
             return
         self._loading_since = self._heard_at = time.monotonic()
-        ours, theirs = socket.socketpair()
-        hears, says = socket.socketpair()
-        try:
-            self._process = await anyio.to_thread.run_sync(partial(self._start, theirs, says))
-        except OSError as error:
-            ours.close()
-            hears.close()
-            text = f"The session's process cannot be started: {error.strerror}."
-            self._reason = End(cause="crashed", text=text)
-            return
-        finally:
-            theirs.close()
-            says.close()
+        with ExitStack() as ends:
+            try:
+                # With no descriptor left it is only this session that does not begin.
+                ours, theirs, hears, says = (
+                    ends.enter_context(end) for _ in range(2) for end in socket.socketpair()
+                )
+                self._process = await anyio.to_thread.run_sync(partial(self._start, theirs, says))
+            except OSError as error:
+                text = f"The session's process cannot be started: {error.strerror}."
+                self._reason = End(cause="crashed", text=text)
+                return
+            ends.pop_all()
+        theirs.close()
+        says.close()
         self._lines = await Lines.of(ours)
         hears.setblocking(False)
         errors = await SocketStream.from_socket(hears)
@@ -446,7 +454,9 @@ class Lesson:
             try:
                 message = await self._lines.receive()
             except ValueError as error:
-                self._complaints.append(f"what the session says is not understood: {error}")
+                if self._reason is None:
+                    text = self._secrets.hide(f"What the session says is no message: {error}.")
+                    self._reason = End(cause="crashed", text=text)
                 return
             if message is None:
                 return
@@ -478,7 +488,13 @@ class Lesson:
             self._last_t = float(event["t"])
         self.watch.note(event)
         self.events.append(kind, text)
-        self._on_event(self, event)
+        try:
+            self._on_event(self, event)
+        except Exception:
+            # Whoever counts events has met a strange one: no reason to end a lesson.
+            if not self._is_strange:
+                self._is_strange = True
+                LOGGER.exception("strange event", extra={"fields": {"session_id": self.id}})
 
     async def _read_errors(self, errors: SocketStream, silent: anyio.Event) -> None:
         rest = b""
@@ -534,24 +550,30 @@ class Lesson:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _finish(self) -> None:
-        self._loaded()
-        self._ended_at = time.monotonic()
-        self.end = self._reason or self._how_it_crashed()
-        self.state = LessonState.ENDED
-        if not self._is_told():
-            cause = self.end.cause if self.end.cause in ("finished", "stopped") else "failed"
-            ended = log.SessionEnded(
-                t=self._last_t,
-                wall=time.monotonic(),
-                cause=cause,  # type: ignore[arg-type]
-                text=self.end.text,
-            )
-            self._take(log.encode(ended))
-        self.events.close()
-        self._ready.set()
-        for came, _ in self._answers.values():
-            came.set()
-        self.over.set()
+        try:
+            self._loaded()
+            self._ended_at = time.monotonic()
+            self.end = self._reason or self._how_it_crashed()
+            self.state = LessonState.ENDED
+            if not self._is_told():
+                self._tell_the_end(self.end)
+        finally:
+            # Whatever happens: somebody waits for it.
+            self.events.close()
+            self._ready.set()
+            for came, _ in self._answers.values():
+                came.set()
+            self.over.set()
+
+    def _tell_the_end(self, end: End) -> None:
+        cause = end.cause if end.cause in ("finished", "stopped") else "failed"
+        ended = log.SessionEnded(
+            t=self._last_t,
+            wall=time.monotonic(),
+            cause=cause,  # type: ignore[arg-type]
+            text=end.text,
+        )
+        self._take(log.encode(ended))
 
     def _is_told(self) -> bool:
         return any(
