@@ -51,6 +51,9 @@ _KEPT_EVENTS = 20_000
 """Of a session's events so many are kept for those who come late or come back: an hour of a
 lively lesson."""
 
+_OVERHEAD = 130
+"""Bytes that an event takes besides its text, about."""
+
 _MINDED_EVERY = 0.25
 """Seconds from one look at a session to the next."""
 
@@ -115,12 +118,14 @@ class Wanted:
 
 class Events:
     """A session's events, numbered from 1, for any number of readers: each only remembers where it
-    is, so a reader that is slow or goes away costs nothing."""
+    is, so a reader that is slow or goes away costs nothing. ``size`` is what they take (bytes)."""
 
     def __init__(self, keep: int = _KEPT_EVENTS) -> None:
-        self._kept: deque[tuple[str, str]] = deque(maxlen=keep)
+        self._kept: deque[tuple[str, str]] = deque()
+        self._keep = keep
         self._count = 0
         self._news = anyio.Event()
+        self.size = 0
         self.closed = False
 
     @property
@@ -134,9 +139,21 @@ class Events:
         return self._count - len(self._kept) + 1
 
     def append(self, kind: str, data: str) -> None:
-        self._kept.append((kind, data))
+        self._kept.append((sys.intern(kind), data))
         self._count += 1
+        self.size += len(data) + _OVERHEAD
+        if len(self._kept) > self._keep:
+            self._drop()
         self._wake()
+
+    def trim(self, size: int) -> None:
+        """Keep no more than ``size`` bytes, of the newest; but the last in any case."""
+        while self.size > size and len(self._kept) > 1:
+            self._drop()
+
+    def _drop(self) -> None:
+        _, data = self._kept.popleft()
+        self.size -= len(data) + _OVERHEAD
 
     def close(self) -> None:
         self.closed = True
@@ -256,9 +273,14 @@ class Lesson:
         return self.state is LessonState.ENDED
 
     @property
+    def ended_at(self) -> float:
+        """When (monotonic seconds) it ended; of one that has not ended, now."""
+        return self._ended_at or time.monotonic()
+
+    @property
     def uptime(self) -> float:
         """Seconds from its start until now, or until its end."""
-        return (self._ended_at or time.monotonic()) - self._begun
+        return self.ended_at - self._begun
 
     @property
     def complaints(self) -> tuple[str, ...]:

@@ -33,6 +33,9 @@ __all__ = ["Sessions"]
 _KEPT: Final = 100
 """So many sessions that have ended can still be asked about."""
 
+_KEPT_BYTES: Final = 32_000_000
+"""So much is kept of their events, of all of them together: those of an hour's lesson are 9 MB."""
+
 _KEYS: Final = 1000
 """So many idempotency keys are remembered."""
 
@@ -393,10 +396,18 @@ class Sessions:
         self._count()
 
     def _forget_old(self) -> None:
-        over = [lesson for lesson in self._lessons.values() if lesson.is_over]
+        """Of those that have ended, the ones that did so first are forgotten, or their events."""
+        over = sorted(
+            (lesson for lesson in self._lessons.values() if lesson.is_over),
+            key=lambda lesson: lesson.ended_at,
+        )
         for lesson in over[:-_KEPT]:
             del self._lessons[lesson.id]
             self.secrets.forget(self._hidden.pop(lesson.id))
+        left = _KEPT_BYTES
+        for lesson in reversed(over[-_KEPT:]):
+            lesson.events.trim(left)
+            left = max(0, left - lesson.events.size)
 
     def _heard(self, lesson: Lesson, event: Mapping[str, Any]) -> None:
         self.metrics.event(lesson.id, event)

@@ -22,6 +22,7 @@ pytest.importorskip("httpx")
 
 from fakes.service import QUICK, TOKEN, Caller, calling, start_body
 
+from maestra.app.service import sessions
 from maestra.app.service.lesson import Patience
 
 pytestmark = pytest.mark.anyio
@@ -230,6 +231,28 @@ async def test_a_reader_is_told_how_many_events_are_no_longer_kept(caller: Calle
     assert found[0][1] == "lost"
     assert found[0][2]["lost"] == 25_002 - 20_000
     assert len(found) == 20_001
+
+
+async def test_those_that_have_ended_share_what_is_kept_of_their_events(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = []
+    for _ in range(3):
+        ended.append(await caller.start())
+        await caller.post("config", {"session_id": ended[-1]})
+        await caller.post("stop", {"session_id": ended[-1]})
+        if len(ended) == 1:
+            size = caller.service.sessions.get(ended[0]).events.size
+            monkeypatch.setattr(sessions, "_KEPT_BYTES", 1.9 * size)
+    kept = [caller.service.sessions.get(session).events for session in ended]
+
+    # The newest has all of its own, the one before what is left, the oldest how it ended.
+    assert [one.last - one.first + 1 for one in kept] == [1, 2, 3]
+    found = await events(caller, ended[0])
+    assert [(kind, record.get("lost")) for _, kind, record in found] == [
+        ("lost", 2),
+        ("session_ended", None),
+    ]
 
 
 async def test_a_reader_that_does_not_read_holds_nobody_up(caller: Caller) -> None:
