@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import socket
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Never
@@ -17,6 +18,7 @@ pytest.importorskip("httpx")
 
 from fakes.service import Caller, calling, start_body
 
+from maestra.app.service import server
 from maestra.app.service.lesson import Lesson
 
 pytestmark = pytest.mark.anyio
@@ -84,3 +86,34 @@ async def test_without_descriptors_one_start_fails(
     }
     assert (await caller.post("start", start_body())).is_success
     assert other in [one.id for one in caller.service.sessions.present()]
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "most", "then"),
+    [
+        (1024, 4096, 1000, 1256),
+        (1024, resource.RLIM_INFINITY, 1000, 1256),
+        (1024, 1024, 768, 1024),
+        (100, 100, 50, 100),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, 1000, resource.RLIM_INFINITY),
+    ],
+)
+def test_connections_leave_descriptors_for_sessions(
+    soft: int, hard: int, most: int, then: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = [(soft, hard)]
+    monkeypatch.setattr(resource, "getrlimit", lambda what: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda what, both: limits.append(both))
+
+    assert server._most_connections() == most
+    assert limits[-1] == (then, hard)
+
+
+def test_a_limit_that_may_not_be_raised_is_kept_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(what: int, both: tuple[int, int]) -> Never:
+        raise OSError(errno.EPERM, "not here")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda what: (1024, 4096))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+
+    assert server._most_connections() == 768
