@@ -488,6 +488,8 @@ class Lesson:
                 case {"event": dict(event)}:
                     self._take(event)
                 case {"status": dict(status)}:
+                    for figure in ("input_gone", "memory"):  # others count with them
+                        float(status.get(figure) or 0.0)
                     self.status = status
                 case {"answer": int(number)}:
                     if number in self._answers:

@@ -5,10 +5,10 @@ The last part of the input's path says how: ``crash`` dies when it has begun, ``
 answers and never leaves, ``late`` says nothing for a while, ``silent`` gives no sign of life after
 its first, ``refuse`` cannot begin, ``idle`` gets no input, ``end`` ends when it has begun, ``talk``
 tells the input's address aloud, ``sums`` tells it beside numbers, ``strange`` has an event that
-nobody can count, ``garbled`` says what is no message, ``turn`` asks and answers, ``many`` has
-25 000 events, ``busy`` cannot publish, ``back`` could not but can again, ``script`` tells what
-stands in the event log that the variable FAKE_LOG names, and what is added to it. Anything else is
-a lesson that runs until it is stopped.
+nobody can count, ``garbled`` says what is no message, ``unwell`` has no figures in its status,
+``turn`` asks and answers, ``many`` has 25 000 events, ``busy`` cannot publish, ``back`` could not
+but can again, ``script`` tells what stands in the event log that the variable FAKE_LOG names, and
+what is added to it. Anything else is a lesson that runs until it is stopped.
 """
 
 from __future__ import annotations
@@ -134,6 +134,8 @@ class _Fake:
         self.status()
         if self._how == "crash":
             os.abort()
+        if self._how == "unwell":
+            self.say(status={"running": True, "memory": "much", "input_gone": 0.0})
         if self._how == "garbled":
             self._end.sendall(b'{"event": \n')
         if self._how == "end":
