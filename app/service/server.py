@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+import resource
 import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +46,11 @@ _HEAD_WITHIN: Final = 10.0
 
 _HEAD_BYTES: Final = 16 * 1024
 _CONNECTIONS: Final = 1000
+"""At once, if there are descriptors for so many."""
+
+_OTHER_DESCRIPTORS: Final = 256
+"""Those that sessions, files and libraries need besides."""
+
 _LAST_ANSWERS: Final = 5
 """Seconds for the answers that are under way when the service ends."""
 
@@ -298,9 +304,25 @@ def _http_config(gate: Gate) -> uvicorn.Config:
         proxy_headers=False,
         timeout_keep_alive=round(_HEAD_WITHIN),
         timeout_graceful_shutdown=_LAST_ANSWERS,
-        limit_concurrency=_CONNECTIONS,
+        limit_concurrency=_most_connections(),
         h11_max_incomplete_event_size=_HEAD_BYTES,
     )
+
+
+def _most_connections() -> int:
+    """As many as there can be while sessions still find descriptors. The limit that we were given
+    is raised for them as far as the system allows, which needs no privilege."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unbounded = resource.RLIM_INFINITY
+    wanted = _CONNECTIONS + _OTHER_DESCRIPTORS
+    if soft != unbounded and soft < wanted:
+        raised = wanted if hard == unbounded else min(wanted, hard)
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+            soft = raised
+    if soft == unbounded:
+        return _CONNECTIONS
+    return min(_CONNECTIONS, max(soft - _OTHER_DESCRIPTORS, soft // 2))
 
 
 async def _until_a_signal(service: Service) -> None:
