@@ -132,8 +132,11 @@ class Deepgram:
 
     def begin(self, samples: Samples) -> None:
         """See ``StreamingRecogniser``."""
+        self._begun = True
+        self._begin(samples)
+
+    def _begin(self, samples: Samples) -> None:
         with self._changed:
-            self._begun = True
             self._origin = self._sent
             self._sound = []
             self._covered = 0
@@ -161,7 +164,7 @@ class Deepgram:
         :raises SensesError: there is no connection, or the last words did not come in time.
         """
         if not self._begun:
-            self.begin(samples)
+            self._begin(samples)
         with self._changed:
             self._finalized = False
             self._finalize()
@@ -310,7 +313,7 @@ class Deepgram:
             self._sent = 0
             self._origin = -self._covered
             uncovered = np.concatenate([np.zeros(0, np.float32), *self._sound])[self._covered :]
-            if self._begun and len(uncovered):
+            if len(uncovered):
                 self._send(uncovered)
             if self._waits:
                 self._finalize()

@@ -96,7 +96,9 @@ def test_who_goes_on_after_a_pause_is_heard_whole(server: TranscriptServer) -> N
 
 def test_without_a_stream_the_sound_itself_is_sent(server: TranscriptServer) -> None:
     with listening(server) as ear:
-        assert "teacher comment please" == ear.transcribe(voice(3)).text
+        for words in (1, 4, 3):
+            assert " ".join(WORDS[:words]) == ear.transcribe(voice(words)).text
+    assert [8 * 4000] == server.samples
 
 
 def test_what_is_asked_for(server: TranscriptServer) -> None:
