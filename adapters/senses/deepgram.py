@@ -3,8 +3,9 @@
 Conventions. One connection lasts for the session; an utterance is sent while it is spoken, nothing
 between utterances but a keep-alive, without which the service hangs up after ten seconds. What is
 sent is 16 bit PCM at 16 kHz. Results carry times on the connection's own clock, which counts the
-sound that was sent. An utterance's end asks for the rest with ``Finalize``. When the connection
-breaks, the sound that no final result has covered is sent again on the next one.
+sound that was sent. An utterance's end asks for the rest with ``Finalize``, which the service need
+not answer if only silence is left. When the connection breaks, the sound that no final result has
+covered is sent again on the next one.
 
 The SDK's synchronous client is used, from two threads: one sends, one reads.
 
@@ -48,6 +49,16 @@ _REFUSALS: Final = (400, 401, 403)
 
 _SAME: Final = SPEECH_RATE_HZ // 50
 """Samples by which a result's end may miss the end of the sound."""
+
+_UNANSWERED: Final = 0.25
+"""Seconds after which a service that has nothing to say of the silence that is left will not."""
+
+_SILENT: Final = 0.003
+"""What is no louder (RMS of 20 ms) is silence in any room."""
+_QUIET: Final = 0.1
+"""What is no louder than this share of the loudest of an utterance is its silence; after the
+service has said that the utterance is over, ``_QUIET_AFTER_ALL``."""
+_QUIET_AFTER_ALL: Final = 0.3
 
 
 class Deepgram:
@@ -94,6 +105,7 @@ class Deepgram:
         self._sent = 0
         self._origin = 0
         self._sound: list[Samples] = []
+        self._loudest = 0.0
         self._begun = False
         self._covered = 0
         self._finals: list[tuple[str, float]] = []
@@ -139,6 +151,7 @@ class Deepgram:
         with self._changed:
             self._origin = self._sent
             self._sound = []
+            self._loudest = 0.0
             self._covered = 0
             self._finals = []
             self._interim = Recognition(text="", confidence=0.0)
@@ -151,6 +164,7 @@ class Deepgram:
             return
         with self._changed:
             self._sound.append(samples)
+            self._loudest = max(self._loudest, _loudest(samples))
             self._send(samples)
 
     def so_far(self) -> Recognition:
@@ -189,16 +203,33 @@ class Deepgram:
     # --- words ----------------------------------------------------------------
 
     def _await_the_last(self) -> None:
-        deadline = time.monotonic() + self._settings.timeout
+        asked_at = time.monotonic()
         while not (self._finalized or self._covered >= self._heard - _SAME):
-            left = deadline - time.monotonic()
-            if self._trouble is not None and (self._refused or left <= 0):
-                raise self._trouble
+            waited = time.monotonic() - asked_at
+            left = self._settings.timeout - waited
+            if self._trouble is not None:
+                if self._refused or left <= 0:
+                    raise self._trouble
+            elif self._has_all_words():
+                left = min(left, _UNANSWERED - waited)
+                if left <= 0:
+                    return
             if left <= 0:
                 raise SensesError(
                     f"Deepgram has not sent the last words for {self._settings.timeout:g} s."
                 )
             self._changed.wait(left)
+
+    def _has_all_words(self) -> bool:
+        """Whether nothing but silence is without a final result."""
+        if self._interim.text:
+            return False
+        share = _QUIET_AFTER_ALL if self._ended else _QUIET
+        return _loudest(self._uncovered()) <= max(_SILENT, share * self._loudest)
+
+    def _uncovered(self) -> Samples:
+        """What of the utterance no final result has covered."""
+        return np.concatenate([np.zeros(0, np.float32), *self._sound])[self._covered :]
 
     def _finalize(self) -> None:
         """Ask for the rest of the words, if there can be any."""
@@ -312,7 +343,7 @@ class Deepgram:
                 self._outgoing.get_nowait()
             self._sent = 0
             self._origin = -self._covered
-            uncovered = np.concatenate([np.zeros(0, np.float32), *self._sound])[self._covered :]
+            uncovered = self._uncovered()
             if len(uncovered):
                 self._send(uncovered)
             if self._waits:
@@ -352,6 +383,16 @@ class Deepgram:
                     :200
                 ]
             )
+
+
+def _loudest(samples: Samples) -> float:
+    """The RMS of the loudest 20 ms."""
+    if not len(samples):
+        return 0.0
+    power = np.square(samples, dtype=np.float64)
+    begins = np.arange(0, len(samples), _SAME)
+    lengths = np.diff(np.append(begins, len(samples)))
+    return float(np.sqrt((np.add.reduceat(power, begins) / lengths).max()))
 
 
 def _mapped(error: Exception) -> SensesError:

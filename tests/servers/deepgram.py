@@ -1,6 +1,7 @@
 """A server of Deepgram's streaming transcription that does as it is told.
 
 It hears a word in every quarter of a second of sound that is not silent, or what its ``ear`` does.
+Like the real one it does not answer ``Finalize`` where only silence is left.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class TranscriptServer:
                 kind = json.loads(message)["type"]
                 if kind == "KeepAlive":
                     self.kept_alive.set()
-                elif kind == "Finalize" and not self.mute:
+                elif kind == "Finalize" and state.loud and not self.mute:
                     self._final(socket, state, from_finalize=True)
                 elif kind == "CloseStream":
                     self.goodbyes += 1

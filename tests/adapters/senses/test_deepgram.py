@@ -94,6 +94,30 @@ def test_who_goes_on_after_a_pause_is_heard_whole(server: TranscriptServer) -> N
         assert "teacher comment teacher" == ear.transcribe(voice(3)).text
 
 
+def test_silence_after_the_last_words_need_not_be_answered(server: TranscriptServer) -> None:
+    breath = np.random.default_rng(1).uniform(-0.002, 0.002, 6400).astype(np.float32)
+    with listening(server) as ear:
+        ear.begin(voice(2))
+        told(ear, np.zeros(3200, np.float32))
+        until(lambda: ear.so_far().ended)
+        server.mute = True
+        told(ear, breath)
+        begun = time.monotonic()
+        assert "teacher comment" == ear.transcribe(np.zeros(0, np.float32)).text
+        assert 0.2 < time.monotonic() - begun < 1.0
+
+
+def test_words_without_a_result_are_waited_for(server: TranscriptServer) -> None:
+    with listening(server, patience=0.4) as ear:
+        ear.begin(voice(2))
+        told(ear, np.zeros(3200, np.float32))
+        until(lambda: ear.so_far().ended)
+        server.mute = True
+        told(ear, voice(1))
+        with pytest.raises(SensesError, match="last words"):
+            ear.transcribe(np.zeros(0, np.float32))
+
+
 def test_without_a_stream_the_sound_itself_is_sent(server: TranscriptServer) -> None:
     with listening(server) as ear:
         for words in (1, 4, 3):
