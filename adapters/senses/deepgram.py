@@ -14,6 +14,7 @@ Source: the API reference of Deepgram, *Listen, streaming*; its pages on finaliz
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -41,6 +42,8 @@ _SHORTEST_WAIT: Final = 0.25
 _LONGEST_WAIT: Final = 10.0
 _LONGEST_WISH: Final = 60.0
 """Seconds after which it is tried again even if the service asked for more."""
+_PROVEN: Final = 10.0
+"""A connection that lived so long (s) was well: the next is tried soon."""
 _CHECKING: Final = 3.0
 """Seconds in which the connection stands, or is refused."""
 
@@ -282,10 +285,10 @@ class Deepgram:
         wait = _SHORTEST_WAIT
         while not self._closed.is_set():
             refused = hopeless = False
-            asked = 0.0
+            asked, begun = 0.0, math.inf
             try:
                 with self._client.listen.v1.connect(**self._asked()) as socket:
-                    wait = _SHORTEST_WAIT
+                    begun = time.monotonic()
                     self._connected(socket)
                     sender = threading.Thread(
                         target=self._send_all, args=(socket,), name="deepgram-send", daemon=True
@@ -308,6 +311,8 @@ class Deepgram:
                 self._trouble = trouble
                 self._refused, self._hopeless = refused, hopeless
                 self._changed.notify_all()
+            if time.monotonic() - begun > _PROVEN:
+                wait = _SHORTEST_WAIT
             self._closed.wait(max(wait, asked))
             wait = min(wait * 2, _LONGEST_WAIT)
 

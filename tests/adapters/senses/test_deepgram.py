@@ -204,6 +204,16 @@ def test_it_is_left_alone_for_as_long_as_it_asks(
         assert not server.asked
 
 
+def test_a_service_that_hangs_up_at_once_is_asked_more_and_more_rarely(
+    server: TranscriptServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deepgram, "_SHORTEST_WAIT", 0.02)
+    server.hang_up = True
+    with listening(server):
+        time.sleep(0.6)
+        assert 3 <= len(server.asked) <= 6
+
+
 def test_late_words_are_waited_for(server: TranscriptServer) -> None:
     server.late = 0.2
     with listening(server) as ear:
