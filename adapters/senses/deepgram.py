@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio.to_thread
 import numpy as np
 
+from maestra.core.wake import content_words, words_of
 from maestra.ports.audio import SPEECH_RATE_HZ
 from maestra.ports.errors import BackendRefused, SensesError
 from maestra.ports.senses import Recognition
@@ -68,7 +69,7 @@ class Deepgram:
     """Implements ``StreamingRecogniser``.
 
     :param key: the secret.
-    :param phrases: the wake phrases; their words are listened for.
+    :param phrases: the wake phrases, which are listened for.
     :raises SensesError: the SDK is not installed.
     """
 
@@ -124,9 +125,8 @@ class Deepgram:
     # --- what the ear calls ---------------------------------------------------
 
     def expect(self, phrases: Sequence[str]) -> None:
-        """Listen for the words of ``phrases``, from the next connection on."""
-        words = {word.lower() for phrase in phrases for word in phrase.split()}
-        self._words = tuple(sorted(words | set(self._settings.terms)))
+        """Listen for ``phrases``, from the next connection on."""
+        self._phrases = tuple(phrases)
 
     async def check(self) -> None:
         """Whether key and model are accepted, which the connection tells. See
@@ -321,11 +321,14 @@ class Deepgram:
         # Nova-3 and later call it a key term, and weigh it themselves.
         older = settings.model.startswith(("nova-2", "nova", "enhanced", "base", "whisper"))
         older = older and not settings.model.startswith("nova-3")
-        words: dict[str, Any] = (
-            {"keywords": [f"{word}:2" for word in self._words]}
-            if older
-            else {"keyterm": list(self._words)}
-        )
+        words: dict[str, Any]
+        if older:
+            # Single words, and none that every sentence has: those would only be heard too often.
+            apart = {word for phrase in self._phrases for word in content_words(phrase)}
+            words = {"keywords": [f"{word}:2" for word in sorted(apart | set(settings.terms))]}
+        else:
+            whole = {" ".join(words_of(phrase)) for phrase in self._phrases}
+            words = {"keyterm": sorted(whole | set(settings.terms))}
         return {
             "model": settings.model,
             "language": settings.language,
