@@ -280,11 +280,15 @@ class HostCopies:
 
 
 class Residence:
-    """Keeps tensors on a device while they are needed, and in host memory when they have not been
-    for a time. They begin on the device.
+    """Keeps tensors, which nothing writes to, on a device while they are needed, and in host memory
+    when they have not been for a time. They begin on the device.
 
-    :param unload_after: seconds without work after which they leave it; ``None``: they stay.
+    Speech needs them; idle pictures, which are asked for without end, don't: see ``at_rest``.
+
+    :param unload_after: seconds without need after which they leave it; ``None``: they stay.
     :param leaving: called before they leave.
+    :param replaced: whether idle pictures can do without them. If they can't, they stay for as long
+        as there is work of any kind.
     """
 
     def __init__(
@@ -294,76 +298,123 @@ class Residence:
         *,
         unload_after: float | None = None,
         leaving: Callable[[], None] = lambda: None,
+        replaced: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._places = places
         self._device = device
         self._unload_after = unload_after
         self._leaving = leaving
+        self._replaced = replaced
         self._clock = clock
         self._lock = threading.Lock()
-        self._used = clock()
+        self._copying = threading.Lock()
+        self._needed = self._worked = clock()
         self._watched = False
-        self._home: list[tuple[Any, str, Tensor]] = []
+        self._away = False
+        self._copies: list[tuple[Any, str, Tensor]] = []
 
     @property
     def resident(self) -> bool:
         """Whether they are on the device, and not put away in host memory."""
-        return not self._home
+        return not self._away
 
     @contextmanager
     def at_work(self) -> Iterator[bool]:
         """Have them on the device for as long as this lasts; nobody else may meanwhile. The value
         says whether they had to come back."""
         with self._lock:
-            away = bool(self._home)
+            away = self._away
             self._come_back()
             yield away
-            self._used = self._clock()
-            if self._unload_after is not None and not self._watched:
-                self._watched = True
-                self._look_after(self._unload_after)
+            self._needed = self._worked = self._clock()
+            self._watch()
+
+    @contextmanager
+    def at_rest(self) -> Iterator[bool | None]:
+        """Likewise for what can be replaced: it doesn't count as need, and they don't come back for
+        it; the value is ``None`` then."""
+        with self._lock:
+            away = self._away
+            if away and self._replaced():
+                yield None
+            else:
+                self._come_back()
+                yield away
+            self._worked = self._clock()
+            self._watch()
 
     def unload(self) -> None:
         """Put them away now; they come back with the next work."""
+        self._copy()
         with self._lock:
             self._put_away()
 
+    def _copy(self) -> None:
+        """Copy them to host memory, once. It takes page-locked memory, which takes longer than
+        speech may wait: so it is done beside the work, and what was taken is kept."""
+        with self._copying:
+            if self._copies:
+                return
+            copies = []
+            for holder, name in self._places():
+                tensor = getattr(holder, name)
+                on_gpu = self._device.type == "cuda"
+                kept = torch.empty_like(tensor, device="cpu", pin_memory=on_gpu)
+                copies.append((holder, name, kept.copy_(tensor)))
+            self._copies = copies
+
     def _put_away(self) -> None:
-        if self._home:
+        if self._away:
             return
         self._leaving()
-        on_gpu = self._device.type == "cuda"
-        for holder, name in self._places():
-            tensor = getattr(holder, name)
-            kept = torch.empty_like(tensor, device="cpu", pin_memory=on_gpu)
-            kept.copy_(tensor)
+        for holder, name, kept in self._copies:
             setattr(holder, name, kept)
-            self._home.append((holder, name, kept))
-        if on_gpu:
+        if self._device.type == "cuda":
             torch.cuda.empty_cache()
+        self._away = True
 
     def _come_back(self) -> None:
-        if not self._home:
+        if not self._away:
             return
         with stage("return"):
-            for holder, name, kept in self._home:
-                setattr(holder, name, kept.to(self._device, non_blocking=True))
+            for holder, name, kept in self._copies:
+                # On the CPU, too, it is another tensor, so that this is seen to work there.
+                back = torch.empty_like(kept, device=self._device)
+                setattr(holder, name, back.copy_(kept, non_blocking=True))
             if self._device.type == "cuda":
                 torch.cuda.synchronize(self._device)
-        self._home.clear()
+        self._away = False
+
+    def _watch(self) -> None:
+        if self._unload_after is not None and not self._watched and not self._away:
+            self._watched = True
+            self._look_after(self._unload_after)
 
     def _look_after(self, seconds: float) -> None:
         timer = threading.Timer(seconds, self._look)
         timer.daemon = True
         timer.start()
 
-    def _look(self) -> None:
+    def _left(self) -> float:
+        """Seconds for which they stay yet."""
         assert self._unload_after is not None
+        since = self._needed
+        if self._clock() >= since + self._unload_after and not self._replaced():
+            since = self._worked
+        return since + self._unload_after - self._clock()
+
+    def _look(self) -> None:
+        if self._left() <= 0:
+            self._copy()
         with self._lock:
-            left = self._used + self._unload_after - self._clock()
-            if left <= 0:
+            left = self._left()
+            if left <= 0 and (self._copies or self._away):
                 self._put_away()
                 self._watched = False
-        if left > 0:
-            self._look_after(left)
+                return
+        self._look_after(max(left, _SOON))
+
+
+_SOON = 0.1
+"""Seconds after which is looked again, at least."""

@@ -112,7 +112,8 @@ class Engine:
 
     :param picture: square RGB, of any size.
     :param features: where its face is, in its pixels.
-    :param unload_after: leave the device after so many seconds without work; ``None`` stays.
+    :param unload_after: leave the device after so many seconds without speech; ``None`` stays.
+    :param replaced: whether there are idle pictures that need nothing of it.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class Engine:
         size: int,
         device: Device,
         unload_after: float | None = None,
+        replaced: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         networks.fuse()
@@ -150,6 +152,7 @@ class Engine:
             device.device,
             unload_after=unload_after,
             leaving=self._render.forget,
+            replaced=replaced,
             clock=clock,
         )
 
@@ -161,9 +164,10 @@ class Engine:
     # --- from controls to pictures ------------------------------------------------
 
     def draw(self, rows: NDArray[np.float32], *, hurried: bool = True) -> list[Picture]:
-        """A picture of every row of ``(count, CONTROLS)``.
+        """A picture of every row of ``(count, CONTROLS)``; none where idle pictures are replaced.
 
-        :param hurried: somebody waits for these; what would make later ones faster has to wait.
+        :param hurried: somebody waits for these, which are of speech; what would make later ones
+            faster has to wait.
         :raises FaceOutOfMemory: there is no room for so many.
         """
         count = len(rows)
@@ -172,7 +176,10 @@ class Engine:
         full = no_room(
             f"The GPU has no room to draw {count} pictures at once.", self._render.forget
         )
-        with full, self._residence.at_work() as came_back:
+        at = self._residence.at_work() if hurried else self._residence.at_rest()
+        with full, at as came_back:
+            if came_back is None:
+                return []
             with torch.inference_mode(), in_stream(self._stream):
                 if not (hurried or came_back):
                     self._render.record_one()

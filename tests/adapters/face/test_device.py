@@ -88,6 +88,57 @@ def test_it_leaves_when_it_has_not_worked_for_long_enough(monkeypatch: pytest.Mo
     assert len(timers.asked) == 3
 
 
+def test_idle_pictures_without_end_do_not_keep_it_where_they_are_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, timers, replaced = [0.0], Timers(monkeypatch), [False]
+    references = SimpleNamespace(volume=torch.ones(1))
+    residence = Residence(
+        lambda: [(references, "volume")],
+        CPU,
+        unload_after=60.0,
+        replaced=lambda: replaced[0],
+        clock=lambda: now[0],
+    )
+
+    def rest() -> bool | None:
+        with residence.at_rest() as came_back:
+            return came_back
+
+    now[0] = 50.0
+    assert rest() is False
+    now[0] = 61.0
+    timers.asked[0][1]()
+    assert residence.resident, "nothing else can be shown"
+    assert timers.asked[1][0] == pytest.approx(49.0)
+    replaced[0] = True
+    timers.asked[1][1]()
+    assert not residence.resident
+    assert rest() is None and not residence.resident
+    replaced[0] = False
+    assert rest() is True and residence.resident
+
+
+def test_speech_does_not_wait_for_what_leaving_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    references = SimpleNamespace(volume=torch.ones(1))
+    residence = Residence(lambda: [(references, "volume")], CPU)
+    worked, take = list[bool](), torch.empty_like
+
+    def slow(like: Any, **how: Any) -> Any:
+        if free := residence._lock.acquire(blocking=False):
+            residence._lock.release()
+        worked.append(free)
+        return take(like, **how)
+
+    monkeypatch.setattr(torch, "empty_like", slow)
+    residence.unload()
+    assert worked == [True]
+    with residence.at_work():
+        worked.clear()
+    residence.unload()
+    assert not worked and not residence.resident, "the memory is kept"
+
+
 def test_the_layout_of_the_weights_is_nothing_but_a_layout() -> None:
     flat, deep = torch.nn.Conv2d(4, 8, 3), torch.nn.Conv3d(4, 8, 3)
     network = torch.nn.ModuleList([flat, deep, torch.nn.Linear(4, 4)])
