@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Device",
-    "HostCopies",
     "Places",
     "Recorded",
     "Residence",
     "channels_last",
+    "fetched",
     "in_stream",
     "no_room",
     "weights_of",
@@ -256,27 +256,18 @@ class Recorded:
         self._recordings.clear()
 
 
-class HostCopies:
-    """Copies of pictures from a device in page-locked memory, which is used again and again.
+def fetched(pictures: Tensor, stream: torch.cuda.Stream | None) -> NDArray[Any]:
+    """``pictures`` on the host, when they are drawn: copied once, from a device into page-locked
+    memory, which is its owner's from then on. PyTorch keeps such memory and gives it out again.
 
-    :param stream: the one that the pictures are drawn in; ``None`` where that is the CPU.
+    :param stream: the one that they are drawn in; ``None`` where that is the CPU.
     """
-
-    def __init__(self, stream: torch.cuda.Stream | None) -> None:
-        self._stream = stream
-        self._pinned: dict[torch.Size, Tensor] = {}
-
-    def fetch(self, pictures: Tensor) -> NDArray[Any]:
-        """``pictures`` on the host, when they are drawn. They may change with the next call."""
-        if self._stream is None:
-            return pictures.numpy()  # type: ignore[no-any-return]
-        pinned = self._pinned.get(pictures.shape)
-        if pinned is None:
-            pinned = torch.empty_like(pictures, device="cpu", pin_memory=True)
-            self._pinned[pictures.shape] = pinned
-        pinned.copy_(pictures, non_blocking=True)
-        self._stream.synchronize()
-        return pinned.numpy()  # type: ignore[no-any-return]
+    if stream is None:
+        return pictures.numpy()  # type: ignore[no-any-return]
+    host = torch.empty(pictures.shape, dtype=pictures.dtype, pin_memory=True)
+    host.copy_(pictures, non_blocking=True)
+    stream.synchronize()
+    return host.numpy()  # type: ignore[no-any-return]
 
 
 class Residence:

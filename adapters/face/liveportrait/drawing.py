@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from ..colour import yuv420
-from ..device import Device, HostCopies, Recorded, Residence, in_stream, no_room, weights_of
+from ..device import Device, Recorded, Residence, fetched, in_stream, no_room, weights_of
 from ..tracing import stage
 from .features import Features
 from .geometry import CROP_SIDE, Crop, placed_mask
@@ -146,7 +146,6 @@ class Engine:
             on=device,
             stream=self._stream,
         )
-        self._copies = HostCopies(self._stream)
         self._residence = Residence(
             self._places,
             device.device,
@@ -185,8 +184,9 @@ class Engine:
                     self._render.record_one()
                 planes = self._render(torch.from_numpy(filled))
                 with stage("copy"):
-                    pictures = self._copies.fetch(planes).copy()
-        return [pictures[i] for i in range(count)]
+                    pictures = fetched(planes[:count], self._stream)
+        # What is drawn on the CPU may be where it will be drawn again.
+        return [*(pictures.copy() if self._stream is None else pictures)]
 
     def driven(self, rows: Tensor) -> Tensor:
         """The keypoints, ``(count, 21, 3)``, that ``rows`` of controls ask for."""

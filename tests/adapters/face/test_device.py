@@ -14,10 +14,10 @@ from fakes.graphs import fake_graphs  # noqa: E402
 
 from maestra.adapters.face.device import (  # noqa: E402
     Device,
-    HostCopies,
     Recorded,
     Residence,
     channels_last,
+    fetched,
     weights_of,
 )
 
@@ -205,8 +205,27 @@ def test_batches_are_filled_up_only_where_a_new_shape_is_slow() -> None:
 @pytest.mark.gpu
 def test_pictures_come_back_when_they_are_drawn() -> None:
     stream = torch.cuda.Stream()
-    copies = HostCopies(stream)
-    for level in (3, 7):
-        with torch.cuda.stream(stream):
-            drawn = torch.full((2, 512, 512, 3), level, dtype=torch.uint8, device="cuda")
-            assert (copies.fetch(drawn) == level).all()
+    with torch.cuda.stream(stream):
+        drawn = torch.full((2, 512, 512, 3), 3, dtype=torch.uint8, device="cuda")
+        first = fetched(drawn, stream)
+        drawn.fill_(7)
+        second = fetched(drawn, stream)
+    assert (first == 3).all() and (second == 7).all()
+
+
+def test_pictures_are_copied_once_and_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, take = list[bool](), torch.empty
+
+    def pinned(*shape: Any, pin_memory: bool = False, **how: Any) -> Any:
+        asked.append(pin_memory)
+        return take(*shape, **how)
+
+    waited = list[str]()
+    stream: Any = SimpleNamespace(synchronize=lambda: waited.append("drawn"))
+    monkeypatch.setattr(torch, "empty", pinned)
+    drawn = torch.full((2, 6, 4), 3, dtype=torch.uint8)
+    first = fetched(drawn, stream)
+    drawn.fill_(7)
+    second = fetched(drawn, stream)
+    assert (first == 3).all() and (second == 7).all()
+    assert asked == [True, True] and waited == ["drawn", "drawn"]
