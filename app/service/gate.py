@@ -21,7 +21,7 @@ from .logs import LOGGER, REQUEST_ID
 from .metrics import Metrics
 from .problems import MEDIA_TYPE, Problem
 from .tokens import matches
-from .visits import Visits
+from .visits import Admitted, Visits
 
 __all__ = ["MOST_BYTES", "OPEN", "SDP_PATHS", "Gate"]
 
@@ -145,17 +145,7 @@ class Gate:
         :raises Problem: it may not.
         """
         self._check_origin(headers)
-        method, path = scope["method"], scope["path"]
-        if self._token is not None and path not in OPEN and not page.is_open(method, path):
-            if not matches(headers.get(b"authorization"), self._token) and not self._visits.admits(
-                method, headers
-            ):
-                raise Problem(
-                    401,
-                    "no-token",
-                    "Send the service's token: the header is Authorization: Bearer TOKEN.",
-                    headers={"WWW-Authenticate": 'Bearer realm="maestra"'},
-                )
+        scope["maestra.admitted"] = self._admit(scope["method"], scope["path"], headers)
         body = await self._body(headers, receive)
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if scope["method"] == "POST" and scope["path"].endswith(SDP_PATHS):
@@ -168,6 +158,20 @@ class Gate:
                 415, "not-json", "Send JSON, and the header Content-Type: application/json."
             )
         return body
+
+    def _admit(self, method: str, path: str, headers: dict[bytes, bytes]) -> Admitted:
+        if self._token is None or path in OPEN or page.is_open(method, path):
+            return Admitted.OPEN
+        if matches(headers.get(b"authorization"), self._token):
+            return Admitted.TOKEN
+        if self._visits.admits(method, headers):
+            return Admitted.VISIT
+        raise Problem(
+            401,
+            "no-token",
+            "Send the service's token: the header is Authorization: Bearer TOKEN.",
+            headers={"WWW-Authenticate": 'Bearer realm="maestra"'},
+        )
 
     def _check_origin(self, headers: dict[bytes, bytes]) -> None:
         host = headers.get(b"host", b"").decode("latin-1").lower()

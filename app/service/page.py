@@ -22,7 +22,7 @@ from litestar.params import FromPath, SkipValidation
 
 from .. import personas
 from .problems import Problem
-from .visits import LINK_LASTS, Visits
+from .visits import LINK_LASTS, Admitted, Visits
 
 __all__ = ["HEADERS", "ROUTES", "VisitsHere", "is_open", "is_page"]
 
@@ -151,7 +151,8 @@ async def enter(request: Request[Any, Any, State], visits: VisitsHere) -> Respon
 @post("/console/link", status_code=201, include_in_schema=False)
 async def make_link(request: Request[Any, Any, State], visits: VisitsHere) -> dict[str, Any]:
     """A link for one browser; only who has the token may make one."""
-    if "cookie" in request.headers and "authorization" not in request.headers:
+    # What lets in for a few hours must not let in for ever.
+    if request.scope["maestra.admitted"] is Admitted.VISIT:  # type: ignore[typeddict-item]
         raise Problem(403, "token-only", "A link is made with the token: run `maestra console`.")
     return {"path": f"/#enter={visits.invite()}", "lasts": LINK_LASTS}
 
