@@ -45,6 +45,7 @@ SDP_PATHS: Final = ("/whip", "/whep")
 
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{0,5})?")
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 _HEADERS: Final = (
@@ -180,7 +181,7 @@ class Gate:
                 421, "wrong-host", "Call this service as localhost: it is open to no other name."
             )
         origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin.decode("latin-1").lower()).netloc != host:
+        if origin is not None and _of_origin(origin.decode("latin-1").lower()) != host:
             raise Problem(403, "cross-origin", "Pages of other origins may not use this service.")
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
@@ -272,8 +273,14 @@ class _Answer:
 
 
 def _name(host: str) -> str:
-    """The host without its port."""
+    """The host without its port; empty for what is none."""
+    found = _HOST.fullmatch(host)
+    return "" if found is None else found[1].strip("[]")
+
+
+def _of_origin(origin: str) -> str | None:
+    """The host, and its port, of an ``Origin``; ``None`` for what has none."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return urlsplit(origin).netloc or None
     except ValueError:
-        return ""
+        return None
