@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
+from typing import TypeVar
+from urllib.parse import quote
 
 import anyio
 import pytest
@@ -18,10 +20,12 @@ import httpx
 from fakes.service import TOKEN, Caller, calling, start_body
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from litestar.routes import HTTPRoute
 
 from maestra.app.config import load
 from maestra.app.service import gate, server
-from maestra.app.service.gate import MOST_BYTES
+from maestra.app.service.api import application
+from maestra.app.service.gate import MOST_BYTES, SDP_PATHS
 
 pytestmark = pytest.mark.anyio
 
@@ -109,6 +113,8 @@ async def test_what_is_wrong_with_a_request_is_said_in_one_form(caller: Caller) 
     assert same.is_success
 
 
+_T = TypeVar("_T")
+
 _ASKED = ("start", "config", "reset_context", "stop")
 
 _VALUES = st.recursive(
@@ -129,13 +135,13 @@ _BODIES = st.one_of(
 )
 
 
-def drawn(strategy: st.SearchStrategy[bytes], count: int) -> list[bytes]:
+def drawn(strategy: st.SearchStrategy[_T], count: int) -> list[_T]:
     """So many examples, always the same."""
-    found: list[bytes] = []
+    found: list[_T] = []
 
     @settings(max_examples=count, derandomize=True, database=None, phases=[Phase.generate])
     @given(strategy)
-    def keep(one: bytes) -> None:
+    def keep(one: _T) -> None:
         found.append(one)
 
     keep()
@@ -156,6 +162,54 @@ async def test_no_body_and_no_token_breaks_it(caller: Caller) -> None:
         assert (await send("stop", b"", sent)).status_code == 401
     assert "request failed" not in caller.log.getvalue()
     assert (await caller.http.get("/sessions")).json()["sessions"] == []
+
+
+_ALL = [
+    (method, route.path_format)
+    for route in application(None).routes
+    if isinstance(route, HTTPRoute)
+    for method in sorted(route.methods)
+]
+_PARTS = st.sampled_from(
+    ["%00", "%FF", "%ed%a0%80", "..", "%2e%2e", "console.js", "teacher_mary_v1", "{}", "x" * 300]
+) | st.text(min_size=1, max_size=6).map(quote)
+
+
+async def test_no_call_at_all_breaks_it(caller: Caller) -> None:
+    odd = (b'{"code": "\\ud800"}', b"\xff", b"{")
+    bodies = [*drawn(_BODIES, 2 * len(_ALL)), *(one for one in odd for _ in _ALL)]
+    parts = drawn(_PARTS, 60)
+    for number, body in enumerate(bodies):
+        method, path = _ALL[number % len(_ALL)]
+        for name in re.findall(r"\{[^}]+\}", path):
+            path = path.replace(name, parts[(number + len(name)) % len(parts)])
+        kind = "application/sdp" if path.endswith(SDP_PATHS) else "application/json"
+        content = None if method in ("GET", "HEAD", "OPTIONS") else body
+        answer = await caller.http.request(
+            method, path, headers={"Content-Type": kind}, content=content
+        )
+        assert answer.status_code < 500 or answer.status_code == 501, (method, path, body)
+        if answer.status_code >= 400 and method != "HEAD":
+            assert answer.headers["content-type"] == "application/problem+json", (method, path)
+    assert {path for _, path in _ALL} >= {"/console/enter", "/console/link", "/session/start"}
+    assert "request failed" not in caller.log.getvalue()
+
+
+async def test_what_is_no_code_is_said_to_be_none(caller: Caller) -> None:
+    for body in (b"{", b"\xff", b'{"code": "\\ud800"}', b"[" * 5000):
+        headers = {"Content-Type": "application/json"}
+        answer = await caller.http.post("/console/enter", content=body, headers=headers)
+        assert answer.status_code == 400, body[:20]
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_what_is_no_origin_is_another_one(caller: Caller) -> None:
+    odd = ("http://[", "http://a]b", "http://a\u2100b", "null", "", "x", "http://", "\xff")
+    for origin in odd:
+        headers = {b"Origin": origin.encode("latin-1", "replace")}
+        answer = await caller.http.get("/sessions", headers=headers)
+        assert answer.status_code == 403, origin
+    assert "request failed" not in caller.log.getvalue()
 
 
 async def test_what_strangers_invent_is_not_counted_for_itself(caller: Caller) -> None:
@@ -249,9 +303,23 @@ async def test_secrets_are_told_to_nobody(caller: Caller) -> None:
 async def test_an_insecure_service_answers_to_its_own_name_only() -> None:
     async with calling(token=None) as caller:
         port = caller.service.address.rpartition(":")[2]
-        for host, status in ((f"localhost:{port}", 200), (f"rebound.example:{port}", 421)):
+        asked = {
+            f"localhost:{port}": 200,
+            f"LOCALHOST:{port}": 200,
+            f"127.0.0.1:{port}": 200,
+            f"[::1]:{port}": 200,
+            f"rebound.example:{port}": 421,
+            "": 421,
+            "[": 421,
+            "[::1": 421,
+            "[localhost]": 421,
+            "localhost:x": 421,
+            "rebound.example@localhost": 421,
+            "localhost/rebound.example": 421,
+        }
+        for host, status in asked.items():
             answer = await caller.http.get("/sessions", headers={"Host": host, "Authorization": ""})
-            assert answer.status_code == status
+            assert answer.status_code == status, host
 
 
 def test_a_service_that_asks_for_no_token_is_this_machines_alone() -> None:
