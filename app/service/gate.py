@@ -11,7 +11,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import anyio
@@ -56,6 +56,14 @@ _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
 )
+
+
+class _Connection(Protocol):
+    """By which a request comes."""
+
+    def has_room(self) -> bool: ...
+
+    def let_in(self) -> None: ...
 
 
 class Gate:
@@ -125,18 +133,38 @@ class Gate:
         self._metrics.http.labels(method, template, answer.status).observe(
             answer.begun_after(begun)
         )
-        LOGGER.info(
-            "request",
-            extra={
-                "fields": {
-                    "method": scope["method"],
-                    "path": scope["path"],
-                    "status": answer.status,
-                    "seconds": round(seconds, 4),
-                    "client": (scope.get("client") or ("",))[0],
-                }
-            },
-        )
+        client = (scope.get("client") or ("",))[0]
+        self._log(scope["method"], scope["path"], answer.status, seconds, client)
+
+    def _log(self, method: str, path: str, status: int, seconds: float, client: str) -> None:
+        fields = {
+            "method": method,
+            "path": path,
+            "status": status,
+            "seconds": round(seconds, 4),
+            "client": client,
+        }
+        LOGGER.info("request", extra={"fields": fields})
+
+    def malformed(self, client: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """The headers and the body that answer what ``client`` sent, which is no HTTP; it is
+        counted, and logged."""
+        request_id = uuid.uuid4().hex
+        mark = REQUEST_ID.set(request_id)
+        try:
+            problem = Problem(
+                400,
+                "malformed",
+                "This is no HTTP/1.1, or the request's head is too long; see /openapi.json.",
+                headers={"Connection": "close"},
+            )
+            body = problem.body()
+            self._metrics.http.labels("other", "none", problem.status).observe(0.0)
+            self._log("", "", problem.status, 0.0, client)
+        finally:
+            REQUEST_ID.reset(mark)
+        identified = (b"x-request-id", request_id.encode())
+        return [*_of_problem(problem, body), *_HEADERS, identified], body
 
     # --- what may pass --------------------------------------------------------
 
@@ -145,8 +173,19 @@ class Gate:
 
         :raises Problem: it may not.
         """
+        connection: _Connection | None = scope.get("state", {}).pop("connection", None)
+        if connection is not None and not connection.has_room() and scope["path"] not in OPEN:
+            raise Problem(
+                503,
+                "too-many-connections",
+                "So many are connected that there is no room for more: try again soon.",
+                headers={"Retry-After": "5", "Connection": "close"},
+            )
         self._check_origin(headers)
-        scope["maestra.admitted"] = self._admit(scope["method"], scope["path"], headers)
+        admitted = self._admit(scope["method"], scope["path"], headers)
+        scope["maestra.admitted"] = admitted
+        if connection is not None and (self._token is None or admitted is not Admitted.OPEN):
+            connection.let_in()
         body = await self._body(headers, receive)
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if scope["method"] == "POST" and scope["path"].endswith(SDP_PATHS):
@@ -254,22 +293,27 @@ class _Answer:
         if self._began:
             return  # the answer is under way; all that can be done is to end it
         body = problem.body()
-        headers = {
-            "content-type": MEDIA_TYPE,
-            "content-length": str(len(body)),
-            **problem.headers,
-        }
         await self.send(
             {
                 "type": "http.response.start",
                 "status": problem.status,
-                "headers": [(k.lower().encode(), v.encode()) for k, v in headers.items()],
+                "headers": _of_problem(problem, body),
             }
         )
         await self.send({"type": "http.response.body", "body": body})
 
     def begun_after(self, begun: float) -> float:
         return (self._began or time.monotonic()) - begun
+
+
+def _of_problem(problem: Problem, body: bytes) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer that is ``problem``."""
+    headers = {
+        "content-type": MEDIA_TYPE,
+        "content-length": str(len(body)),
+        **problem.headers,
+    }
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
 def _name(host: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -23,7 +25,7 @@ from hypothesis import strategies as st
 from litestar.routes import HTTPRoute
 
 from maestra.app.config import load
-from maestra.app.service import gate, server
+from maestra.app.service import connections, gate, server
 from maestra.app.service.api import application
 from maestra.app.service.gate import MOST_BYTES, SDP_PATHS
 
@@ -331,7 +333,7 @@ def test_a_service_that_asks_for_no_token_is_this_machines_alone() -> None:
 
 
 async def test_who_dawdles_is_hung_up_on(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_HEAD_WITHIN", 0.3)
+    monkeypatch.setattr(connections, "HEAD_WITHIN", 0.3)
     host, port = caller.service.address.removeprefix("http://").split(":")
     head = f"POST /session/stop HTTP/1.1\r\nHost: localhost:{port}\r\nX-Request-ID: 7\r\n"
     with anyio.fail_after(5):
@@ -342,6 +344,123 @@ async def test_who_dawdles_is_hung_up_on(caller: Caller, monkeypatch: pytest.Mon
                 with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
                     while b"408" not in await stream.receive():
                         pass
+
+
+async def test_who_does_not_take_what_it_asked_for_is_hung_up_on(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_TAKES_WITHIN", 0.2)
+    port = int(caller.service.address.rpartition(":")[2])
+    asked = f"GET /console/score.js HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode()
+    with socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.connect(("127.0.0.1", port))
+        plain.setblocking(False)
+        plain.send(asked * 100)
+        with anyio.fail_after(10), pytest.raises((ConnectionResetError, BrokenPipeError)):
+            while True:
+                await anyio.sleep(0.02)
+                with suppress(BlockingIOError):
+                    plain.send(b"x")
+
+
+async def test_who_is_slow_gets_its_answer(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_TAKES_WITHIN", 0.2)
+    monkeypatch.setattr(connections, "_SEND_BUFFER", 4096)
+    port = int(caller.service.address.rpartition(":")[2])
+    asked = f"GET /console/score.js HTTP/1.1\r\nHost: localhost:{port}\r\n"
+    whole = await caller.http.get("/console/score.js")
+    taken = b""
+    with socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.connect(("127.0.0.1", port))
+        plain.setblocking(False)
+        plain.send(f"{asked}Connection: close\r\n\r\n".encode())
+        begun = anyio.current_time()
+        with anyio.fail_after(10):
+            while True:
+                await anyio.sleep(0.02)
+                with suppress(BlockingIOError):
+                    if not (part := plain.recv(2048)):
+                        break
+                    taken += part
+        assert anyio.current_time() - begun > 0.4  # or nobody was slow
+    assert taken.endswith(whole.content)
+
+
+async def test_strangers_push_out_each_other_and_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "_CONNECTIONS", 6)
+    async with calling() as caller, AsyncExitStack() as stack:
+        known = await caller.http.get("/sessions")
+        host, port = caller.service.address.removeprefix("http://").split(":")
+        strangers = []
+        for _ in range(5):
+            stream = await anyio.connect_tcp(host, int(port))
+            strangers.append(await stack.enter_async_context(stream))
+            assert (await caller.http.get("/sessions")).status_code == 200
+        with anyio.fail_after(5):
+            for stream in strangers[:2]:
+                with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                    await stream.receive()
+            await strangers[2].send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b" 200 " in await strangers[2].receive()
+        same = await caller.http.get("/sessions")
+        ports = {
+            answer.extensions["network_stream"].get_extra_info("client_addr")
+            for answer in (known, same)
+        }
+        assert len(ports) == 1  # the caller never had to come again
+
+
+async def test_who_is_too_many_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_CONNECTIONS", 2)
+    async with calling() as caller, AsyncExitStack() as stack:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        others = [
+            await stack.enter_async_context(
+                httpx.AsyncClient(base_url=caller.service.address, headers=headers)
+            )
+            for _ in range(2)
+        ]
+        assert (await caller.http.get("/sessions")).status_code == 200
+        assert (await others[0].get("/sessions")).status_code == 200
+        refused = await others[1].get("/sessions", headers={"X-Request-ID": "third"})
+        assert refused.status_code == 503
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert refused.headers["retry-after"] and refused.headers["connection"] == "close"
+        assert refused.headers["x-content-type-options"] == "nosniff"
+        assert (await others[1].get("/healthz")).status_code == 200
+        counted = (await caller.http.get("/metrics")).text  # who was there already stays
+        assert 'route="none",status="503"} 1.0' in counted
+        assert '"request_id": "third"' in caller.log.getvalue()
+
+
+async def test_what_is_no_http_is_answered_as_all_else(caller: Caller) -> None:
+    host, port = caller.service.address.removeprefix("http://").split(":")
+    sent = {
+        "no head": b"\x16\x03\x01 nonsense\r\n\r\n",
+        "too long": b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000,
+        "no length": b"POST /console/enter HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        b"Content-Type: application/json\r\n\r\nnonsense\r\n",
+    }
+    for what, text in sent.items():
+        answer = b""
+        with anyio.fail_after(5):
+            async with await anyio.connect_tcp(host, int(port)) as stream:
+                await stream.send(text)
+                with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                    while True:
+                        answer += await stream.receive()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert b" 400 " in head.partition(b"\r\n")[0], what
+        assert b"application/problem+json" in head and b"nosniff" in head, what
+        problem = json.loads(body)
+        assert problem["request_id"] in caller.log.getvalue(), what
+        assert b"x-request-id: " + problem["request_id"].encode() in head, what
+    assert 'method="other",route="none",status="400"' in (await caller.http.get("/metrics")).text
+    assert "Exception in ASGI" not in caller.log.getvalue()
 
 
 async def test_a_body_that_dribbles_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
