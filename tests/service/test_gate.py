@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
+from unittest import mock
 from urllib.parse import quote
 
 import anyio
@@ -19,14 +22,17 @@ pytest.importorskip("prometheus_client")
 pytest.importorskip("httpx")
 
 import httpx
+import uvicorn
 from fakes.service import TOKEN, Caller, calling, start_body
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from litestar.routes import HTTPRoute
+from uvicorn.server import ServerState
 
 from maestra.app.config import load
 from maestra.app.service import connections, gate, server
 from maestra.app.service.api import application
+from maestra.app.service.connections import Connections, HttpConnection
 from maestra.app.service.gate import MOST_BYTES, SDP_PATHS
 
 pytestmark = pytest.mark.anyio
@@ -364,28 +370,61 @@ async def test_who_does_not_take_what_it_asked_for_is_hung_up_on(
                     plain.send(b"x")
 
 
-async def test_who_is_slow_gets_its_answer(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "_TAKES_WITHIN", 0.2)
-    monkeypatch.setattr(connections, "_SEND_BUFFER", 4096)
-    port = int(caller.service.address.rpartition(":")[2])
-    asked = f"GET /console/score.js HTTP/1.1\r\nHost: localhost:{port}\r\n"
-    whole = await caller.http.get("/console/score.js")
-    taken = b""
-    with socket.socket() as plain:
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        plain.connect(("127.0.0.1", port))
-        plain.setblocking(False)
-        plain.send(f"{asked}Connection: close\r\n\r\n".encode())
-        begun = anyio.current_time()
-        with anyio.fail_after(10):
-            while True:
-                await anyio.sleep(0.02)
-                with suppress(BlockingIOError):
-                    if not (part := plain.recv(2048)):
-                        break
-                    taken += part
-        assert anyio.current_time() - begun > 0.4  # or nobody was slow
-    assert taken.endswith(whole.content)
+class Pipe(asyncio.Transport):
+    """A connection whose client takes what the test says."""
+
+    waits = 0
+    aborted = False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def write(self, data: Any) -> None:
+        self.waits += len(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.waits
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+async def test_who_is_slow_gets_its_answer() -> None:
+    later: list[Callable[[], None]] = []
+
+    def call_later(seconds: float, do: Callable[..., None], *given: Any) -> mock.Mock:
+        later.append(partial(do, *given))
+        return mock.Mock()
+
+    loop = mock.Mock(call_later=call_later)
+    config = uvicorn.Config(mock.Mock(), log_config=None)
+    config.load()
+    one = HttpConnection(
+        Connections(9),
+        mock.Mock(),
+        config=config,
+        server_state=ServerState(),
+        app_state={},
+        _loop=loop,
+    )
+    pipe = Pipe()
+    one.connection_made(pipe)
+    del later[:]  # which waits for the head
+    one.transport.write(b"x" * 1000)
+    for _ in range(5):
+        pipe.waits -= 10  # it takes some,
+        one.transport.write(b"x" * 50)  # and there is ever more
+        later.pop()()
+        assert not pipe.aborted
+    pipe.waits = 0
+    later.pop()()
+    assert not later  # nothing waits, and nobody is waited for
+    one.transport.write(b"x")
+    later.pop()()
+    assert pipe.aborted
 
 
 async def test_strangers_push_out_each_other_and_nobody_else(
