@@ -235,17 +235,19 @@ class WebRtcPeers:
     async def _hear(self, peer: _Peer, track: MediaStreamTrack) -> None:
         """Pass on what ``track`` brings, to its end."""
         begun = False
-        with suppress(MediaStreamError, TimeoutError):
-            while True:
-                wait = _SPEAKS_WITHIN if begun else _CONNECTS_WITHIN + _SPEAKS_WITHIN
-                frame: Any = await asyncio.wait_for(track.recv(), wait)
-                if self._speaker is not peer:
-                    return
-                if not begun:
-                    begun = True
-                    self._events.silent()
-                self._events.heard(frame.pts, _mono(frame))
-        await self._end(peer)
+        try:
+            with suppress(MediaStreamError, TimeoutError):
+                while True:
+                    wait = _SPEAKS_WITHIN if begun else _CONNECTS_WITHIN + _SPEAKS_WITHIN
+                    frame: Any = await asyncio.wait_for(track.recv(), wait)
+                    if self._speaker is not peer:
+                        return
+                    if not begun:
+                        begun = True
+                        self._events.silent()
+                    self._events.heard(frame.pts, _mono(frame))
+        finally:  # whatever it was: the one place must not stay taken
+            await self._end(peer)
 
     # --- watching -------------------------------------------------------------
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import AsyncIterator, Mapping
+from functools import cache
 from importlib.metadata import version
 from typing import Annotated, Any, Final
 
 import anyio
 import attrs
+from anyio.to_thread import run_sync
 from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.di import Provide
@@ -328,7 +330,7 @@ async def list_personas(sessions: SessionsHere) -> list[PersonaView]:
     """Each with its id, which a start may name."""
     return [
         PersonaView(persona_id=one.id, name=one.name, voices=dict(one.voices))
-        for one in personas.available()
+        for one in await run_sync(personas.available)
         if one.id in sessions.personas
     ]
 
@@ -361,10 +363,14 @@ async def read_metrics(sessions: SessionsHere) -> Response[bytes]:
 
 
 @get("/openapi.json", include_in_schema=False)
-async def read_schema(request: Request[Any, Any, State]) -> Response[bytes]:
+async def read_schema() -> Response[bytes]:
     """This interface, in OpenAPI 3.1."""
-    content = json.dumps(_schema_of(request.app), ensure_ascii=False).encode()
-    return Response(content, media_type="application/json")
+    return Response(await run_sync(_schema_text), media_type="application/json")
+
+
+@cache
+def _schema_text() -> bytes:
+    return json.dumps(schema(), ensure_ascii=False).encode()
 
 
 # --- asking -------------------------------------------------------------------
@@ -489,8 +495,14 @@ _ROUTES: Final = [
 
 
 def application(sessions: Sessions | None, visits: Visits | None = None) -> Litestar:
-    """The ASGI application that answers for ``sessions``; without any, only its schema is good."""
+    """The ASGI application that answers for ``sessions``; without any, only its routes are good."""
+    # The framework would serve the schema by itself, in pages of its own.
+    return _application(sessions, visits, None)
 
+
+def _application(
+    sessions: Sessions | None, visits: Visits | None, described: OpenAPIConfig | None
+) -> Litestar:
     def provide() -> Sessions | None:
         return sessions
 
@@ -509,16 +521,7 @@ def application(sessions: Sessions | None, visits: Visits | None = None) -> Lite
             RecursionError: _on_depth,
             Exception: _on_fault,
         },
-        openapi_config=OpenAPIConfig(
-            title="Maestra",
-            version=version("maestra"),
-            description="A music teacher that sits in on lessons: sessions are begun, changed,"
-            " watched and ended here. Errors are application/problem+json.",
-            path="/.schema",
-            render_plugins=[],
-            use_handler_docstrings=True,
-            operation_id_creator=lambda handler, method, path: handler.handler_name,
-        ),
+        openapi_config=described,
         request_max_body_size=MOST_BYTES,
         logging_config=None,
         debug=False,
@@ -527,8 +530,14 @@ def application(sessions: Sessions | None, visits: Visits | None = None) -> Lite
 
 def schema() -> dict[str, Any]:
     """The interface in OpenAPI 3.1."""
-    return _schema_of(application(None))
-
-
-def _schema_of(app: Litestar) -> dict[str, Any]:
-    return completed(app.openapi_schema.to_schema())
+    config = OpenAPIConfig(
+        title="Maestra",
+        version=version("maestra"),
+        description="A music teacher that sits in on lessons: sessions are begun, changed,"
+        " watched and ended here. Errors are application/problem+json.",
+        path="/.schema",
+        render_plugins=[],
+        use_handler_docstrings=True,
+        operation_id_creator=lambda handler, method, path: handler.handler_name,
+    )
+    return completed(_application(None, None, config).openapi_schema.to_schema())

@@ -11,7 +11,7 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import anyio
@@ -21,7 +21,7 @@ from .logs import LOGGER, REQUEST_ID
 from .metrics import Metrics
 from .problems import MEDIA_TYPE, Problem
 from .tokens import matches
-from .visits import Visits
+from .visits import Admitted, Visits
 
 __all__ = ["MOST_BYTES", "OPEN", "SDP_PATHS", "Gate"]
 
@@ -45,6 +45,7 @@ SDP_PATHS: Final = ("/whip", "/whep")
 
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{0,5})?")
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 _HEADERS: Final = (
@@ -55,6 +56,14 @@ _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
 )
+
+
+class _Connection(Protocol):
+    """By which a request comes."""
+
+    def has_room(self) -> bool: ...
+
+    def let_in(self) -> None: ...
 
 
 class Gate:
@@ -124,18 +133,38 @@ class Gate:
         self._metrics.http.labels(method, template, answer.status).observe(
             answer.begun_after(begun)
         )
-        LOGGER.info(
-            "request",
-            extra={
-                "fields": {
-                    "method": scope["method"],
-                    "path": scope["path"],
-                    "status": answer.status,
-                    "seconds": round(seconds, 4),
-                    "client": (scope.get("client") or ("",))[0],
-                }
-            },
-        )
+        client = (scope.get("client") or ("",))[0]
+        self._log(scope["method"], scope["path"], answer.status, seconds, client)
+
+    def _log(self, method: str, path: str, status: int, seconds: float, client: str) -> None:
+        fields = {
+            "method": method,
+            "path": path,
+            "status": status,
+            "seconds": round(seconds, 4),
+            "client": client,
+        }
+        LOGGER.info("request", extra={"fields": fields})
+
+    def malformed(self, client: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """The headers and the body that answer what ``client`` sent, which is no HTTP; it is
+        counted, and logged."""
+        request_id = uuid.uuid4().hex
+        mark = REQUEST_ID.set(request_id)
+        try:
+            problem = Problem(
+                400,
+                "malformed",
+                "This is no HTTP/1.1, or the request's head is too long; see /openapi.json.",
+                headers={"Connection": "close"},
+            )
+            body = problem.body()
+            self._metrics.http.labels("other", "none", problem.status).observe(0.0)
+            self._log("", "", problem.status, 0.0, client)
+        finally:
+            REQUEST_ID.reset(mark)
+        identified = (b"x-request-id", request_id.encode())
+        return [*_of_problem(problem, body), *_HEADERS, identified], body
 
     # --- what may pass --------------------------------------------------------
 
@@ -144,18 +173,19 @@ class Gate:
 
         :raises Problem: it may not.
         """
+        connection: _Connection | None = scope.get("state", {}).pop("connection", None)
+        if connection is not None and not connection.has_room() and scope["path"] not in OPEN:
+            raise Problem(
+                503,
+                "too-many-connections",
+                "So many are connected that there is no room for more: try again soon.",
+                headers={"Retry-After": "5", "Connection": "close"},
+            )
         self._check_origin(headers)
-        method, path = scope["method"], scope["path"]
-        if self._token is not None and path not in OPEN and not page.is_open(method, path):
-            if not matches(headers.get(b"authorization"), self._token) and not self._visits.admits(
-                method, headers
-            ):
-                raise Problem(
-                    401,
-                    "no-token",
-                    "Send the service's token: the header is Authorization: Bearer TOKEN.",
-                    headers={"WWW-Authenticate": 'Bearer realm="maestra"'},
-                )
+        admitted = self._admit(scope["method"], scope["path"], headers)
+        scope["maestra.admitted"] = admitted
+        if connection is not None and (self._token is None or admitted is not Admitted.OPEN):
+            connection.let_in()
         body = await self._body(headers, receive)
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if scope["method"] == "POST" and scope["path"].endswith(SDP_PATHS):
@@ -169,6 +199,20 @@ class Gate:
             )
         return body
 
+    def _admit(self, method: str, path: str, headers: dict[bytes, bytes]) -> Admitted:
+        if self._token is None or path in OPEN or page.is_open(method, path):
+            return Admitted.OPEN
+        if matches(headers.get(b"authorization"), self._token):
+            return Admitted.TOKEN
+        if self._visits.admits(method, headers):
+            return Admitted.VISIT
+        raise Problem(
+            401,
+            "no-token",
+            "Send the service's token: the header is Authorization: Bearer TOKEN.",
+            headers={"WWW-Authenticate": 'Bearer realm="maestra"'},
+        )
+
     def _check_origin(self, headers: dict[bytes, bytes]) -> None:
         host = headers.get(b"host", b"").decode("latin-1").lower()
         if self._local_only and _name(host) not in _LOCAL:
@@ -176,7 +220,7 @@ class Gate:
                 421, "wrong-host", "Call this service as localhost: it is open to no other name."
             )
         origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin.decode("latin-1").lower()).netloc != host:
+        if origin is not None and _of_origin(origin.decode("latin-1").lower()) != host:
             raise Problem(403, "cross-origin", "Pages of other origins may not use this service.")
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
@@ -249,16 +293,11 @@ class _Answer:
         if self._began:
             return  # the answer is under way; all that can be done is to end it
         body = problem.body()
-        headers = {
-            "content-type": MEDIA_TYPE,
-            "content-length": str(len(body)),
-            **problem.headers,
-        }
         await self.send(
             {
                 "type": "http.response.start",
                 "status": problem.status,
-                "headers": [(k.lower().encode(), v.encode()) for k, v in headers.items()],
+                "headers": _of_problem(problem, body),
             }
         )
         await self.send({"type": "http.response.body", "body": body})
@@ -267,9 +306,25 @@ class _Answer:
         return (self._began or time.monotonic()) - begun
 
 
+def _of_problem(problem: Problem, body: bytes) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer that is ``problem``."""
+    headers = {
+        "content-type": MEDIA_TYPE,
+        "content-length": str(len(body)),
+        **problem.headers,
+    }
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
 def _name(host: str) -> str:
-    """The host without its port."""
+    """The host without its port; empty for what is none."""
+    found = _HOST.fullmatch(host)
+    return "" if found is None else found[1].strip("[]")
+
+
+def _of_origin(origin: str) -> str | None:
+    """The host, and its port, of an ``Origin``; ``None`` for what has none."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return urlsplit(origin).netloc or None
     except ValueError:
-        return ""
+        return None

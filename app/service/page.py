@@ -22,7 +22,7 @@ from litestar.params import FromPath, SkipValidation
 
 from .. import personas
 from .problems import Problem
-from .visits import LINK_LASTS, Visits
+from .visits import LINK_LASTS, Admitted, Visits
 
 __all__ = ["HEADERS", "ROUTES", "VisitsHere", "is_open", "is_page"]
 
@@ -125,18 +125,31 @@ async def read_file(name: FromPath[str], request: Request[Any, Any, State]) -> R
 async def read_portrait(
     persona_id: FromPath[str], request: Request[Any, Any, State]
 ) -> Response[bytes]:
+    file = await run_sync(_portrait, persona_id)
+    if file is None:
+        raise Problem(404, "no-such-persona", "There is no such persona; GET /personas lists them.")
+    return _answer(request, file)
+
+
+def _portrait(persona_id: str) -> _File | None:
     for persona in personas.available():
         if persona.id == persona_id:
-            content = await run_sync(personas.portrait_path(persona).read_bytes)
-            return _answer(request, _File(content, "image/png", _etag(content)))
-    raise Problem(404, "no-such-persona", "There is no such persona; GET /personas lists them.")
+            content = personas.portrait_path(persona).read_bytes()
+            return _File(content, "image/png", _etag(content))
+    return None
 
 
 @post(_ENTER, status_code=204, include_in_schema=False)
 async def enter(request: Request[Any, Any, State], visits: VisitsHere) -> Response[None]:
     """Exchange a link's code for a visit."""
-    given = json.loads(await request.body() or b"null")
-    code = given.get("code") if isinstance(given, dict) else None
+    try:
+        given = json.loads(await request.body() or b"null")
+        code = given.get("code") if isinstance(given, dict) else None
+        str(code).encode()
+    except ValueError:  # half a surrogate pair among them
+        raise Problem(
+            400, "bad-request", 'Send the link\'s code as JSON: {"code": "…"}, in UTF-8.'
+        ) from None
     encrypted = request.headers.get("origin", "").startswith("https:")
     cookie = visits.enter(code, is_encrypted=encrypted) if isinstance(code, str) else None
     if cookie is None:
@@ -151,7 +164,8 @@ async def enter(request: Request[Any, Any, State], visits: VisitsHere) -> Respon
 @post("/console/link", status_code=201, include_in_schema=False)
 async def make_link(request: Request[Any, Any, State], visits: VisitsHere) -> dict[str, Any]:
     """A link for one browser; only who has the token may make one."""
-    if "cookie" in request.headers and "authorization" not in request.headers:
+    # What lets in for a few hours must not let in for ever.
+    if request.scope["maestra.admitted"] is Admitted.VISIT:  # type: ignore[typeddict-item]
         raise Problem(403, "token-only", "A link is made with the token: run `maestra console`.")
     return {"path": f"/#enter={visits.invite()}", "lasts": LINK_LASTS}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import os
 import resource
@@ -16,10 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import anyio
-import h11
 import uvicorn
 from attrs import frozen
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from maestra.ports.errors import MaestraError
 
@@ -31,6 +28,7 @@ from .addresses import Resolve, resolve
 from .api import application
 from .capacity import Capacity, default_file, kept, key_of
 from .capacity import measure as measure_capacity
+from .connections import HEAD_WITHIN, Connections, HttpConnection
 from .gate import Gate
 from .lesson import RUNNER, Patience
 from .logs import LOGGER, Secrets, log_to
@@ -40,9 +38,6 @@ from .sessions import Sessions
 from .visits import LINK_LASTS, Visits
 
 __all__ = ["Service", "ServiceError", "open_service", "serve"]
-
-_HEAD_WITHIN: Final = 10.0
-"""Seconds for a request's head to arrive, and for the next one's to begin."""
 
 _HEAD_BYTES: Final = 16 * 1024
 _CONNECTIONS: Final = 1000
@@ -57,45 +52,6 @@ _LAST_ANSWERS: Final = 5
 
 class ServiceError(MaestraError):
     """The service cannot begin. The text says what to do."""
-
-
-class _Http(H11Protocol):
-    """Closes a connection whose request's head does not come: many such would take all."""
-
-    _head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self._await_head()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._await_head()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._await_head()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._forget()
-
-    def _await_head(self) -> None:
-        """Give the head its time, or be content because it has come."""
-        if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
-            self._forget()
-        elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(_HEAD_WITHIN, self._hang_up)
-
-    def _hang_up(self) -> None:
-        self._head_timer = None
-        if not self.transport.is_closing():
-            self.transport.close()
-
-    def _forget(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
 
 
 class _Server(uvicorn.Server):
@@ -231,7 +187,7 @@ async def open_service(
             gate = Gate(
                 answers, token=token, visits=visits, local_only=token is None, metrics=metrics
             )
-            server = _Server(_http_config(gate))
+            server = _Server(_http_config(gate, Connections(_most_connections())))
             ended = anyio.Event()
 
             async def answer() -> None:
@@ -292,19 +248,19 @@ def _listening(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _http_config(gate: Gate) -> uvicorn.Config:
+def _http_config(gate: Gate, connections: Connections) -> uvicorn.Config:
+    http: Any = partial(HttpConnection, connections, gate.malformed)
     return uvicorn.Config(
         gate,
-        http=_Http,
+        http=http,
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=round(_HEAD_WITHIN),
+        timeout_keep_alive=round(HEAD_WITHIN),
         timeout_graceful_shutdown=_LAST_ANSWERS,
-        limit_concurrency=_most_connections(),
         h11_max_incomplete_event_size=_HEAD_BYTES,
     )
 

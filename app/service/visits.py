@@ -13,6 +13,7 @@ host, to which the cookie is not sent.
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import hmac
 import secrets
@@ -21,7 +22,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final
 
-__all__ = ["LINK_LASTS", "VISIT_LASTS", "Visits"]
+__all__ = ["LINK_LASTS", "VISIT_LASTS", "Admitted", "Visits"]
 
 LINK_LASTS: Final = 600.0
 """Seconds that a link can be used, once."""
@@ -36,6 +37,16 @@ _VISITS: Final = 32
 _SAFE: Final = frozenset({"GET", "HEAD"})
 _OURS: Final = frozenset({b"same-origin", b"none"})
 """What ``Sec-Fetch-Site`` says of what our own page asks, or a person by hand."""
+
+
+class Admitted(enum.StrEnum):
+    """By what a request was let in: the gate writes it into the request's scope, under
+    ``maestra.admitted``."""
+
+    TOKEN = "token"
+    VISIT = "visit"
+    OPEN = "open"
+    """It needed neither: the path is open to all, or the service is (``--insecure``)."""
 
 
 class _Kept:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, suppress
+from functools import partial
+from typing import Any, TypeVar
+from unittest import mock
+from urllib.parse import quote
 
 import anyio
 import pytest
@@ -15,13 +22,18 @@ pytest.importorskip("prometheus_client")
 pytest.importorskip("httpx")
 
 import httpx
+import uvicorn
 from fakes.service import TOKEN, Caller, calling, start_body
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from litestar.routes import HTTPRoute
+from uvicorn.server import ServerState
 
 from maestra.app.config import load
-from maestra.app.service import gate, server
-from maestra.app.service.gate import MOST_BYTES
+from maestra.app.service import connections, gate, server
+from maestra.app.service.api import application
+from maestra.app.service.connections import Connections, HttpConnection
+from maestra.app.service.gate import MOST_BYTES, SDP_PATHS
 
 pytestmark = pytest.mark.anyio
 
@@ -109,6 +121,8 @@ async def test_what_is_wrong_with_a_request_is_said_in_one_form(caller: Caller) 
     assert same.is_success
 
 
+_T = TypeVar("_T")
+
 _ASKED = ("start", "config", "reset_context", "stop")
 
 _VALUES = st.recursive(
@@ -129,13 +143,13 @@ _BODIES = st.one_of(
 )
 
 
-def drawn(strategy: st.SearchStrategy[bytes], count: int) -> list[bytes]:
+def drawn(strategy: st.SearchStrategy[_T], count: int) -> list[_T]:
     """So many examples, always the same."""
-    found: list[bytes] = []
+    found: list[_T] = []
 
     @settings(max_examples=count, derandomize=True, database=None, phases=[Phase.generate])
     @given(strategy)
-    def keep(one: bytes) -> None:
+    def keep(one: _T) -> None:
         found.append(one)
 
     keep()
@@ -156,6 +170,54 @@ async def test_no_body_and_no_token_breaks_it(caller: Caller) -> None:
         assert (await send("stop", b"", sent)).status_code == 401
     assert "request failed" not in caller.log.getvalue()
     assert (await caller.http.get("/sessions")).json()["sessions"] == []
+
+
+_ALL = [
+    (method, route.path_format)
+    for route in application(None).routes
+    if isinstance(route, HTTPRoute)
+    for method in sorted(route.methods)
+]
+_PARTS = st.sampled_from(
+    ["%00", "%FF", "%ed%a0%80", "..", "%2e%2e", "console.js", "teacher_mary_v1", "{}", "x" * 300]
+) | st.text(min_size=1, max_size=6).map(quote)
+
+
+async def test_no_call_at_all_breaks_it(caller: Caller) -> None:
+    odd = (b'{"code": "\\ud800"}', b"\xff", b"{")
+    bodies = [*drawn(_BODIES, 2 * len(_ALL)), *(one for one in odd for _ in _ALL)]
+    parts = drawn(_PARTS, 60)
+    for number, body in enumerate(bodies):
+        method, path = _ALL[number % len(_ALL)]
+        for name in re.findall(r"\{[^}]+\}", path):
+            path = path.replace(name, parts[(number + len(name)) % len(parts)])
+        kind = "application/sdp" if path.endswith(SDP_PATHS) else "application/json"
+        content = None if method in ("GET", "HEAD", "OPTIONS") else body
+        answer = await caller.http.request(
+            method, path, headers={"Content-Type": kind}, content=content
+        )
+        assert answer.status_code < 500 or answer.status_code == 501, (method, path, body)
+        if answer.status_code >= 400 and method != "HEAD":
+            assert answer.headers["content-type"] == "application/problem+json", (method, path)
+    assert {path for _, path in _ALL} >= {"/console/enter", "/console/link", "/session/start"}
+    assert "request failed" not in caller.log.getvalue()
+
+
+async def test_what_is_no_code_is_said_to_be_none(caller: Caller) -> None:
+    for body in (b"{", b"\xff", b'{"code": "\\ud800"}', b"[" * 5000):
+        headers = {"Content-Type": "application/json"}
+        answer = await caller.http.post("/console/enter", content=body, headers=headers)
+        assert answer.status_code == 400, body[:20]
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_what_is_no_origin_is_another_one(caller: Caller) -> None:
+    odd = ("http://[", "http://a]b", "http://a\u2100b", "null", "", "x", "http://", "\xff")
+    for origin in odd:
+        headers = {b"Origin": origin.encode("latin-1", "replace")}
+        answer = await caller.http.get("/sessions", headers=headers)
+        assert answer.status_code == 403, origin
+    assert "request failed" not in caller.log.getvalue()
 
 
 async def test_what_strangers_invent_is_not_counted_for_itself(caller: Caller) -> None:
@@ -249,9 +311,23 @@ async def test_secrets_are_told_to_nobody(caller: Caller) -> None:
 async def test_an_insecure_service_answers_to_its_own_name_only() -> None:
     async with calling(token=None) as caller:
         port = caller.service.address.rpartition(":")[2]
-        for host, status in ((f"localhost:{port}", 200), (f"rebound.example:{port}", 421)):
+        asked = {
+            f"localhost:{port}": 200,
+            f"LOCALHOST:{port}": 200,
+            f"127.0.0.1:{port}": 200,
+            f"[::1]:{port}": 200,
+            f"rebound.example:{port}": 421,
+            "": 421,
+            "[": 421,
+            "[::1": 421,
+            "[localhost]": 421,
+            "localhost:x": 421,
+            "rebound.example@localhost": 421,
+            "localhost/rebound.example": 421,
+        }
+        for host, status in asked.items():
             answer = await caller.http.get("/sessions", headers={"Host": host, "Authorization": ""})
-            assert answer.status_code == status
+            assert answer.status_code == status, host
 
 
 def test_a_service_that_asks_for_no_token_is_this_machines_alone() -> None:
@@ -263,7 +339,7 @@ def test_a_service_that_asks_for_no_token_is_this_machines_alone() -> None:
 
 
 async def test_who_dawdles_is_hung_up_on(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_HEAD_WITHIN", 0.3)
+    monkeypatch.setattr(connections, "HEAD_WITHIN", 0.3)
     host, port = caller.service.address.removeprefix("http://").split(":")
     head = f"POST /session/stop HTTP/1.1\r\nHost: localhost:{port}\r\nX-Request-ID: 7\r\n"
     with anyio.fail_after(5):
@@ -274,6 +350,156 @@ async def test_who_dawdles_is_hung_up_on(caller: Caller, monkeypatch: pytest.Mon
                 with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
                     while b"408" not in await stream.receive():
                         pass
+
+
+async def test_who_does_not_take_what_it_asked_for_is_hung_up_on(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_TAKES_WITHIN", 0.2)
+    port = int(caller.service.address.rpartition(":")[2])
+    asked = f"GET /console/score.js HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode()
+    with socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.connect(("127.0.0.1", port))
+        plain.setblocking(False)
+        plain.send(asked * 100)
+        with anyio.fail_after(10), pytest.raises((ConnectionResetError, BrokenPipeError)):
+            while True:
+                await anyio.sleep(0.02)
+                with suppress(BlockingIOError):
+                    plain.send(b"x")
+
+
+class Pipe(asyncio.Transport):
+    """A connection whose client takes what the test says."""
+
+    waits = 0
+    aborted = False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def write(self, data: Any) -> None:
+        self.waits += len(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.waits
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+async def test_who_is_slow_gets_its_answer() -> None:
+    later: list[Callable[[], None]] = []
+
+    def call_later(seconds: float, do: Callable[..., None], *given: Any) -> mock.Mock:
+        later.append(partial(do, *given))
+        return mock.Mock()
+
+    loop = mock.Mock(call_later=call_later)
+    config = uvicorn.Config(mock.Mock(), log_config=None)
+    config.load()
+    one = HttpConnection(
+        Connections(9),
+        mock.Mock(),
+        config=config,
+        server_state=ServerState(),
+        app_state={},
+        _loop=loop,
+    )
+    pipe = Pipe()
+    one.connection_made(pipe)
+    del later[:]  # which waits for the head
+    one.transport.write(b"x" * 1000)
+    for _ in range(5):
+        pipe.waits -= 10  # it takes some,
+        one.transport.write(b"x" * 50)  # and there is ever more
+        later.pop()()
+        assert not pipe.aborted
+    pipe.waits = 0
+    later.pop()()
+    assert not later  # nothing waits, and nobody is waited for
+    one.transport.write(b"x")
+    later.pop()()
+    assert pipe.aborted
+
+
+async def test_strangers_push_out_each_other_and_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "_CONNECTIONS", 6)
+    async with calling() as caller, AsyncExitStack() as stack:
+        known = await caller.http.get("/sessions")
+        host, port = caller.service.address.removeprefix("http://").split(":")
+        strangers = []
+        for _ in range(5):
+            stream = await anyio.connect_tcp(host, int(port))
+            strangers.append(await stack.enter_async_context(stream))
+            assert (await caller.http.get("/sessions")).status_code == 200
+        with anyio.fail_after(5):
+            for stream in strangers[:2]:
+                with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                    await stream.receive()
+            await strangers[2].send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b" 200 " in await strangers[2].receive()
+        same = await caller.http.get("/sessions")
+        ports = {
+            answer.extensions["network_stream"].get_extra_info("client_addr")
+            for answer in (known, same)
+        }
+        assert len(ports) == 1  # the caller never had to come again
+
+
+async def test_who_is_too_many_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_CONNECTIONS", 2)
+    async with calling() as caller, AsyncExitStack() as stack:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        others = [
+            await stack.enter_async_context(
+                httpx.AsyncClient(base_url=caller.service.address, headers=headers)
+            )
+            for _ in range(2)
+        ]
+        assert (await caller.http.get("/sessions")).status_code == 200
+        assert (await others[0].get("/sessions")).status_code == 200
+        refused = await others[1].get("/sessions", headers={"X-Request-ID": "third"})
+        assert refused.status_code == 503
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert refused.headers["retry-after"] and refused.headers["connection"] == "close"
+        assert refused.headers["x-content-type-options"] == "nosniff"
+        assert (await others[1].get("/healthz")).status_code == 200
+        counted = (await caller.http.get("/metrics")).text  # who was there already stays
+        assert 'route="none",status="503"} 1.0' in counted
+        assert '"request_id": "third"' in caller.log.getvalue()
+
+
+async def test_what_is_no_http_is_answered_as_all_else(caller: Caller) -> None:
+    host, port = caller.service.address.removeprefix("http://").split(":")
+    sent = {
+        "no head": b"\x16\x03\x01 nonsense\r\n\r\n",
+        "too long": b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000,
+        "no length": b"POST /console/enter HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        b"Content-Type: application/json\r\n\r\nnonsense\r\n",
+    }
+    for what, text in sent.items():
+        answer = b""
+        with anyio.fail_after(5):
+            async with await anyio.connect_tcp(host, int(port)) as stream:
+                await stream.send(text)
+                with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                    while True:
+                        answer += await stream.receive()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert b" 400 " in head.partition(b"\r\n")[0], what
+        assert b"application/problem+json" in head and b"nosniff" in head, what
+        problem = json.loads(body)
+        assert problem["request_id"] in caller.log.getvalue(), what
+        assert b"x-request-id: " + problem["request_id"].encode() in head, what
+    assert 'method="other",route="none",status="400"' in (await caller.http.get("/metrics")).text
+    assert "Exception in ASGI" not in caller.log.getvalue()
 
 
 async def test_a_body_that_dribbles_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ pytest.importorskip("prometheus_client")
 pytest.importorskip("httpx")
 
 import httpx
-from fakes.service import TOKEN, Served, served, start_body
+from fakes.service import TOKEN, Served, calling, served, start_body
 
+from maestra.app import personas
 from maestra.app.config import options
+from maestra.app.service import api
 from maestra.app.service.api import schema
 from maestra.app.service.models import ConfigRequest
+from maestra.app.service.schema import completed
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,6 +35,33 @@ def test_the_documented_schema_is_the_served_one() -> None:
 
     assert documented == json.loads(json.dumps(schema()))
     assert documented["openapi"].startswith("3.1")
+
+
+@pytest.mark.anyio
+async def test_the_schema_and_the_personas_do_not_keep_others_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made_in: list[threading.Thread] = []
+
+    def noting(make: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*given: Any) -> Any:
+            made_in.append(threading.current_thread())
+            return make(*given)
+
+        return noted
+
+    monkeypatch.setattr(api, "completed", noting(completed))
+    async with calling() as caller:
+        monkeypatch.setattr(personas, "available", noting(personas.available))
+        api._schema_text.cache_clear()
+        first, second = [await caller.http.get("/openapi.json") for _ in range(2)]
+        assert first.content == second.content
+        assert first.json() == json.loads(json.dumps(schema()))
+        assert len(made_in) == 2  # once for it, once for this test
+        del made_in[:]
+        assert (await caller.http.get("/personas")).is_success
+        assert (await caller.http.get("/console/portrait/teacher_mary_v1")).is_success
+    assert made_in and threading.main_thread() not in made_in
 
 
 def test_every_setting_that_can_change_can_be_changed_over_http() -> None:

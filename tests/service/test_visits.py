@@ -164,7 +164,12 @@ async def test_only_the_token_makes_links(caller: Caller) -> None:
     async with browser(caller.service) as client:
         assert (await client.post("/console/link")).status_code == 401
         assert (await client.post("/console/enter", json={"code": code})).status_code == 204
-        assert (await client.post("/console/link")).status_code == 403
+        for more in ({}, {"Authorization": "x"}, {"Authorization": "Bearer wrong"}):
+            refused = await client.post("/console/link", headers=more)
+            assert refused.status_code == 403, more
+            assert refused.json()["type"] == "urn:maestra:problem:token-only"
+        with_both = await client.post("/console/link", headers={"Authorization": f"Bearer {TOKEN}"})
+        assert with_both.status_code == 201
 
 
 async def test_neither_code_nor_cookie_is_logged(caller: Caller) -> None:

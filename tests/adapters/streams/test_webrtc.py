@@ -120,6 +120,26 @@ async def test_a_browser_that_leaves_makes_room_for_the_next(
         events.sound.clear()
 
 
+async def test_a_fault_in_hearing_one_makes_room_for_the_next(
+    peers: WebRtcPeers, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: told.append(context.get("exception")))
+    async with browser(microphone=Tone()) as one:
+        with monkeypatch.context() as broken:
+            broken.setattr(webrtc, "_mono", lambda frame: 1 / 0)
+            await one.take(await peers.publish(await one.offer()))
+            await until(lambda: events.told.count("silent") == 2)
+    async with browser(microphone=Tone()) as two:
+        await listening(peers, two)
+        await until(lambda: events.sound)
+    gc.collect()
+    loop.set_exception_handler(before)
+    assert [type(one) for one in told] == [ZeroDivisionError]  # it is no secret
+
+
 async def test_as_much_is_asked_of_a_microphone_as_music_needs(peers: WebRtcPeers) -> None:
     async with browser(microphone=Tone()) as one:
         answer = await peers.publish(await one.offer())
