@@ -29,6 +29,16 @@ _LOOK_UP: Final = 3.0
 """Seconds for a name to be looked up."""
 
 
+_WITH_IPV4: Final = tuple(
+    ipaddress.IPv6Network(text)
+    for text in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")
+)
+"""IPv4 stands at their end: compatible, mapped and translated addresses, and those of NAT64."""
+
+_LOCAL_TRANSLATION: Final = ipaddress.IPv6Network("64:ff9b:1::/48")
+"""NAT64 as a site likes it (RFC 8215): what is meant, only the site knows."""
+
+
 class BadAddress(MaestraError):
     """A stream's address is not one that this service may open. The text says what to do."""
 
@@ -106,10 +116,10 @@ class AllowList:
 
     def _judge(self, name: str, host: str, number: _Address) -> None:
         """Refuse what ``host`` stands for, unless the list covers it."""
-        number = getattr(number, "ipv4_mapped", None) or number
+        number = _meant(number)
         if any(number in network for network in self._networks()):
             return
-        public = number.is_global and not number.is_multicast
+        public = number.is_global and not number.is_multicast and not _is_local(number)
         if public and ("*" in self.hosts or self._is_named(host)):
             return
         by_name = host in {one.lower() for one in self.hosts} and _literal(host) is None
@@ -145,6 +155,27 @@ def _literal(host: str) -> _Address | None:
         return ipaddress.ip_address(host)
     except ValueError:
         return None
+
+
+def _meant(number: _Address) -> _Address:
+    """The IPv4 address to which a network may carry what is sent to ``number``: it is written into
+    an IPv6 address in several ways."""
+    if isinstance(number, ipaddress.IPv4Address):
+        return number
+    if number.teredo is not None:
+        return number.teredo[1]
+    if number.sixtofour is not None:
+        return number.sixtofour
+    if any(number in network for network in _WITH_IPV4) and int(number) > 1:  # :: and ::1 have none
+        return ipaddress.IPv4Address(int(number) & 0xFFFF_FFFF)
+    return number
+
+
+def _is_local(number: _Address) -> bool:
+    """Of a site's own network, which for ``ipaddress`` is a part of the world."""
+    return isinstance(number, ipaddress.IPv6Address) and (
+        number.is_site_local or number in _LOCAL_TRANSLATION
+    )
 
 
 def _is_odd(number: _Address) -> bool:

@@ -21,6 +21,8 @@ NAMES = {
     "inside.example.com": ["10.0.0.7"],
     "both.example.com": ["93.184.216.34", "10.0.0.7"],
     "mapped.example.com": ["::ffff:10.0.0.7"],
+    "translated.example.com": ["64:ff9b::a9fe:a9fe"],
+    "fec.example.com": ["fec0::1"],
     "2130706433": ["127.0.0.1"],
 }
 
@@ -47,6 +49,9 @@ def allowing(*hosts: str, schemes: tuple[str, ...] = ("rtmp", "rtsp")) -> AllowL
         (("10.0.0.0/8", "*"), "rtmp://inside.example.com/live/x", "10.0.0.7"),
         (("169.254.169.254", "metadata"), "rtmp://metadata/live/x", "169.254.169.254"),
         (("0.0.0.0",), "rtmp://0.0.0.0:1935/live/x?listen=1", "0.0.0.0"),
+        (("::1",), "rtmp://[::1]/live/x", "::1"),
+        (("*",), "rtmp://[64:ff9b::5db8:d822]/live/x", "64:ff9b::5db8:d822"),  # by NAT64
+        (("10.0.0.0/8",), "rtmp://[2002:a00:7::1]/live/x", "2002:a00:7::1"),
     ],
 )
 async def test_what_is_named_is_allowed_and_pinned(
@@ -66,6 +71,16 @@ async def test_what_is_named_is_allowed_and_pinned(
         (("*",), "rtmp://127.0.0.1/live/x"),
         (("*",), "rtmp://[::1]/live/x"),
         (("*",), "rtmp://[::ffff:127.0.0.1]/live/x"),
+        (("*",), "rtmp://[64:ff9b::a9fe:a9fe]/live/x"),  # NAT64
+        (("*",), "rtmp://[64:ff9b:1::a9fe:a9fe]/live/x"),
+        (("*",), "rtmp://[2002:7f00:1::]/live/x"),  # 6to4
+        (("*",), "rtmp://[2001:0:5db8:d822:0:0:80ff:fffe]/live/x"),  # Teredo
+        (("*",), "rtmp://[::7f00:1]/live/x"),  # IPv4-compatible
+        (("*",), "rtmp://[::ffff:0:7f00:1]/live/x"),  # IPv4-translated
+        (("*",), "rtmp://[fec0::1]/live/x"),  # site-local
+        (("*",), "rtmp://translated.example.com/live/x"),
+        (("fec.example.com",), "rtmp://fec.example.com/live/x"),
+        (("translated.example.com",), "rtmp://translated.example.com/live/x"),
         (("*",), "rtmp://10.0.0.7/live/x"),
         (("*",), "rtmp://169.254.169.254/live/x"),
         (("*",), "rtmp://0.0.0.0:1935/live/x?listen=1"),
