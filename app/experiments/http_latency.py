@@ -38,7 +38,6 @@ __all__ = ["main"]
 
 _KINDS: Final = ("status", "config", "metrics", "events")
 _TOKEN: Final = "a-token-for-one-measurement"
-_SERVE: Final = (sys.executable, "-m", "maestra.app.cli", "serve")
 _STREAMS: Final = (sys.executable, "-m", "maestra.app.demo.streams")
 _LOADING: Final = 90.0
 _STEADY: Final = 24.0
@@ -95,8 +94,7 @@ def _serving(folder: Path) -> Iterator[_Service]:
     log = folder / "service.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            # Or its first lesson would wait for one that measures the machine.
-            [*_SERVE, "--port", "0", "--set", "service.measure=false"],
+            [sys.executable, "-m", "maestra.app.cli", "serve", "--port", "0"],
             stderr=output,
             stdin=subprocess.DEVNULL,
             env={**os.environ, "MAESTRA_SERVICE_TOKEN": _TOKEN},

@@ -31,9 +31,7 @@ class Coordinator:
         self.folder = folder
         self.lost_events = 0
         self._token = secrets.token_hex(16)
-        # Measured first, the machine would keep the first lesson waiting.
-        always = ("service.port=0", "service.measure=false")
-        sets = [part for one in (*always, *settings) for part in ("--set", one)]
+        sets = [part for one in ("service.port=0", *settings) for part in ("--set", one)]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "maestra.app.cli", "serve", *sets],
             stdin=subprocess.DEVNULL,
