@@ -33,6 +33,7 @@ from maestra.ports.brain import (
     BrainRequest,
     Forgets,
     Hears,
+    Instructs,
     Prepares,
     Remembers,
     Revises,
@@ -219,10 +220,22 @@ class Answering:
 
         :raises BackendRefused: one is not.
         """
+        refused: BackendRefused | None = None
+
+        async def ask(name: str, brain: Checks) -> None:
+            nonlocal refused
+            try:
+                await self._check(name, brain)
+            except BackendRefused as error:
+                refused = error
+                tasks.cancel_scope.cancel()
+
         async with anyio.create_task_group() as tasks:
             for name, brain in self._brains:
                 if isinstance(brain, Checks):
-                    tasks.start_soon(self._check, name, brain)
+                    tasks.start_soon(ask, name, brain)
+        if refused is not None:
+            raise refused
 
     async def _check(self, name: str, brain: Checks) -> None:
         try:
@@ -398,7 +411,7 @@ class Answering:
         """``given``, of which something can be spoken, as it may be; or what is said in its place,
         if there is anything."""
         text = speakable(given.text if isinstance(given, SpokenClause) else given)
-        if (fault := self._fault(text, request, figures)) is None:
+        if (fault := _fault(text, brain, request, figures)) is None:
             if isinstance(given, SpokenClause):
                 return Clause(
                     text=text,
@@ -410,24 +423,12 @@ class Answering:
         self._refused(name, text, fault)
         if fault.figures and isinstance(brain, Revises):
             revised = await self._revised(name, brain, request, answer, text, fault.figures)
-            if revised and self._fault(revised, request, figures) is None:
+            if revised and _fault(revised, brain, request, figures) is None:
                 return Clause(text=revised, brain=name)
         if name == COACH or self._coach is None:
             return None
         instead = await self._coachs_own(self._coach, request, answer, text, figures)
         return Clause(text=instead, brain=COACH) if instead else None
-
-    def _fault(
-        self, text: str, request: BrainRequest, figures: tuple[Figure, ...]
-    ) -> _Fault | None:
-        """Why ``text`` may not be spoken; ``None`` if it may."""
-        if not is_english(text):
-            return _Fault("language", "said something that is not English")
-        if leaks(text, system_prompt(request.persona)):
-            return _Fault("leak", "told of its instructions")
-        if wrong := unmeasured_figures(text, figures):
-            return _Fault("figures", f"stated what was not measured ({', '.join(wrong)})", wrong)
-        return None
 
     async def _revised(
         self,
@@ -522,6 +523,22 @@ class _Fault:
     kind: str
     text: str
     figures: tuple[str, ...] = ()
+
+
+def _fault(
+    text: str, brain: object, request: BrainRequest, figures: tuple[Figure, ...]
+) -> _Fault | None:
+    """Why ``text`` of ``brain`` may not be spoken; ``None`` if it may."""
+    if not is_english(text):
+        return _Fault("language", "said something that is not English")
+    told = system_prompt(request.persona)
+    if isinstance(brain, Instructs):
+        told += f"\n{brain.instructions}"
+    if leaks(text, told):
+        return _Fault("leak", "told of its instructions")
+    if wrong := unmeasured_figures(text, figures):
+        return _Fault("figures", f"stated what was not measured ({', '.join(wrong)})", wrong)
+    return None
 
 
 def _stated(text: str, request: BrainRequest) -> tuple[log.Stated, ...]:

@@ -35,6 +35,7 @@ __all__ = [
     "BrowsersCame",
     "Cancel",
     "Configure",
+    "Drawn",
     "EndOfReply",
     "EndOfStream",
     "FaceDegraded",
@@ -240,6 +241,15 @@ class Pictured:
 
     epoch: int
     face_duration: float
+
+
+@frozen(kw_only=True)
+class Drawn:
+    """A face took so long (s) to draw pictures of speech that ``lasted`` a second or more. Its
+    first picture, for which it warms up, is left out."""
+
+    took: float
+    lasted: float
 
 
 @frozen(kw_only=True)

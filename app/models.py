@@ -18,7 +18,7 @@ from attrs import frozen
 
 from maestra.ports.errors import ModelMissing
 
-__all__ = ["Model", "ModelFile", "check", "find", "locate", "locate_all", "registry"]
+__all__ = ["Model", "ModelFile", "check", "digest", "find", "locate", "locate_all", "registry"]
 
 
 @frozen(kw_only=True)
@@ -105,8 +105,7 @@ def check(name: str) -> None:
     :raises ModelMissing: one is absent or differs.
     """
     for path, file in zip(find(name), registry()[name].files, strict=True):
-        status = path.stat()
-        if _digest(path, status.st_size, status.st_mtime_ns) != file.sha256:
+        if digest(path) != file.sha256:
             raise ModelMissing(
                 f"the model {name} is not the one that was pinned: {path} differs; install"
                 f" {registry()[name].distribution} again"
@@ -130,6 +129,13 @@ def locate(name: str) -> Path:
     """
     first = locate_all(name)[0]
     return first.parent if registry()[name].folder else first
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal. Within a process it is read again only if its size or its
+    time of change is another."""
+    status = path.stat()
+    return _digest(path, status.st_size, status.st_mtime_ns)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -53,6 +54,8 @@ class RecogniserLine:
         self._clock = clock
         self._serving = self._choices[0]
         self._hearing: SpeechRecogniser | None = None
+        # An utterance begins on another thread than the one that transcribes the last one.
+        self._beginning = threading.Lock()
         self._reports: list[object] = []
 
     def reports(self) -> list[object]:
@@ -84,9 +87,10 @@ class RecogniserLine:
         """See ``StreamingRecogniser``. Sound goes only to whoever is asked first."""
         now = self._clock()
         first = next((one for one in self._choices if not one.breaker.is_open(now)), None)
-        self._hearing = first.recogniser if first is not None else None
-        if isinstance(self._hearing, StreamingRecogniser):
-            self._hearing.begin(samples)
+        with self._beginning:
+            self._hearing = first.recogniser if first is not None else None
+            if isinstance(self._hearing, StreamingRecogniser):
+                self._hearing.begin(samples)
 
     def hear(self, samples: Samples) -> None:
         """See ``StreamingRecogniser``."""
@@ -115,6 +119,7 @@ class RecogniserLine:
             if not choice.breaker.admits(self._clock()) and number < len(self._choices):
                 continue
             try:
+                self._let_hear(choice.recogniser, samples)
                 recognition = choice.recogniser.transcribe(samples)
             except SensesError as error:
                 last = error
@@ -127,6 +132,13 @@ class RecogniserLine:
             choice.breaker.failed(self._clock())
             self._report(choice, last)
         raise last
+
+    def _let_hear(self, recogniser: SpeechRecogniser, samples: Samples) -> None:
+        """Bring ``samples`` to one that streams and has not heard this utterance: it is not the
+        first in line, or was not well when the utterance began."""
+        with self._beginning:
+            if recogniser is not self._hearing and isinstance(recogniser, StreamingRecogniser):
+                recogniser.begin(samples)
 
     def _report(self, choice: _Choice, error: Exception) -> None:
         self._reports.append(

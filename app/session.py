@@ -62,6 +62,7 @@ from .messages import (
     Advanced,
     Begin,
     Configure,
+    Drawn,
     EndOfStream,
     FaceDegraded,
     Failed,
@@ -226,6 +227,7 @@ class Session:
         self._fed_to = SESSION_START
         self._written_to = 0
         self._fps: float | None = None
+        self._drawn = (0.0, 0.0)  # seconds the face took lately, and of speech that it drew
         self._changed = anyio.Event()
         self._done = anyio.Event()
         self._closing = False
@@ -727,8 +729,12 @@ class Session:
                 conductor.played_out(message)
             case Advanced(slot=slot):
                 self._written_to = slot
+            case Drawn():
+                self._drawn = (self._drawn[0] + message.took, self._drawn[1] + message.lasted)
             case SliceStatistics():
                 self._fps = message.fps
+                took, lasted = self._drawn
+                self._drawn = (0.0, 0.0)
                 self.log(
                     log.Slice(
                         t=to_seconds(slot_time(message.slot)),
@@ -737,6 +743,7 @@ class Session:
                         underruns=message.underruns,
                         late=message.late,
                         queued=message.queued / FRAME_RATE,
+                        render_rtf=took / lasted if lasted else None,
                     )
                 )
             case Failed():

@@ -433,6 +433,14 @@ class Slice(Record):
     av_offset: float | None = field(
         default=None, metadata=_about("sound minus picture, seconds; null if it was not measured")
     )
+    render_rtf: float | None = field(
+        default=None,
+        metadata=_about(
+            "seconds that the face took, for each second of speech that it has drawn since the"
+            " record before; null if it drew none, or not in real time",
+            digits=3,
+        ),
+    )
 
 
 @frozen(kw_only=True)

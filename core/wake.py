@@ -28,7 +28,15 @@ from attrs import frozen
 
 from .sound_alike import sound_likeness, sounds_of, spelling_likeness
 
-__all__ = ["DEFAULT_PHRASES", "DEFAULT_STRICTNESS", "Strictness", "WakeMatch", "WakePhraseMatcher"]
+__all__ = [
+    "DEFAULT_PHRASES",
+    "DEFAULT_STRICTNESS",
+    "Strictness",
+    "WakeMatch",
+    "WakePhraseMatcher",
+    "content_words",
+    "words_of",
+]
 
 
 class Strictness(enum.StrEnum):
@@ -152,6 +160,16 @@ def _words_of(text: str) -> tuple[_Word, ...]:
     return tuple(words)
 
 
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of ``text``, in small letters and without its punctuation."""
+    return tuple(word.text for word in _words_of(text))
+
+
+def content_words(text: str) -> tuple[str, ...]:
+    """Those of the words of ``text`` that any sentence might not have as well."""
+    return tuple(word for word in words_of(text) if word not in _FUNCTION_WORDS)
+
+
 @frozen
 class _Phrase:
     text: str
@@ -160,7 +178,7 @@ class _Phrase:
 
     @classmethod
     def of(cls, text: str) -> _Phrase:
-        words = tuple(word.text for word in _words_of(text))
+        words = words_of(text)
         if not words:
             raise ValueError(f"a wake phrase needs words: {text!r}")
         return cls(text, words, tuple(sounds_of(word.replace("'", "")) for word in words))

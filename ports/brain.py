@@ -21,6 +21,7 @@ __all__ = [
     "BrainRequest",
     "Forgets",
     "Hears",
+    "Instructs",
     "Prepares",
     "Remembers",
     "Revises",
@@ -144,4 +145,14 @@ class Hears(Protocol):
         """The student's words where our ear read ``question``: by its own transcription, if it has
         one; else ``question``. Must not take long, nor raise.
         """
+        ...
+
+
+@runtime_checkable
+class Instructs(Protocol):
+    """A brain that tells its model more than ``core.brief`` does."""
+
+    @property
+    def instructions(self) -> str:
+        """All that: none of it may be heard in an answer."""
         ...

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Device",
-    "HostCopies",
     "Places",
     "Recorded",
     "Residence",
     "channels_last",
+    "fetched",
     "in_stream",
     "no_room",
     "weights_of",
@@ -256,35 +256,30 @@ class Recorded:
         self._recordings.clear()
 
 
-class HostCopies:
-    """Copies of pictures from a device in page-locked memory, which is used again and again.
+def fetched(pictures: Tensor, stream: torch.cuda.Stream | None) -> NDArray[Any]:
+    """``pictures`` on the host, when they are drawn: copied once, from a device into page-locked
+    memory, which is its owner's from then on. PyTorch keeps such memory and gives it out again.
 
-    :param stream: the one that the pictures are drawn in; ``None`` where that is the CPU.
+    :param stream: the one that they are drawn in; ``None`` where that is the CPU.
     """
-
-    def __init__(self, stream: torch.cuda.Stream | None) -> None:
-        self._stream = stream
-        self._pinned: dict[torch.Size, Tensor] = {}
-
-    def fetch(self, pictures: Tensor) -> NDArray[Any]:
-        """``pictures`` on the host, when they are drawn. They may change with the next call."""
-        if self._stream is None:
-            return pictures.numpy()  # type: ignore[no-any-return]
-        pinned = self._pinned.get(pictures.shape)
-        if pinned is None:
-            pinned = torch.empty_like(pictures, device="cpu", pin_memory=True)
-            self._pinned[pictures.shape] = pinned
-        pinned.copy_(pictures, non_blocking=True)
-        self._stream.synchronize()
-        return pinned.numpy()  # type: ignore[no-any-return]
+    if stream is None:
+        return pictures.numpy()  # type: ignore[no-any-return]
+    host = torch.empty(pictures.shape, dtype=pictures.dtype, pin_memory=True)
+    host.copy_(pictures, non_blocking=True)
+    stream.synchronize()
+    return host.numpy()  # type: ignore[no-any-return]
 
 
 class Residence:
-    """Keeps tensors on a device while they are needed, and in host memory when they have not been
-    for a time. They begin on the device.
+    """Keeps tensors, which nothing writes to, on a device while they are needed, and in host memory
+    when they have not been for a time. They begin on the device.
 
-    :param unload_after: seconds without work after which they leave it; ``None``: they stay.
+    Speech needs them; idle pictures, which are asked for without end, don't: see ``at_rest``.
+
+    :param unload_after: seconds without need after which they leave it; ``None``: they stay.
     :param leaving: called before they leave.
+    :param replaced: whether idle pictures can do without them. If they can't, they stay for as long
+        as there is work of any kind.
     """
 
     def __init__(
@@ -294,76 +289,123 @@ class Residence:
         *,
         unload_after: float | None = None,
         leaving: Callable[[], None] = lambda: None,
+        replaced: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._places = places
         self._device = device
         self._unload_after = unload_after
         self._leaving = leaving
+        self._replaced = replaced
         self._clock = clock
         self._lock = threading.Lock()
-        self._used = clock()
+        self._copying = threading.Lock()
+        self._needed = self._worked = clock()
         self._watched = False
-        self._home: list[tuple[Any, str, Tensor]] = []
+        self._away = False
+        self._copies: list[tuple[Any, str, Tensor]] = []
 
     @property
     def resident(self) -> bool:
         """Whether they are on the device, and not put away in host memory."""
-        return not self._home
+        return not self._away
 
     @contextmanager
     def at_work(self) -> Iterator[bool]:
         """Have them on the device for as long as this lasts; nobody else may meanwhile. The value
         says whether they had to come back."""
         with self._lock:
-            away = bool(self._home)
+            away = self._away
             self._come_back()
             yield away
-            self._used = self._clock()
-            if self._unload_after is not None and not self._watched:
-                self._watched = True
-                self._look_after(self._unload_after)
+            self._needed = self._worked = self._clock()
+            self._watch()
+
+    @contextmanager
+    def at_rest(self) -> Iterator[bool | None]:
+        """Likewise for what can be replaced: it doesn't count as need, and they don't come back for
+        it; the value is ``None`` then."""
+        with self._lock:
+            away = self._away
+            if away and self._replaced():
+                yield None
+            else:
+                self._come_back()
+                yield away
+            self._worked = self._clock()
+            self._watch()
 
     def unload(self) -> None:
         """Put them away now; they come back with the next work."""
+        self._copy()
         with self._lock:
             self._put_away()
 
+    def _copy(self) -> None:
+        """Copy them to host memory, once. It takes page-locked memory, which takes longer than
+        speech may wait: so it is done beside the work, and what was taken is kept."""
+        with self._copying:
+            if self._copies:
+                return
+            copies = []
+            for holder, name in self._places():
+                tensor = getattr(holder, name)
+                on_gpu = self._device.type == "cuda"
+                kept = torch.empty_like(tensor, device="cpu", pin_memory=on_gpu)
+                copies.append((holder, name, kept.copy_(tensor)))
+            self._copies = copies
+
     def _put_away(self) -> None:
-        if self._home:
+        if self._away:
             return
         self._leaving()
-        on_gpu = self._device.type == "cuda"
-        for holder, name in self._places():
-            tensor = getattr(holder, name)
-            kept = torch.empty_like(tensor, device="cpu", pin_memory=on_gpu)
-            kept.copy_(tensor)
+        for holder, name, kept in self._copies:
             setattr(holder, name, kept)
-            self._home.append((holder, name, kept))
-        if on_gpu:
+        if self._device.type == "cuda":
             torch.cuda.empty_cache()
+        self._away = True
 
     def _come_back(self) -> None:
-        if not self._home:
+        if not self._away:
             return
         with stage("return"):
-            for holder, name, kept in self._home:
-                setattr(holder, name, kept.to(self._device, non_blocking=True))
+            for holder, name, kept in self._copies:
+                # On the CPU, too, it is another tensor, so that this is seen to work there.
+                back = torch.empty_like(kept, device=self._device)
+                setattr(holder, name, back.copy_(kept, non_blocking=True))
             if self._device.type == "cuda":
                 torch.cuda.synchronize(self._device)
-        self._home.clear()
+        self._away = False
+
+    def _watch(self) -> None:
+        if self._unload_after is not None and not self._watched and not self._away:
+            self._watched = True
+            self._look_after(self._unload_after)
 
     def _look_after(self, seconds: float) -> None:
         timer = threading.Timer(seconds, self._look)
         timer.daemon = True
         timer.start()
 
-    def _look(self) -> None:
+    def _left(self) -> float:
+        """Seconds for which they stay yet."""
         assert self._unload_after is not None
+        since = self._needed
+        if self._clock() >= since + self._unload_after and not self._replaced():
+            since = self._worked
+        return since + self._unload_after - self._clock()
+
+    def _look(self) -> None:
+        if self._left() <= 0:
+            self._copy()
         with self._lock:
-            left = self._used + self._unload_after - self._clock()
-            if left <= 0:
+            left = self._left()
+            if left <= 0 and (self._copies or self._away):
                 self._put_away()
                 self._watched = False
-        if left > 0:
-            self._look_after(left)
+                return
+        self._look_after(max(left, _SOON))
+
+
+_SOON = 0.1
+"""Seconds after which is looked again, at least."""

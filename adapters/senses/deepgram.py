@@ -3,8 +3,9 @@
 Conventions. One connection lasts for the session; an utterance is sent while it is spoken, nothing
 between utterances but a keep-alive, without which the service hangs up after ten seconds. What is
 sent is 16 bit PCM at 16 kHz. Results carry times on the connection's own clock, which counts the
-sound that was sent. An utterance's end asks for the rest with ``Finalize``. When the connection
-breaks, the sound that no final result has covered is sent again on the next one.
+sound that was sent. An utterance's end asks for the rest with ``Finalize``, which the service need
+not answer if only silence is left. When the connection breaks, the sound that no final result has
+covered is sent again on the next one.
 
 The SDK's synchronous client is used, from two threads: one sends, one reads.
 
@@ -13,6 +14,7 @@ Source: the API reference of Deepgram, *Listen, streaming*; its pages on finaliz
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio.to_thread
 import numpy as np
 
+from maestra.core.wake import content_words, words_of
 from maestra.ports.audio import SPEECH_RATE_HZ
 from maestra.ports.errors import BackendRefused, SensesError
 from maestra.ports.senses import Recognition
@@ -40,6 +43,8 @@ _SHORTEST_WAIT: Final = 0.25
 _LONGEST_WAIT: Final = 10.0
 _LONGEST_WISH: Final = 60.0
 """Seconds after which it is tried again even if the service asked for more."""
+_PROVEN: Final = 10.0
+"""A connection that lived so long (s) was well: the next is tried soon."""
 _CHECKING: Final = 3.0
 """Seconds in which the connection stands, or is refused."""
 
@@ -49,12 +54,22 @@ _REFUSALS: Final = (400, 401, 403)
 _SAME: Final = SPEECH_RATE_HZ // 50
 """Samples by which a result's end may miss the end of the sound."""
 
+_UNANSWERED: Final = 0.25
+"""Seconds after which a service that has nothing to say of the silence that is left will not."""
+
+_SILENT: Final = 0.003
+"""What is no louder (RMS of 20 ms) is silence in any room."""
+_QUIET: Final = 0.1
+"""What is no louder than this share of the loudest of an utterance is its silence; after the
+service has said that the utterance is over, ``_QUIET_AFTER_ALL``."""
+_QUIET_AFTER_ALL: Final = 0.3
+
 
 class Deepgram:
     """Implements ``StreamingRecogniser``.
 
     :param key: the secret.
-    :param phrases: the wake phrases; their words are listened for.
+    :param phrases: the wake phrases, which are listened for.
     :raises SensesError: the SDK is not installed.
     """
 
@@ -94,6 +109,7 @@ class Deepgram:
         self._sent = 0
         self._origin = 0
         self._sound: list[Samples] = []
+        self._loudest = 0.0
         self._begun = False
         self._covered = 0
         self._finals: list[tuple[str, float]] = []
@@ -109,9 +125,8 @@ class Deepgram:
     # --- what the ear calls ---------------------------------------------------
 
     def expect(self, phrases: Sequence[str]) -> None:
-        """Listen for the words of ``phrases``, from the next connection on."""
-        words = {word.lower() for phrase in phrases for word in phrase.split()}
-        self._words = tuple(sorted(words | set(self._settings.terms)))
+        """Listen for ``phrases``, from the next connection on."""
+        self._phrases = tuple(phrases)
 
     async def check(self) -> None:
         """Whether key and model are accepted, which the connection tells. See
@@ -132,10 +147,14 @@ class Deepgram:
 
     def begin(self, samples: Samples) -> None:
         """See ``StreamingRecogniser``."""
+        self._begun = True
+        self._begin(samples)
+
+    def _begin(self, samples: Samples) -> None:
         with self._changed:
-            self._begun = True
             self._origin = self._sent
             self._sound = []
+            self._loudest = 0.0
             self._covered = 0
             self._finals = []
             self._interim = Recognition(text="", confidence=0.0)
@@ -148,6 +167,7 @@ class Deepgram:
             return
         with self._changed:
             self._sound.append(samples)
+            self._loudest = max(self._loudest, _loudest(samples))
             self._send(samples)
 
     def so_far(self) -> Recognition:
@@ -161,7 +181,7 @@ class Deepgram:
         :raises SensesError: there is no connection, or the last words did not come in time.
         """
         if not self._begun:
-            self.begin(samples)
+            self._begin(samples)
         with self._changed:
             self._finalized = False
             self._finalize()
@@ -186,16 +206,33 @@ class Deepgram:
     # --- words ----------------------------------------------------------------
 
     def _await_the_last(self) -> None:
-        deadline = time.monotonic() + self._settings.timeout
+        asked_at = time.monotonic()
         while not (self._finalized or self._covered >= self._heard - _SAME):
-            left = deadline - time.monotonic()
-            if self._trouble is not None and (self._refused or left <= 0):
-                raise self._trouble
+            waited = time.monotonic() - asked_at
+            left = self._settings.timeout - waited
+            if self._trouble is not None:
+                if self._refused or left <= 0:
+                    raise self._trouble
+            elif self._has_all_words():
+                left = min(left, _UNANSWERED - waited)
+                if left <= 0:
+                    return
             if left <= 0:
                 raise SensesError(
                     f"Deepgram has not sent the last words for {self._settings.timeout:g} s."
                 )
             self._changed.wait(left)
+
+    def _has_all_words(self) -> bool:
+        """Whether nothing but silence is without a final result."""
+        if self._interim.text:
+            return False
+        share = _QUIET_AFTER_ALL if self._ended else _QUIET
+        return _loudest(self._uncovered()) <= max(_SILENT, share * self._loudest)
+
+    def _uncovered(self) -> Samples:
+        """What of the utterance no final result has covered."""
+        return np.concatenate([np.zeros(0, np.float32), *self._sound])[self._covered :]
 
     def _finalize(self) -> None:
         """Ask for the rest of the words, if there can be any."""
@@ -248,10 +285,10 @@ class Deepgram:
         wait = _SHORTEST_WAIT
         while not self._closed.is_set():
             refused = hopeless = False
-            asked = 0.0
+            asked, begun = 0.0, math.inf
             try:
                 with self._client.listen.v1.connect(**self._asked()) as socket:
-                    wait = _SHORTEST_WAIT
+                    begun = time.monotonic()
                     self._connected(socket)
                     sender = threading.Thread(
                         target=self._send_all, args=(socket,), name="deepgram-send", daemon=True
@@ -274,6 +311,8 @@ class Deepgram:
                 self._trouble = trouble
                 self._refused, self._hopeless = refused, hopeless
                 self._changed.notify_all()
+            if time.monotonic() - begun > _PROVEN:
+                wait = _SHORTEST_WAIT
             self._closed.wait(max(wait, asked))
             wait = min(wait * 2, _LONGEST_WAIT)
 
@@ -282,11 +321,14 @@ class Deepgram:
         # Nova-3 and later call it a key term, and weigh it themselves.
         older = settings.model.startswith(("nova-2", "nova", "enhanced", "base", "whisper"))
         older = older and not settings.model.startswith("nova-3")
-        words: dict[str, Any] = (
-            {"keywords": [f"{word}:2" for word in self._words]}
-            if older
-            else {"keyterm": list(self._words)}
-        )
+        words: dict[str, Any]
+        if older:
+            # Single words, and none that every sentence has: those would only be heard too often.
+            apart = {word for phrase in self._phrases for word in content_words(phrase)}
+            words = {"keywords": [f"{word}:2" for word in sorted(apart | set(settings.terms))]}
+        else:
+            whole = {" ".join(words_of(phrase)) for phrase in self._phrases}
+            words = {"keyterm": sorted(whole | set(settings.terms))}
         return {
             "model": settings.model,
             "language": settings.language,
@@ -309,8 +351,8 @@ class Deepgram:
                 self._outgoing.get_nowait()
             self._sent = 0
             self._origin = -self._covered
-            uncovered = np.concatenate([np.zeros(0, np.float32), *self._sound])[self._covered :]
-            if self._begun and len(uncovered):
+            uncovered = self._uncovered()
+            if len(uncovered):
                 self._send(uncovered)
             if self._waits:
                 self._finalize()
@@ -349,6 +391,16 @@ class Deepgram:
                     :200
                 ]
             )
+
+
+def _loudest(samples: Samples) -> float:
+    """The RMS of the loudest 20 ms."""
+    if not len(samples):
+        return 0.0
+    power = np.square(samples, dtype=np.float64)
+    begins = np.arange(0, len(samples), _SAME)
+    lengths = np.diff(np.append(begins, len(samples)))
+    return float(np.sqrt((np.add.reduceat(power, begins) / lengths).max()))
 
 
 def _mapped(error: Exception) -> SensesError:

@@ -9,7 +9,8 @@ The SDK has no client of its own for this endpoint that could be cancelled: its 
 addresses are used, over the WebSocket library that it brings.
 
 Source: the API reference of ElevenLabs, *Multi-context WebSocket*, and its guide: at most five
-contexts at once, and a connection without messages is closed after ``inactivity_timeout``.
+contexts at once, and a connection without messages is closed after ``inactivity_timeout``. Its help
+centre, *How can I keep the WebSocket open?*: by a single space, sent as text.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ __all__ = ["ElevenLabs", "ElevenLabsSettings"]
 _RATE_HZ: Final = 24_000
 _INACTIVITY: Final = 180
 """Seconds, the longest that may be asked for."""
+_KEEP_ALIVE: Final = 60.0
+"""Seconds without a clause after which it is told that we are still there."""
+_PROVEN: Final = 10.0
+"""A connection that lived so long (s) was well: losing it is no reason to hesitate."""
 _CONTEXTS: Final = 5
 _SHORTEST_WAIT: Final = 0.25
 _LONGEST_WAIT: Final = 10.0
@@ -139,6 +144,8 @@ class ElevenLabs:
         self._contexts: dict[str, _Context] = {}
         self._names = itertools.count(1)
         self._trouble: VoiceError | None = None
+        self._sounded = False
+        self._told_at = 0.0
         self._free = anyio.Semaphore(_CONTEXTS)
 
     # --- the connection -------------------------------------------------------
@@ -148,8 +155,7 @@ class ElevenLabs:
         nothing. See ``maestra.ports.lifetime.Checks``."""
         try:
             async with self._connection() as socket:
-                for message in ({"text": " ", "context_id": "0"}, _closing("0")):
-                    await socket.send(json.dumps(message))
+                await _greet(socket)
                 with anyio.move_on_after(_A_WORD):
                     told = json.loads(await socket.recv())
                     if _is_error(told):
@@ -177,28 +183,52 @@ class ElevenLabs:
         ``maestra.ports.lifetime.Lives``."""
         wait = _SHORTEST_WAIT
         while True:
-            self._trouble = None
+            self._trouble, self._sounded = None, False
             asked = 0.0
+            begun, was_idle = math.inf, True
             try:
-                async with self._connection() as socket:
+                async with self._connection() as socket, anyio.create_task_group() as tasks:
+                    begun = self._told_at = anyio.current_time()
                     self._socket = socket
                     self._connected.set()
-                    async for message in socket:
-                        wait = _SHORTEST_WAIT
-                        self._receive(json.loads(message))
-                self._trouble = VoiceError("ElevenLabs closed the connection")
+                    tasks.start_soon(self._keep_alive, socket)
+                    try:
+                        async for message in socket:
+                            self._receive(json.loads(message))
+                    except Exception as error:
+                        self._trouble = self._trouble or self._mapped(error)
+                    tasks.cancel_scope.cancel()
+                self._trouble = self._trouble or VoiceError("ElevenLabs closed the connection")
             except Exception as error:
                 self._trouble = self._trouble or self._mapped(error)
                 asked = _retry_after(error)
             finally:
                 self._socket = None
                 self._connected = anyio.Event()
+                was_idle = not self._contexts
                 trouble = self._trouble or VoiceError("the connection to ElevenLabs was given up")
                 for context in list(self._contexts.values()):
                     context.tell(trouble)
                     self._end(context.name)
+            lived = anyio.current_time() - begun > _PROVEN
+            if lived or self._sounded:
+                wait = _SHORTEST_WAIT
+            if lived and was_idle:
+                continue  # that nobody spoke is nobody's fault, and the next clause must not wait
             await anyio.sleep(max(wait, asked))
             wait = min(wait * 2, _LONGEST_WAIT)
+
+    async def _keep_alive(self, socket: ClientConnection) -> None:
+        """In silence, say that we are still there."""
+        from websockets.exceptions import ConnectionClosed
+
+        while True:
+            await anyio.sleep(self._told_at + _KEEP_ALIVE - anyio.current_time())
+            if anyio.current_time() < self._told_at + _KEEP_ALIVE:
+                continue
+            self._told_at = anyio.current_time()
+            with suppress(ConnectionClosed):
+                await _greet(socket)
 
     def _receive(self, message: Mapping[str, Any]) -> None:
         """Give ``message`` to the clause it belongs to; one that was cancelled gets none."""
@@ -211,6 +241,7 @@ class ElevenLabs:
             name = str(message.get("contextId"))
             asked = self._contexts.get(name)
             if asked is not None:
+                self._sounded = self._sounded or "audio" in message
                 asked.tell(message)
                 if message.get("isFinal"):
                     self._end(name)
@@ -281,6 +312,7 @@ class ElevenLabs:
         if self._socket is not None:
             from websockets.exceptions import ConnectionClosed
 
+            self._told_at = anyio.current_time()
             with suppress(ConnectionClosed):
                 await self._socket.send(json.dumps(message))
 
@@ -340,6 +372,12 @@ def _retry_after(error: Exception) -> float:
 
 def _closing(context: str) -> dict[str, Any]:
     return {"context_id": context, "close_context": True}
+
+
+async def _greet(socket: ClientConnection) -> None:
+    """Send a space, which is not spoken, in a context of its own that is closed at once."""
+    for message in ({"text": " ", "context_id": "0"}, _closing("0")):
+        await socket.send(json.dumps(message))
 
 
 def _is_error(message: Mapping[str, Any]) -> bool:

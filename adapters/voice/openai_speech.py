@@ -9,8 +9,10 @@ Source: the API reference of OpenAI, *Create speech*.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -27,6 +29,12 @@ __all__ = ["OpenAISpeech", "OpenAISpeechSettings"]
 _RATE_HZ: Final = 24_000
 _PIECE_BYTES: Final = 4800
 """0.1 s: small enough to begin at once."""
+
+_KEPT: Final = 300.0
+"""Seconds that a connection is kept open between two clauses; the library's own is five."""
+_PING_AFTER: Final = 25.0
+"""Seconds without a clause after which the connection is used, lest it be closed: many servers do
+so after half a minute or a minute."""
 
 _WORTH_TRYING_AGAIN: Final = 0.5
 """Seconds: what failed later than this, or asks to wait for longer, is not tried again."""
@@ -88,7 +96,13 @@ class OpenAISpeech:
             base_url=settings.base_url,
             timeout=settings.timeout,
             max_retries=0,
+            http_client=openai.DefaultAsyncHttpxClient(
+                limits=type(openai.DEFAULT_CONNECTION_LIMITS)(
+                    max_connections=8, max_keepalive_connections=2, keepalive_expiry=_KEPT
+                )
+            ),
         )
+        self._used_at = -math.inf
         self._settings = settings
         self._voice = voice
         self._pace = pace
@@ -116,13 +130,26 @@ class OpenAISpeech:
             )
 
     async def live(self) -> None:
-        """Keep the connections between clauses, and close them in the end; see
-        ``maestra.ports.lifetime.Lives``."""
+        """Open a connection before the first clause, keep it between the answers, and close it in
+        the end; see ``maestra.ports.lifetime.Lives``."""
         try:
-            await anyio.sleep_forever()
+            while True:
+                idle = anyio.current_time() - self._used_at
+                if idle >= _PING_AFTER:
+                    await self._ping()
+                    idle = 0.0
+                await anyio.sleep(_PING_AFTER - idle)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._client.close()
+
+    async def _ping(self) -> None:
+        """Whatever is answered, the connection stands; if not, the next clause will tell."""
+        import openai
+
+        self._used_at = anyio.current_time()
+        with suppress(openai.OpenAIError, OSError, ValueError):
+            await self._client.models.with_raw_response.list()
 
     async def synthesise(self, clause: str) -> AsyncIterator[NDArray[np.float32]]:
         """Speak ``clause`` as it arrives; see ``maestra.ports.voice.Voice``."""
@@ -150,6 +177,7 @@ class OpenAISpeech:
 
         known = self._settings.instructions and not self._settings.model.startswith("tts-1")
         left = b""
+        self._used_at = anyio.current_time()
         async with self._client.audio.speech.with_streaming_response.create(
             model=self._settings.model,
             voice=self._voice,

@@ -24,7 +24,7 @@ from .streams import (
     stream_url,
 )
 from .voice import voices
-from .weights import check_weights, fill
+from .weights import check_weights, fill, stored
 
 __all__ = [
     "brains",
@@ -54,6 +54,7 @@ __all__ = [
     "settings",
     "settings_class",
     "slice_encoder",
+    "stored",
     "stream_url",
     "unlearnt_face",
     "voice_activity",

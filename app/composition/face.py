@@ -105,7 +105,8 @@ def weights_folder(config: Config, name: str) -> Path:
     """
     chosen = settings(config, "face", name).weights
     if not chosen:
-        return stored(name)
+        large = name == "sadtalker" and settings(config, "face", name).large
+        return stored("sadtalker-512" if large else name)
     folder = Path(chosen).expanduser()
     if not folder.is_dir():
         raise ModelMissing(f"face.options.{name}.weights: there is no folder {folder}")

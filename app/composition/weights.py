@@ -16,13 +16,14 @@ __all__ = ["check_weights", "fill", "stored"]
 def stored(name: str) -> Path:
     """The folder of a published model.
 
-    :raises ModelMissing: a file of it is not there.
+    :raises ModelMissing: a file of it is not there, or is not the one that came.
     """
     if absent := model_store.missing(name):
         raise ModelMissing(
             f"the model {name} is not here ({absent[0].name} is missing): maestra models fetch"
             f" {name} brings it from the hub, maestra models import {name} FOLDER from a folder"
         )
+    model_store.check(name)
     return model_store.folder(name)
 
 
@@ -41,10 +42,18 @@ def check_weights(name: str) -> bool:
         from maestra.adapters.face.musetalk.networks import find_weights, load_networks
 
         load_networks(find_weights(folder))
-    elif name == "sadtalker":
+    elif name in ("sadtalker", "sadtalker-512"):
         from maestra.adapters.face.sadtalker import networks
 
-        networks.load(folder)
+        networks.load(folder, large=name == "sadtalker-512")
+    elif name == "styletts2":
+        from maestra.adapters.voice.styletts2.networks import read_networks as read_voice
+
+        read_voice(folder)
+    elif name == "syncnet":
+        from ..experiments.lipsync.syncnet import SyncNet
+
+        SyncNet.load(folder / "syncnet_v2.safetensors")
     else:
         return False
     return True

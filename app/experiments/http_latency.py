@@ -14,7 +14,6 @@ import argparse
 import http.client
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -22,7 +21,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -33,11 +31,11 @@ from ..demo import LESSON
 from ..demo.latencies import Measured, load_recording, measure, published_at
 from .bench.figures import quantiles
 from .bench.machine import look
+from .serving import TOKEN, serving
 
 __all__ = ["main"]
 
 _KINDS: Final = ("status", "config", "metrics", "events")
-_TOKEN: Final = "a-token-for-one-measurement"
 _STREAMS: Final = (sys.executable, "-m", "maestra.app.demo.streams")
 _LOADING: Final = 90.0
 _STEADY: Final = 24.0
@@ -47,12 +45,11 @@ _KEPT: Final = 5.0
 
 
 @define
-class _Service:
-    """``maestra serve``, and one who calls it."""
+class _Caller:
+    """One who calls the service."""
 
     host: str
     port: int
-    process: subprocess.Popen[str]
     _line: http.client.HTTPConnection | None = None
     _used_at: float = 0.0
 
@@ -65,7 +62,7 @@ class _Service:
             self._line = http.client.HTTPConnection(self.host, self.port, timeout=60)
             self._line.connect()
             self._line.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        headers = {"Authorization": f"Bearer {_TOKEN}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         self._line.request(method, path, body=data, headers=headers)
         answer = self._line.getresponse()
@@ -78,7 +75,7 @@ class _Service:
     def events(self, session: str) -> Iterator[dict[str, Any]]:
         """The session's events as they come, on a connection of their own."""
         line = http.client.HTTPConnection(self.host, self.port, timeout=60)
-        headers = {"Authorization": f"Bearer {_TOKEN}"}
+        headers = {"Authorization": f"Bearer {TOKEN}"}
         try:
             line.request("GET", f"/session/{session}/events", headers=headers)
             answer = line.getresponse()
@@ -87,36 +84,6 @@ class _Service:
                     yield json.loads(text[6:])
         finally:
             line.close()
-
-
-@contextmanager
-def _serving(folder: Path) -> Iterator[_Service]:
-    log = folder / "service.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "maestra.app.cli", "serve", "--port", "0"],
-            stderr=output,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "MAESTRA_SERVICE_TOKEN": _TOKEN},
-            text=True,
-            start_new_session=True,  # a terminal's Ctrl-C is for the experiment
-        )
-    try:
-        deadline = time.monotonic() + _LOADING
-        while "\n" not in (told := log.read_text(encoding="utf-8")):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the service does not begin: {told}")
-            time.sleep(0.1)
-        address = urlsplit(json.loads(told.splitlines()[0])["address"])
-        assert address.hostname is not None and address.port is not None
-        yield _Service(host=address.hostname, port=address.port, process=process)
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 @define
@@ -140,7 +107,10 @@ def _hold(folder: Path, *, calls: int) -> _Run:
     folder.mkdir()
     film, seen, sent = (folder / name for name in ("film.mp4", "viewer.jsonl", "student.jsonl"))
     asked: list[float] = []
-    with _serving(folder) as service:
+    with serving(folder) as served:
+        address = urlsplit(served.address)
+        assert address.hostname is not None and address.port is not None
+        service = _Caller(address.hostname, address.port)
         viewer = _stream("record", f"{teacher}?listen=1", str(film), seen)
         try:
             session = service.call(
@@ -169,7 +139,7 @@ def _hold(folder: Path, *, calls: int) -> _Run:
         finally:
             _end(viewer)
     changed = [each["wall"] for each in records if each["type"] == "config_changed"]
-    run.applied = [at - begun for begun, at in zip(asked, changed[1:], strict=True)]
+    run.applied = [at - begun for begun, at in zip(asked, changed, strict=True)]
     begun = next(each["t"] for each in records if each["type"] == "floor")
     run.slices = [each for each in records if each["type"] == "slice" and each["t"] > begun]
     run.replies = [each["latency"] for each in records if each["type"] == "reply_started"]
@@ -193,7 +163,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _await_input(service: _Service, session: str) -> None:
+def _await_input(service: _Caller, session: str) -> None:
     deadline = time.monotonic() + _LOADING
     while not service.call("GET", f"/session/{session}")["ingest"]["ok"]:
         if time.monotonic() > deadline:
@@ -201,7 +171,7 @@ def _await_input(service: _Service, session: str) -> None:
         time.sleep(0.2)
 
 
-def _call(service: _Service, session: str, count: int, within: float, run: _Run) -> list[float]:
+def _call(service: _Caller, session: str, count: int, within: float, run: _Run) -> list[float]:
     """Make ``count`` calls of each kind, spread over ``within`` seconds, and note in ``run`` what
     they took; when (s, monotonic) each change of a setting was asked for."""
 

@@ -283,6 +283,7 @@ async def _feed(lesson: Lesson, seen: int) -> AsyncIterator[bytes]:
         if (lost := kept.first - 1 - seen) > 0:
             seen = kept.first - 1
             yield f'id: {seen}\nevent: lost\ndata: {{"lost": {lost}}}\n\n'.encode()
+            continue  # more may have gone meanwhile
         batch = kept.after(seen, _BATCH)
         if batch:
             seen = batch[-1][0]

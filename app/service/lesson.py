@@ -16,7 +16,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -28,10 +28,10 @@ from attrs import define, field, frozen
 
 from maestra.core import log
 from maestra.core.stream_url import StreamUrl
-from maestra.ports.errors import MaestraError
+from maestra.ports.errors import MaestraError, leaves
 
 from .lines import Lines
-from .logs import Secrets
+from .logs import LOGGER, Secrets
 
 __all__ = [
     "RUNNER",
@@ -50,6 +50,9 @@ RUNNER: Final = (sys.executable, "-m", "maestra.app.service.runner")
 _KEPT_EVENTS = 20_000
 """Of a session's events so many are kept for those who come late or come back: an hour of a
 lively lesson."""
+
+_OVERHEAD = 130
+"""Bytes that an event takes besides its text, about."""
 
 _MINDED_EVERY = 0.25
 """Seconds from one look at a session to the next."""
@@ -115,12 +118,14 @@ class Wanted:
 
 class Events:
     """A session's events, numbered from 1, for any number of readers: each only remembers where it
-    is, so a reader that is slow or goes away costs nothing."""
+    is, so a reader that is slow or goes away costs nothing. ``size`` is what they take (bytes)."""
 
     def __init__(self, keep: int = _KEPT_EVENTS) -> None:
-        self._kept: deque[tuple[str, str]] = deque(maxlen=keep)
+        self._kept: deque[tuple[str, str]] = deque()
+        self._keep = keep
         self._count = 0
         self._news = anyio.Event()
+        self.size = 0
         self.closed = False
 
     @property
@@ -134,9 +139,21 @@ class Events:
         return self._count - len(self._kept) + 1
 
     def append(self, kind: str, data: str) -> None:
-        self._kept.append((kind, data))
+        self._kept.append((sys.intern(kind), data))
         self._count += 1
+        self.size += len(data) + _OVERHEAD
+        if len(self._kept) > self._keep:
+            self._drop()
         self._wake()
+
+    def trim(self, size: int) -> None:
+        """Keep no more than ``size`` bytes, of the newest; but the last in any case."""
+        while self.size > size and len(self._kept) > 1:
+            self._drop()
+
+    def _drop(self) -> None:
+        _, data = self._kept.popleft()
+        self.size -= len(data) + _OVERHEAD
 
     def close(self) -> None:
         self.closed = True
@@ -196,6 +213,7 @@ class Lesson:
     """One session. ``on_event`` gets each event of it; ``patience`` is how long it is waited for.
 
     :param idle_timeout: seconds without input after which it is ended.
+    :param secrets: what nothing that it says may show.
     :param turn: is held while its models are loaded, which takes all the time there is.
     """
 
@@ -240,6 +258,7 @@ class Lesson:
         self._stopping = anyio.Event()
         self._reason: End | None = None
         self._last_t = 0.0
+        self._is_strange = False
         self._complaints: deque[str] = deque(maxlen=_COMPLAINTS)
 
     # --- what may be asked ----------------------------------------------------
@@ -254,9 +273,14 @@ class Lesson:
         return self.state is LessonState.ENDED
 
     @property
+    def ended_at(self) -> float:
+        """When (monotonic seconds) it ended; of one that has not ended, now."""
+        return self._ended_at or time.monotonic()
+
+    @property
     def uptime(self) -> float:
         """Seconds from its start until now, or until its end."""
-        return (self._ended_at or time.monotonic()) - self._begun
+        return self.ended_at - self._begun
 
     @property
     def complaints(self) -> tuple[str, ...]:
@@ -327,6 +351,12 @@ class Lesson:
         """Start it, and mind it until nothing of it is left."""
         try:
             await self._live()
+        except Exception as error:
+            if self._reason is None:
+                what = next(leaves(error))
+                text = f"What the session says cannot be followed ({type(what).__name__})."
+                self._reason = End(cause="crashed", text=text)
+            raise
         finally:
             self._finish()
 
@@ -354,19 +384,20 @@ class Lesson:
         if not self._loads:
             return
         self._loading_since = self._heard_at = time.monotonic()
-        ours, theirs = socket.socketpair()
-        hears, says = socket.socketpair()
-        try:
-            self._process = await anyio.to_thread.run_sync(partial(self._start, theirs, says))
-        except OSError as error:
-            ours.close()
-            hears.close()
-            text = f"The session's process cannot be started: {error.strerror}."
-            self._reason = End(cause="crashed", text=text)
-            return
-        finally:
-            theirs.close()
-            says.close()
+        with ExitStack() as ends:
+            try:
+                # With no descriptor left it is only this session that does not begin.
+                ours, theirs, hears, says = (
+                    ends.enter_context(end) for _ in range(2) for end in socket.socketpair()
+                )
+                self._process = await anyio.to_thread.run_sync(partial(self._start, theirs, says))
+            except OSError as error:
+                text = f"The session's process cannot be started: {error.strerror}."
+                self._reason = End(cause="crashed", text=text)
+                return
+            ends.pop_all()
+        theirs.close()
+        says.close()
         self._lines = await Lines.of(ours)
         hears.setblocking(False)
         errors = await SocketStream.from_socket(hears)
@@ -445,7 +476,9 @@ class Lesson:
             try:
                 message = await self._lines.receive()
             except ValueError as error:
-                self._complaints.append(f"what the session says is not understood: {error}")
+                if self._reason is None:
+                    text = self._secrets.hide(f"What the session says is no message: {error}.")
+                    self._reason = End(cause="crashed", text=text)
                 return
             if message is None:
                 return
@@ -455,6 +488,8 @@ class Lesson:
                 case {"event": dict(event)}:
                     self._take(event)
                 case {"status": dict(status)}:
+                    for figure in ("input_gone", "memory"):  # others count with them
+                        float(status.get(figure) or 0.0)
                     self.status = status
                 case {"answer": int(number)}:
                     if number in self._answers:
@@ -468,15 +503,22 @@ class Lesson:
                     pass
 
     def _take(self, event: Mapping[str, Any]) -> None:
+        kind = str(event.get("type", "message"))
         text = json.dumps(event, ensure_ascii=False)
-        hidden = self._secrets.hide(text)
-        if hidden != text:
-            event = json.loads(hidden)
+        if self._secrets.occur_in(text):
+            event = {**self._secrets.hide_in(event), "type": kind}
+            text = json.dumps(event, ensure_ascii=False)
         if isinstance(event.get("t"), int | float):
             self._last_t = float(event["t"])
         self.watch.note(event)
-        self.events.append(str(event.get("type", "message")), hidden)
-        self._on_event(self, event)
+        self.events.append(kind, text)
+        try:
+            self._on_event(self, event)
+        except Exception:
+            # Whoever counts events has met a strange one: no reason to end a lesson.
+            if not self._is_strange:
+                self._is_strange = True
+                LOGGER.exception("strange event", extra={"fields": {"session_id": self.id}})
 
     async def _read_errors(self, errors: SocketStream, silent: anyio.Event) -> None:
         rest = b""
@@ -532,24 +574,30 @@ class Lesson:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _finish(self) -> None:
-        self._loaded()
-        self._ended_at = time.monotonic()
-        self.end = self._reason or self._how_it_crashed()
-        self.state = LessonState.ENDED
-        if not self._is_told():
-            cause = self.end.cause if self.end.cause in ("finished", "stopped") else "failed"
-            ended = log.SessionEnded(
-                t=self._last_t,
-                wall=time.monotonic(),
-                cause=cause,  # type: ignore[arg-type]
-                text=self.end.text,
-            )
-            self._take(log.encode(ended))
-        self.events.close()
-        self._ready.set()
-        for came, _ in self._answers.values():
-            came.set()
-        self.over.set()
+        try:
+            self._loaded()
+            self._ended_at = time.monotonic()
+            self.end = self._reason or self._how_it_crashed()
+            self.state = LessonState.ENDED
+            if not self._is_told():
+                self._tell_the_end(self.end)
+        finally:
+            # Whatever happens: somebody waits for it.
+            self.events.close()
+            self._ready.set()
+            for came, _ in self._answers.values():
+                came.set()
+            self.over.set()
+
+    def _tell_the_end(self, end: End) -> None:
+        cause = end.cause if end.cause in ("finished", "stopped") else "failed"
+        ended = log.SessionEnded(
+            t=self._last_t,
+            wall=time.monotonic(),
+            cause=cause,  # type: ignore[arg-type]
+            text=end.text,
+        )
+        self._take(log.encode(ended))
 
     def _is_told(self) -> bool:
         return any(

@@ -38,14 +38,16 @@ class Lines:
         return cls(await SocketStream.from_socket(end))
 
     async def send(self, message: Mapping[str, Any]) -> None:
-        """Say ``message``. Of one that cannot be said because nobody listens nothing is heard.
+        """Say ``message``, the whole of it even if the caller is cancelled meanwhile: half a line
+        would spoil the next.
 
         :raises anyio.BrokenResourceError: the other side has gone.
         :raises anyio.ClosedResourceError: this end was closed.
         """
         data = json.dumps(message, ensure_ascii=False, allow_nan=False).encode() + b"\n"
         async with self._sending:
-            await self._stream.send(data)
+            with anyio.CancelScope(shield=True):
+                await self._stream.send(data)
 
     async def receive(self) -> dict[str, Any] | None:
         """The next message, or ``None`` when the other side has gone.
@@ -63,7 +65,10 @@ class Lines:
             return None
         except anyio.DelimiterNotFound as error:
             raise ValueError(f"a line has more than {_LONGEST} bytes") from error
-        message = json.loads(line)
+        try:
+            message = json.loads(line)
+        except RecursionError as error:
+            raise ValueError("a message is nested too deeply") from error
         if not isinstance(message, dict):
             raise ValueError("a message is not an object")
         return message

@@ -80,6 +80,9 @@ class Metrics:
             "reply_stage_seconds", "Where a reply's time went, by stage.", _SECONDS, "stage"
         )
         self._render = histogram(
+            "render_rtf", "Time to draw the face, for each second of its speech.", _RATIOS
+        )
+        self._voice = histogram(
             "voice_rtf", "Time to speak a clause, for each second of its sound.", _RATIOS
         )
         self._wakes = counter("wakes", "Wake phrases that were heard.")
@@ -149,6 +152,8 @@ class Metrics:
                 self._queue.labels(session).set(event.get("queued") or 0)
                 if event.get("av_offset") is not None:
                     self._av_offset.labels(session).set(event["av_offset"])
+                if event.get("render_rtf") is not None:
+                    self._render.observe(event["render_rtf"])
                 self._underruns.inc(under)
                 self._held.inc(held)
                 self._late.inc(late)
@@ -173,7 +178,7 @@ class Metrics:
             case {"type": "connection_restored", "port": port}:
                 self._restored.labels(port).inc()
             case {"type": "spoken", "rtf": rtf}:
-                self._render.observe(rtf)
+                self._voice.observe(rtf)
             case {"type": "adapter_failed", "port": port}:
                 self._failures.labels(port).inc()
             case {"type": "adapter_switched", "port": port}:

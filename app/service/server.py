@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import resource
 import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +41,11 @@ __all__ = ["Service", "ServiceError", "open_service", "serve"]
 
 _HEAD_BYTES: Final = 16 * 1024
 _CONNECTIONS: Final = 1000
+"""At once, if there are descriptors for so many."""
+
+_OTHER_DESCRIPTORS: Final = 256
+"""Those that sessions, files and libraries need besides."""
+
 _LAST_ANSWERS: Final = 5
 """Seconds for the answers that are under way when the service ends."""
 
@@ -181,7 +187,7 @@ async def open_service(
             gate = Gate(
                 answers, token=token, visits=visits, local_only=token is None, metrics=metrics
             )
-            server = _Server(_http_config(gate, Connections(_CONNECTIONS)))
+            server = _Server(_http_config(gate, Connections(_most_connections())))
             ended = anyio.Event()
 
             async def answer() -> None:
@@ -257,6 +263,22 @@ def _http_config(gate: Gate, connections: Connections) -> uvicorn.Config:
         timeout_graceful_shutdown=_LAST_ANSWERS,
         h11_max_incomplete_event_size=_HEAD_BYTES,
     )
+
+
+def _most_connections() -> int:
+    """As many as there can be while sessions still find descriptors. The limit that we were given
+    is raised for them as far as the system allows, which needs no privilege."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unbounded = resource.RLIM_INFINITY
+    wanted = _CONNECTIONS + _OTHER_DESCRIPTORS
+    if soft != unbounded and soft < wanted:
+        raised = wanted if hard == unbounded else min(wanted, hard)
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+            soft = raised
+    if soft == unbounded:
+        return _CONNECTIONS
+    return min(_CONNECTIONS, max(soft - _OTHER_DESCRIPTORS, soft // 2))
 
 
 async def _until_a_signal(service: Service) -> None:

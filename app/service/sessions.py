@@ -33,6 +33,9 @@ __all__ = ["Sessions"]
 _KEPT: Final = 100
 """So many sessions that have ended can still be asked about."""
 
+_KEPT_BYTES: Final = 32_000_000
+"""So much is kept of their events, of all of them together: those of an hour's lesson are 9 MB."""
+
 _KEYS: Final = 1000
 """So many idempotency keys are remembered."""
 
@@ -130,11 +133,11 @@ class Sessions:
         self._allowed = AllowList(schemes=service.schemes, hosts=service.hosts, look_up=look_up)
         self._bucket = _Bucket(service.starts_per_minute)
         self._lessons: OrderedDict[str, Lesson] = OrderedDict()
+        self._hidden: dict[str, Secrets] = {}
         self._keys: OrderedDict[str, tuple[str, str]] = OrderedDict()
         self._paces: dict[str, _Pace] = {}
         self._traces = traces
         self._traced: dict[str, Traced] = {}
-        self._starting = anyio.Lock()
         # A session that loads takes every processor there is: two at once would both be late, and
         # so would be those that run.
         self._loading = anyio.Semaphore(1)
@@ -249,28 +252,48 @@ class Sessions:
         """
         persona = persona if persona is not None else self.config.persona
         asked = hashlib.sha256(json.dumps([ingest, publish, persona]).encode()).hexdigest()
-        async with self._starting:
-            if key is not None and key in self._keys:
-                before, session_id = self._keys[key]
-                if before != asked:
-                    raise Problem(
-                        422,
-                        "idempotency-key-reused",
-                        "This Idempotency-Key was sent with another request; use a new key.",
-                    )
-                if session_id in self._lessons:
-                    return self._lessons[session_id], False
-            self._admit()
-            wanted = await self._wanted(ingest, publish, persona)
-            # What is asked for has been found good; now only time is short.
-            if self.draining:
-                raise self._refuse("draining")
-            lesson = self._begin(wanted, traceparent)
-            if key is not None:
-                self._keys[key] = (asked, lesson.id)
-                while len(self._keys) > _KEYS:
-                    self._keys.popitem(last=False)
-            return lesson, True
+        if (known := self._begun_before(key, asked)) is not None:
+            return known, False
+        self._limit_rate()
+        self._admit()
+        wanted = await self._wanted(ingest, publish, persona)
+        # While names were looked up, the same request may have come again, and others begun. From
+        # here on nothing is waited for, so that nobody comes between.
+        if (known := self._begun_before(key, asked)) is not None:
+            return known, False
+        self._admit()
+        lesson = self._begin(wanted, traceparent)
+        if key is not None:
+            self._keys[key] = (asked, lesson.id)
+            while len(self._keys) > _KEYS:
+                # Rather that of a session that is long over.
+                spent = (one for one, (_, of) in self._keys.items() if of not in self._lessons)
+                del self._keys[next(spent, next(iter(self._keys)))]
+        return lesson, True
+
+    def _begun_before(self, key: str | None, asked: str) -> Lesson | None:
+        """The session that ``key`` began, if it did.
+
+        :param asked: the digest of the request, which must be the same.
+        :raises Problem: it began another, or one that is not remembered any more.
+        """
+        if key is None or key not in self._keys:
+            return None
+        before, session_id = self._keys[key]
+        if before != asked:
+            raise Problem(
+                422,
+                "idempotency-key-reused",
+                "This Idempotency-Key was sent with another request; use a new key.",
+            )
+        if session_id not in self._lessons:
+            raise Problem(
+                422,
+                "idempotency-key-spent",
+                f"This Idempotency-Key began the session {session_id}, which ended so long ago that"
+                " it is not remembered any more; use a new key.",
+            )
+        return self._lessons[session_id]
 
     async def _wanted(self, ingest: str, publish: str, persona: str) -> Wanted:
         if persona not in self.personas and persona != self.config.persona:
@@ -288,10 +311,10 @@ class Sessions:
             raise Problem(422, "address-not-allowed", str(error)) from None
         return Wanted(ingest=source, publish=target, persona=persona, config=self._values)
 
-    def _admit(self) -> None:
-        """Refuse a start for which there is no room.
+    def _limit_rate(self) -> None:
+        """Refuse a start that comes too soon; names are looked up for no such.
 
-        :raises Problem: there is none.
+        :raises Problem: that is so.
         """
         if self.draining:
             raise self._refuse("draining")
@@ -304,6 +327,14 @@ class Sessions:
                 " (service.starts_per_minute is the limit).",
                 headers={"Retry-After": str(max(1, round(wait + 0.5)))},
             )
+
+    def _admit(self) -> None:
+        """Refuse a start for which there is no room.
+
+        :raises Problem: there is none.
+        """
+        if self.draining:
+            raise self._refuse("draining")
         present = self.present()
         if len(present) >= self.most:
             raise self._refuse("measuring" if self.limit == "measuring" else "full")
@@ -335,19 +366,19 @@ class Sessions:
         return Problem(503, "no-capacity", detail, headers={"Retry-After": str(wait)}, cause=cause)
 
     def _begin(self, wanted: Wanted, traceparent: str) -> Lesson:
-        hidden = wanted.ingest.secrets | wanted.publish.secrets
-        self.secrets.add(hidden)
+        hidden = self.secrets.of_session(wanted.ingest.secrets | wanted.publish.secrets)
         lesson = Lesson(
             secrets.token_hex(8),
             wanted,
             command=self._command,
             idle_timeout=self.config.service.idle_timeout,
             turn=self._loading,
-            secrets=self.secrets,
+            secrets=hidden,
             on_event=self._heard,
             patience=self._patience,
         )
         self._lessons[lesson.id] = lesson
+        self._hidden[lesson.id] = hidden
         self._paces[lesson.id] = _Pace()
         if self._traces is not None:
             self._traced[lesson.id] = self._traces.session(lesson.id, traceparent=traceparent)
@@ -392,10 +423,18 @@ class Sessions:
         self._count()
 
     def _forget_old(self) -> None:
-        over = [lesson for lesson in self._lessons.values() if lesson.is_over]
+        """Of those that have ended, the ones that did so first are forgotten, or their events."""
+        over = sorted(
+            (lesson for lesson in self._lessons.values() if lesson.is_over),
+            key=lambda lesson: lesson.ended_at,
+        )
         for lesson in over[:-_KEPT]:
             del self._lessons[lesson.id]
-            self.secrets.forget(lesson.wanted.ingest.secrets | lesson.wanted.publish.secrets)
+            self.secrets.forget(self._hidden.pop(lesson.id))
+        left = _KEPT_BYTES
+        for lesson in reversed(over[-_KEPT:]):
+            lesson.events.trim(left)
+            left = max(0, left - lesson.events.size)
 
     def _heard(self, lesson: Lesson, event: Mapping[str, Any]) -> None:
         self.metrics.event(lesson.id, event)

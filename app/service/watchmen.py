@@ -27,6 +27,7 @@ MUSTS: Final[Mapping[str, float]] = {
     "barge_in_latency": 0.45,
     "http": 0.02,
     "steady": 0.995,
+    "render_rtf": 0.8,
     "voice_rtf": 0.8,
     "memory": 2e9,
 }
@@ -37,7 +38,7 @@ _COLUMNS: Final = 24
 _HEIGHT: Final = 8
 
 
-_AT_ONCE: Final = '{route!~"/session/(config|reset_context|stop)|.+/wh[ei]p.*"}'
+_AT_ONCE: Final = '{route!~"/session/(config|reset_context|stop)|.+/(summary|wh[ei]p.*)"}'
 """The calls that wait for nothing: the others may, for a session that loads, ends or connects."""
 
 
@@ -105,6 +106,15 @@ _RULES: Final[Sequence[_Rule]] = (
         do="Lower service.max_sessions, or choose a lighter face (face.backend).",
     ),
     _Rule(
+        name="MaestraFaceSlow",
+        when=f"{_p(0.95, 'render_rtf', window='15m')} > {MUSTS['render_rtf']:g}",
+        during="5m",
+        severity="warning",
+        summary=f"The face takes more than {MUSTS['render_rtf']:g} s to draw a second of speech"
+        " (p95).",
+        do="Choose a lighter face (face.backend), or give it a faster machine.",
+    ),
+    _Rule(
         name="MaestraVoiceSlow",
         when=f"{_p(0.95, 'voice_rtf', window='15m')} > {MUSTS['voice_rtf']:g}",
         during="5m",
@@ -130,7 +140,7 @@ _RULES: Final[Sequence[_Rule]] = (
     ),
     _Rule(
         name="MaestraFull",
-        when='increase(maestra_starts_refused_total{cause=~"full|slow"}[10m]) > 0',
+        when='increase(maestra_starts_refused_total{cause=~"full|slow|memory"}[10m]) > 0',
         during="0m",
         severity="info",
         summary="Sessions were refused: {{ $labels.cause }}.",
@@ -258,14 +268,18 @@ _ROWS: Final[Mapping[str, Sequence[_Panel]]] = {
             about="p95 of each stage.",
             shows={"{{stage}}": _p(0.95, "reply_stage_seconds", by="stage")},
             unit="s",
-            width=12,
+        ),
+        _Panel(
+            title="Time to draw a second of speech",
+            about="The face's render_rtf. Above 1 it cannot keep up, and draws fewer pictures.",
+            shows={"p50": _p(0.5, "render_rtf"), "p95": _p(0.95, "render_rtf")},
+            must=MUSTS["render_rtf"],
         ),
         _Panel(
             title="Time to speak a second of sound",
             about="Above 1 the voice cannot keep up.",
             shows={"p50": _p(0.5, "voice_rtf"), "p95": _p(0.95, "voice_rtf")},
             must=MUSTS["voice_rtf"],
-            width=12,
         ),
     ),
     "What she does": (

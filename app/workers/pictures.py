@@ -25,7 +25,7 @@ from maestra.ports.face import Face, Frame
 
 from ..breaker import Breaker
 from ..colour import Colour, i420_shape
-from ..messages import FaceDegraded
+from ..messages import Drawn, FaceDegraded
 from .degrading import STILL_AFTER, Degrading, Level
 from .line import Choice, Line
 from .spoken import Reply, padded
@@ -149,6 +149,7 @@ class Pictures:
         self._forgotten = False
         self._idle: bytes | None = None
         self._mouth_in_use = False
+        self._took = self._lasted = 0.0  # of the speech that was drawn and not yet told of
 
     @property
     def wanted(self) -> bool:
@@ -249,15 +250,18 @@ class Pictures:
         return slot <= led.slot or led.number(slot) >= led.due
 
     async def _draw(self, led: _Led, slot: int, reply: Reply | None, index: int) -> None:
-        speech, begun = self._drawing_speech, self._clock()
-        timeout = self._timeout + (0.0 if led.warm else led.face.warm_up)
+        speech, begun, warm = self._drawing_speech, self._clock(), led.warm
+        timeout = self._timeout + (0.0 if warm else led.face.warm_up)
         try:
             led.lead(slot, reply, index)
             with anyio.fail_after(timeout):
                 frame = await anyio.to_thread.run_sync(
                     led.draw, led.number(slot), abandon_on_cancel=True
                 )
-            self._came(frame, self._clock() - begun, speech=speech)
+            took = self._clock() - begun
+            if speech and warm and not self._virtual:
+                self._count(took, 1 / min(FRAME_RATE, led.face.frame_rate))
+            self._came(frame, took, speech=speech)
         except TimeoutError:
             await self._fell(led, FaceError(f"no picture for {timeout:g} s"), hung=True)
         except Exception as error:  # whatever a face raises, the voice goes on
@@ -280,6 +284,13 @@ class Pictures:
         self._mouth_in_use = speech
         if not speech:
             self._idle = self._fresh
+
+    def _count(self, took: float, lasts: float) -> None:
+        self._took += took
+        self._lasted += lasts
+        if self._lasted >= 1.0:
+            self._report(Drawn(took=self._took, lasted=self._lasted))
+            self._took = self._lasted = 0.0
 
     def _tell(self, cause: str, *, level: str = "") -> None:
         if cause:

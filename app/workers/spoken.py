@@ -36,6 +36,10 @@ _BEYOND = 0.8
 """Of its time-out, how much a voice may take beyond the end of what is being heard: with what the
 next voice takes for its first sound, and the pause between two sentences, that is two seconds."""
 
+_NOBODY_ELSE = 2.7
+"""Of its time-out, how much a voice may take after which there is nobody: four seconds, by default.
+It is slow because the machine is busy, and to begin again would throw away what it has done."""
+
 _LATE = 0.4
 """Of its time-out, how much a voice may take for its first sound before the next is built: that
 takes a second, and who waits for it would hear nothing meanwhile."""
@@ -233,14 +237,14 @@ class Voices:
             reply.settle(begun, say.position, end)
             told()
             return True
-        for index, choice in self._turns(reply.voice):
+        for index, choice, alone in self._turns(reply.voice):
             begun = len(reply.sound)
             try:
                 voice = await self._built(choice)
                 if voice is None:
                     continue
                 with self._next_at_hand(index, reply):
-                    await self._speak_with(choice, voice, reply, say, told)
+                    await self._speak_with(choice, voice, reply, say, told, alone=alone)
             except Exception as error:  # a voice of somebody else's may give anything
                 self._line.failed(choice, error)
                 if len(reply.sound) == begun:
@@ -263,21 +267,18 @@ class Voices:
             return resampled
         return self._apology if say.clause == APOLOGY and len(self._apology) else None
 
-    def _turns(self, first: int) -> Iterator[tuple[int, Choice[Voice]]]:
-        """Whom to ask, one after the other. The last one twice: to build it again would take
-        longer, and most likely the machine was busy for a moment."""
-        asked = None
+    def _turns(self, first: int) -> Iterator[tuple[int, Choice[Voice], bool]]:
+        """Whom to ask, one after the other, and whether there is nobody after it. That one is asked
+        again if it failed at once: to build it again would take longer."""
         choices = [*enumerate(self._line.choices)][first:]
-        for turn in choices:
-            if turn[1].breaker.admits(self._clock()):
-                asked = turn
-                yield turn
-        if asked is None:
-            for turn in choices:
-                asked = turn
-                yield turn
-        if asked is not None and asked[1].built is not None:
-            yield asked
+        well = [turn for turn in choices if not turn[1].breaker.is_open(self._clock())]
+        for number, (index, choice) in enumerate(asked := well or choices, 1):
+            if well and not choice.breaker.admits(self._clock()):
+                continue
+            alone, begun = number == len(asked), self._clock()
+            yield index, choice, alone
+            if alone and choice.built is not None and self._clock() - begun < self._timeout:
+                yield index, choice, alone
 
     @contextmanager
     def _next_at_hand(self, index: int, reply: Reply) -> Iterator[None]:
@@ -321,6 +322,8 @@ class Voices:
         reply: Reply,
         say: Say,
         told: Callable[[], None],
+        *,
+        alone: bool,
     ) -> None:
         asked_at, begun = self._clock(), len(reply.sound)
         end = say.position + len(say.clause)
@@ -332,7 +335,8 @@ class Voices:
         def patience() -> float:
             if not reply.epoch:  # before the lesson everything loads at once, and nobody listens
                 return max(self._timeout, _LOADING_PATIENCE)
-            return reply.in_hand + _BEYOND * self._timeout if reply.primed else self._timeout
+            share = _NOBODY_ELSE if alone else _BEYOND if reply.primed else 1.0
+            return share * self._timeout + (reply.in_hand if reply.primed else 0.0)
 
         async with aclosing(self._pieces(voice, say.clause, patience)) as pieces:
             async for sound in pieces:

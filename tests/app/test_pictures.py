@@ -13,7 +13,7 @@ from fakes.face import FakeFace
 from numpy.typing import NDArray
 
 from maestra.adapters.face.streaming import Moment
-from maestra.app.messages import FaceDegraded, Failed, Switched
+from maestra.app.messages import Drawn, FaceDegraded, Failed, Switched
 from maestra.app.workers.pictures import Pictures
 from maestra.app.workers.spoken import Reply
 from maestra.ports.audio import FRAME_RATE, PLAYOUT_RATE_HZ, SLICE_SAMPLES
@@ -160,6 +160,20 @@ async def test_a_face_at_half_speed_draws_every_second_slot_and_comes_back() -> 
         face.took = 0.2 * SLOT
         assert None not in (await scene.show(80, reply, 50))[-40:]
         assert ["fewer", "full"] == scene.steps
+
+
+async def test_how_long_speech_takes_to_draw_is_told_once_a_second() -> None:
+    clock = Clock()
+    face = Face(clock)
+    async with stage(lambda: face, clock=clock) as scene:
+        face.took = 0.9 * SLOT
+        await scene.show(30)  # nobody speaks
+        face.took = 0.4 * SLOT
+        await scene.show(60, said(60))
+
+    drawn = [report for report in scene.reports if isinstance(report, Drawn)]
+    assert [round(each.lasted, 6) for each in drawn] == [1.0, 1.0]
+    assert [round(each.took / each.lasted, 6) for each in drawn] == [0.4, 0.4]
 
 
 async def test_a_hanging_face_is_held_then_still_and_comes_back_by_itself() -> None:

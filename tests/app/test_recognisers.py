@@ -69,6 +69,34 @@ def test_who_fails_again_and_again_hears_nothing_until_it_is_tried_again() -> No
     assert isinstance(both.reports()[-1], Switched)
 
 
+def test_one_that_streams_and_is_not_the_first_hears_each_utterance_whole() -> None:
+    local = FakeRecogniser("", error=SensesError("broken"))
+    cloud = FakeStreamingRecogniser("from afar")
+    both = line(local, cloud)
+    for seconds in (1, 4, 3):
+        utterance = np.zeros(16_000 * seconds, np.float32)
+        both.begin(utterance)
+        both.transcribe(utterance)
+
+    assert [1.0, 4.0, 3.0] == cloud.heard
+
+
+def test_one_that_is_tried_again_in_mid_utterance_hears_what_it_missed() -> None:
+    clock = Clock()
+    cloud = FakeStreamingRecogniser("from afar", error=SensesError("no connection"))
+    both = line(cloud, FakeRecogniser("from here"), clock=clock)
+    for _ in range(2):
+        both.begin(SOUND)
+        both.transcribe(SOUND)
+    cloud.heard.clear()
+    both.begin(SOUND)
+    both.hear(SOUND)
+    clock.now, cloud.error = 60.0, None
+
+    assert "from afar" == both.transcribe(np.zeros(32_000, np.float32)).text
+    assert [2.0] == cloud.heard
+
+
 def test_when_all_fail_the_last_ones_error_is_told_and_it_is_asked_again() -> None:
     local = FakeRecogniser("from here", error=ValueError("odd"))
     both = line(FakeRecogniser("", error=SensesError("away")), local)

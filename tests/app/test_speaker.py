@@ -74,6 +74,9 @@ class Output:
         return [one for one in self.slices if one.epoch]
 
 
+VOICE_TIMEOUT = 0.2
+
+
 @asynccontextmanager
 async def speaking(
     *voices: Voice, faces: tuple[Face, ...] = (), greedy: bool = True
@@ -92,7 +95,7 @@ async def speaking(
         ],
         report=output.reports.append,
         put=put,
-        voice_timeout=0.2,
+        voice_timeout=VOICE_TIMEOUT,
         face_timeout=0.3,
     )
     async with anyio.create_task_group() as tasks:
@@ -297,21 +300,47 @@ async def test_a_face_that_fell_is_tried_again_after_a_reply_and_not_while_it_is
         assert [True] == spoken
 
 
-class HangsOnce(FakeVoice):
-    """The second clause (the first is the apology) hangs at its first try."""
+@define
+class Slow(FakeVoice):
+    """The first clause is the apology. Of the others the first takes twice the time-out, or fails
+    with ``trouble``."""
 
-    calls = 0
+    trouble: Exception | None = None
+    asked: int = 0
 
     async def synthesise(self, clause: str) -> AsyncIterator[NDArray[np.float32]]:
-        self.calls += 1
-        if self.calls == 2:
-            await anyio.sleep_forever()
+        self.asked += 1
+        if self.asked == 2:
+            if self.trouble is not None:
+                raise self.trouble
+            await anyio.sleep(2 * VOICE_TIMEOUT)
         async for sound in super().synthesise(clause):
             yield sound
 
 
-async def test_the_only_voice_is_asked_again_and_not_built_again() -> None:
-    voice = HangsOnce()
+async def test_the_only_voice_is_waited_for_longer() -> None:
+    voice = Slow()
+    async with speaking(voice) as (speaker, output):
+        say(speaker, 1, "Good.")
+        await until(lambda: output.of(Primed))
+
+    assert not output.of(Failed) and not output.of(ReplyLost)
+    assert [APOLOGY, "Good."] == voice.spoke
+    assert 2 == voice.asked
+
+
+async def test_a_voice_that_is_not_the_last_is_not_waited_for_longer() -> None:
+    slow, works = Slow(), FakeVoice()
+    async with speaking(slow, works) as (speaker, output):
+        say(speaker, 1, "Good.")
+        await until(lambda: output.of(Primed))
+
+    assert 1 == len(output.of(Failed)) == len(output.of(Switched))
+    assert ["Good."] == works.spoke
+
+
+async def test_the_only_voice_is_asked_again_if_it_fails_at_once_and_not_built_again() -> None:
+    voice = Slow(trouble=VoiceError("the connection broke"))
     async with speaking(voice) as (speaker, output):
         say(speaker, 1, "Good.")
         await until(lambda: output.of(Primed))
@@ -319,6 +348,16 @@ async def test_the_only_voice_is_asked_again_and_not_built_again() -> None:
     assert 1 == len(output.of(Failed))
     assert not output.of(ReplyLost) and not output.of(Switched)
     assert [APOLOGY, "Good."] == voice.spoke
+
+
+async def test_the_only_voice_that_hangs_is_given_up() -> None:
+    voice = FakeVoice()
+    async with speaking(voice) as (speaker, output):
+        voice.hangs = True
+        say(speaker, 1, "Good.")
+        await until(lambda: output.of(ReplyLost))
+
+    assert 1 == len(output.of(Failed)) == voice.hanging
 
 
 async def test_without_any_voice_the_reply_is_lost_and_the_apology_is_known_by_heart() -> None:

@@ -4,10 +4,11 @@ when it is told to by the stream it is pointed at.
 The last part of the input's path says how: ``crash`` dies when it has begun, ``deaf`` never
 answers and never leaves, ``late`` says nothing for a while, ``silent`` gives no sign of life after
 its first, ``refuse`` cannot begin, ``idle`` gets no input, ``end`` ends when it has begun, ``talk``
-tells the input's address aloud, ``turn`` asks and answers, ``many`` has 25 000 events, ``busy``
-cannot publish, ``back`` could not but can again, ``script`` tells what stands in the event log
-that the variable FAKE_LOG names, and what is added to it. Anything else is a lesson that runs until
-it is stopped.
+tells the input's address aloud, ``sums`` tells it beside numbers, ``strange`` has an event that
+nobody can count, ``garbled`` says what is no message, ``unwell`` has no figures in its status,
+``turn`` asks and answers, ``many`` has 25 000 events, ``busy`` cannot publish, ``back`` could not
+but can again, ``script`` tells what stands in the event log that the variable FAKE_LOG names, and
+what is added to it. Anything else is a lesson that runs until it is stopped.
 """
 
 from __future__ import annotations
@@ -108,6 +109,13 @@ class _Fake:
             case "talk":
                 self.event("warning", source="ingest", text=f"{url} is gone")
                 print(f"{url} is broken", file=sys.stderr, flush=True)
+            case "sums":
+                fields = {"source": "ingest", "text": f"{url} is gone", "n": [1234, 1234.5]}
+                self.say(event={"t": 1234.5, "wall": 81234.25, "type": "warning", **fields})
+            case "strange":
+                figures = {"underruns": 0, "held": 0, "late": 0, "queued": 0.1}
+                self.event("slice", fps="many", **figures)
+                self.event("reply_started", epoch=1, latency=None)
             case "turn":
                 self.event("question", epoch=1, kind="wake", text="How was it?")
                 self.event("adapter_failed", port="brain", adapter="x", error="E", text=url)
@@ -126,6 +134,10 @@ class _Fake:
         self.status()
         if self._how == "crash":
             os.abort()
+        if self._how == "unwell":
+            self.say(status={"running": True, "memory": "much", "input_gone": 0.0})
+        if self._how == "garbled":
+            self._end.sendall(b'{"event": \n')
         if self._how == "end":
             self.say(ended={"cause": "finished", "text": ""})
             return 0

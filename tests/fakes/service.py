@@ -18,6 +18,7 @@ import httpx
 from attrs import define
 
 from maestra.app.config import load
+from maestra.app.service.addresses import Resolve
 from maestra.app.service.capacity import Capacity
 from maestra.app.service.lesson import Patience
 from maestra.app.service.logs import Secrets, log_to
@@ -77,11 +78,13 @@ async def calling(
     capacity: Capacity | None = None,
     measure: Callable[[], Awaitable[Capacity]] | None = None,
     memory: Callable[[], int | None] = lambda: None,
+    look_up: Resolve = nowhere,
 ) -> AsyncGenerator[Caller]:
     """A service with these settings (``max_sessions=2``), and a caller who has its token.
 
     :param capacity: what was measured of the machine; or ``measure`` finds it out.
     :param memory: how many bytes can still be had.
+    :param look_up: resolves the hosts of streams.
     """
     assignments = ["port=0", "max_sessions=8", *settings]
     effective = load(environ={}, assignments=[f"service.{one}" for one in assignments])
@@ -95,7 +98,7 @@ async def calling(
         secrets=secrets,
         command=FAKE_RUNNER,
         patience=patience,
-        look_up=nowhere,
+        look_up=look_up,
         capacity=capacity,
         measure=measure,
         memory=memory,

@@ -1,6 +1,7 @@
 """A server of Deepgram's streaming transcription that does as it is told.
 
 It hears a word in every quarter of a second of sound that is not silent, or what its ``ear`` does.
+Like the real one it does not answer ``Finalize`` where only silence is left.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ class TranscriptServer:
     """``drop_after`` samples of sound the next connection is cut, once, or closed with ``close``, a
     code and a reason. ``refuse`` is an HTTP status, with ``retry_after`` (s). Results come ``late``
     by so many seconds. ``mute`` never answers; ``error`` is told instead of the first result; with
-    ``malformed``, what is no JSON comes before each result. ``serves`` is false where there is no
-    server. ``ear`` writes down what was heard since the last final result."""
+    ``malformed``, what is no JSON comes before each result; with ``hang_up`` it lets in and closes.
+    ``serves`` is false where there is no server. ``ear`` writes down what was heard since the last
+    final result."""
 
     refuse: int | None = None
     retry_after: str = ""
@@ -55,6 +57,7 @@ class TranscriptServer:
     mute: bool = False
     error: str = ""
     malformed: bool = False
+    hang_up: bool = False
     url: str = ""
     serves: bool = True
     ear: Callable[[NDArray[np.float32]], str] | None = None
@@ -80,6 +83,8 @@ class TranscriptServer:
         number = len(self.samples)
         self.sockets.append(socket)
         self.samples.append(0)
+        if self.hang_up:
+            return
         try:
             for message in socket:
                 if isinstance(message, bytes):
@@ -95,7 +100,7 @@ class TranscriptServer:
                 kind = json.loads(message)["type"]
                 if kind == "KeepAlive":
                     self.kept_alive.set()
-                elif kind == "Finalize" and not self.mute:
+                elif kind == "Finalize" and state.loud and not self.mute:
                     self._final(socket, state, from_finalize=True)
                 elif kind == "CloseStream":
                     self.goodbyes += 1

@@ -49,7 +49,8 @@ class Play:
 class VoiceServer:
     """``plays`` are done in turn, the last one stays. ``texts`` are what was to be spoken. It does
     not let in with ``refuse_status``, to be tried again after ``retry_after`` (s); with
-    ``refuse_all`` it does, and then says that."""
+    ``refuse_all`` it does, and then says that. It hangs up after ``patience`` (s) without a
+    message, if there is any limit to it."""
 
     plays: list[Play] = field(factory=lambda: [Play()])
     texts: list[str] = field(factory=list)
@@ -59,6 +60,7 @@ class VoiceServer:
     refuse_status: int | None = None
     retry_after: str = ""
     refuse_all: str = ""
+    patience: float | None = None
     go: asyncio.Event = field(factory=asyncio.Event)
     base_url: str = ""
     sockets: list[ServerConnection] = field(factory=list)
@@ -85,8 +87,13 @@ class VoiceServer:
         contexts: dict[str, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as tasks:
             with suppress(ConnectionClosed):
-                async for raw in socket:
-                    message = json.loads(raw)
+                while True:
+                    try:
+                        async with asyncio.timeout(self.patience):
+                            message = json.loads(await socket.recv())
+                    except TimeoutError:
+                        await socket.close(1008, "input_timeout_exceeded")
+                        break
                     self.messages.append(message)
                     name = message["context_id"]
                     if self.refuse_all:

@@ -39,7 +39,8 @@ class Answer:
 @define
 class SpeechServer:
     """``answers`` are given in turn, then normal ones. ``asked`` are the requests' bodies. ``gone``
-    is set when a client hung up in the middle of an answer. It says that it has ``models``; with
+    is set when a client hung up in the middle of an answer, ``listed`` when it was asked for its
+    models, over one of so many ``connections``. It says that it has ``models``; with
     ``says_no`` it answers so to who asks for them, an HTTP status and its message."""
 
     base_url: str = ""
@@ -48,13 +49,26 @@ class SpeechServer:
     gone: asyncio.Event = field(factory=asyncio.Event)
     models: tuple[str, ...] = ("gpt-4o-mini-tts",)
     says_no: tuple[int, str] | None = None
+    connections: int = 0
+    listed: asyncio.Event = field(factory=asyncio.Event)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, one request."""
+        """One connection, one request after the other."""
+        self.connections += 1
         http = h11.Connection(h11.SERVER)
+        while True:
+            await self._serve(http, reader, writer)
+            if http.our_state is not h11.DONE:
+                return
+            http.start_next_cycle()
+
+    async def _serve(
+        self, http: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         head, body = await _request(http, reader)
         if head.target.endswith(b"/models"):
             await self._list(http, head, writer)
+            self.listed.set()
             return
         self.asked.append(json.loads(body))
         answer = self.answers.popleft() if self.answers else Answer()
@@ -68,12 +82,11 @@ class SpeechServer:
             sound = tone(str(self.asked[-1]["input"]))
         headers = {
             "content-type": answer.content_type if answer.status == 200 else "application/json",
-            "connection": "close",
             **answer.headers,
         }
         begin = h11.Response(status_code=answer.status, headers=list(headers.items()))
         writer.write(http.send(begin) or b"")
-        hung_up = asyncio.create_task(reader.read())
+        hung_up = asyncio.create_task(reader.read(1))
         for at in range(0, len(sound), answer.piece):
             if answer.silent or hung_up.done() or at >= (answer.drop_after or len(sound)):
                 break
@@ -91,6 +104,7 @@ class SpeechServer:
         if hung_up.done():
             self.gone.set()
         hung_up.cancel()
+        await asyncio.gather(hung_up, return_exceptions=True)
 
     async def _list(
         self, http: h11.Connection, head: h11.Request, writer: asyncio.StreamWriter
@@ -105,7 +119,7 @@ class SpeechServer:
         told = {"error": {"message": message}} if message else {"object": "list", "data": listed}
         begin = h11.Response(
             status_code=status,
-            headers=[("content-type", "application/json"), ("connection", "close")],
+            headers=[("content-type", "application/json")],
         )
         for event in (begin, h11.Data(data=json.dumps(told).encode()), h11.EndOfMessage()):
             writer.write(http.send(event) or b"")

@@ -310,10 +310,10 @@ async def cut(caller: Caller) -> None:
     """Close every connection to the service, as a network does that goes away."""
     import gc
 
-    from maestra.app.service.server import _Http
+    from maestra.app.service.connections import HttpConnection
 
     for one in gc.get_objects():
-        if isinstance(one, _Http) and not one.transport.is_closing():
+        if isinstance(one, HttpConnection) and not one.transport.is_closing():
             one.transport.abort()
 
 

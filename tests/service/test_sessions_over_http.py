@@ -20,8 +20,9 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("prometheus_client")
 pytest.importorskip("httpx")
 
-from fakes.service import QUICK, TOKEN, Caller, calling, start_body
+from fakes.service import QUICK, TOKEN, Caller, calling, nowhere, start_body
 
+from maestra.app.service import sessions
 from maestra.app.service.lesson import Patience
 
 pytestmark = pytest.mark.anyio
@@ -158,6 +159,73 @@ async def test_a_start_that_is_sent_twice_begins_one_session(caller: Caller) -> 
     assert other.status_code == 422 and "new key" in other.json()["detail"]
 
 
+async def test_a_name_that_is_looked_up_for_long_holds_nobody_up() -> None:
+    known = anyio.Event()
+
+    async def look_up(host: str, port: int) -> list[str]:
+        if host == "slow.example.com":
+            await known.wait()
+        return await nowhere(host, port)
+
+    async with calling('hosts=["localhost", "slow.example.com"]', look_up=look_up) as caller:
+        slow = {**start_body(), "rtmp_ingest_url": "rtmp://slow.example.com/live/x"}
+        answers = []
+
+        async def start_slowly() -> None:
+            answers.append(await caller.post("start", slow))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(start_slowly)
+            await anyio.sleep(0.1)
+            with anyio.fail_after(2):
+                await caller.start()
+            assert not answers
+            known.set()
+        assert answers[0].status_code == 422
+
+
+async def test_a_start_that_comes_twice_at_once_begins_one_session() -> None:
+    asked, both = 0, anyio.Event()
+
+    async def look_up(host: str, port: int) -> list[str]:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            both.set()
+        with anyio.move_on_after(1):
+            await both.wait()
+        return await nowhere(host, port)
+
+    answers = []
+    async with calling(look_up=look_up) as caller:
+
+        async def start() -> None:
+            answers.append(
+                await caller.post("start", start_body(), headers={"Idempotency-Key": "lesson-7"})
+            )
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(start)
+            tasks.start_soon(start)
+        assert both.is_set()  # they were indeed at it together
+        assert [one.status_code for one in answers] == [201, 201]
+        assert len(caller.service.sessions.all()) == 1
+
+
+async def test_a_key_begins_no_second_session_when_the_first_is_forgotten(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "_KEPT", 1)
+    first = await caller.start("end", **{"Idempotency-Key": "lesson-7"})
+    await caller.over(first)
+    await caller.over(await caller.start("end"))
+    again = await caller.post("start", start_body("end"), headers={"Idempotency-Key": "lesson-7"})
+
+    assert (await caller.http.get(f"/session/{first}")).status_code == 404
+    assert again.status_code == 422 and again.json()["type"].endswith("idempotency-key-spent")
+    assert first in again.json()["detail"] and "new key" in again.json()["detail"]
+
+
 WRONG_SETTINGS: list[tuple[object, int, str]] = [
     ({"strictness": "brutal"}, 422, "low, medium, high"),
     ({"window": 1e9}, 422, "at most 300"),
@@ -230,6 +298,28 @@ async def test_a_reader_is_told_how_many_events_are_no_longer_kept(caller: Calle
     assert found[0][1] == "lost"
     assert found[0][2]["lost"] == 25_002 - 20_000
     assert len(found) == 20_001
+
+
+async def test_those_that_have_ended_share_what_is_kept_of_their_events(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = []
+    for _ in range(3):
+        ended.append(await caller.start())
+        await caller.post("config", {"session_id": ended[-1]})
+        await caller.post("stop", {"session_id": ended[-1]})
+        if len(ended) == 1:
+            size = caller.service.sessions.get(ended[0]).events.size
+            monkeypatch.setattr(sessions, "_KEPT_BYTES", 1.9 * size)
+    kept = [caller.service.sessions.get(session).events for session in ended]
+
+    # The newest has all of its own, the one before what is left, the oldest how it ended.
+    assert [one.last - one.first + 1 for one in kept] == [1, 2, 3]
+    found = await events(caller, ended[0])
+    assert [(kind, record.get("lost")) for _, kind, record in found] == [
+        ("lost", 2),
+        ("session_ended", None),
+    ]
 
 
 async def test_a_reader_that_does_not_read_holds_nobody_up(caller: Caller) -> None:

@@ -43,7 +43,8 @@ def lesson() -> list[dict[str, Any]]:
         {"type": "warning", "source": "ingest", "text": "late"},
         *(
             {"type": "slice", "fps": fps, "held": 1, "underruns": 0, "late": 2, "queued": 0.4}
-            for fps in (25.0, 23.0)
+            | {"render_rtf": rtf}
+            for fps, rtf in ((25.0, None), (23.0, 0.5))
         ),
     ]
 
@@ -99,6 +100,10 @@ def test_a_lesson_is_counted() -> None:
         "maestra_output_seconds_totalsteady=yes": 1,
         "maestra_output_seconds_totalsteady=no": 1,
         "maestra_frames_held_total": 2,
+        "maestra_render_rtf_count": 1,
+        "maestra_render_rtf_bucketle=0.4": 0,
+        "maestra_render_rtf_bucketle=0.6": 1,
+        "maestra_voice_rtf_count": 1,
         "maestra_slices_late_total": 4,
         "maestra_fpssession=a": 23,
         "maestra_gpu_memory_bytessession=a": 3e9,
@@ -156,6 +161,22 @@ def test_what_is_promised_is_said_once() -> None:
     assert watchmen.MUSTS["barge_in_latency"] == musts["barge_in_speech"]
     assert 100 * watchmen.MUSTS["steady"] == musts["fps_stability"]
     assert watchmen.MUSTS["memory"] == 1e6 * musts["memory"]
+
+
+@pytest.mark.parametrize(
+    ("route", "counts"),
+    [
+        ("/sessions", True),
+        ("/session/{session_id}", True),
+        ("/session/{session_id}/summary", False),
+        ("/session/config", False),
+        ("/session/{session_id}/whip", False),
+    ],
+)
+def test_calls_that_may_wait_for_a_session_are_not_slow(route: str, counts: bool) -> None:
+    matcher = re.search(r'route!~"([^"]*)"', watchmen._AT_ONCE)
+    assert matcher is not None
+    assert (re.fullmatch(matcher[1], route) is None) is counts
 
 
 def test_no_two_panels_lie_on_each_other() -> None:

@@ -130,6 +130,10 @@ class GeminiLive:
     def hears_seconds(self) -> float:
         return self._settings.hears_seconds
 
+    @property
+    def instructions(self) -> str:
+        return _RULES.format(turns=MAX_TURNS)
+
     def understood(self, question: str) -> str:
         return self._heard.get(question, question).strip() or question
 
@@ -289,7 +293,7 @@ class GeminiLive:
             system_instruction=types.Content(
                 parts=[
                     types.Part(text=brief.system_prompt(self._persona)),
-                    types.Part(text=_RULES.format(turns=MAX_TURNS)),
+                    types.Part(text=self.instructions),
                 ]
             ),
             speech_config=types.SpeechConfig(

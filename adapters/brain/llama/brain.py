@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+import os
 import signal
 import sys
 from collections import deque
@@ -107,7 +108,12 @@ class LlamaBrain(ChatBrain):
     async def _one_life(self) -> None:
         """From a child's start to its death."""
         try:
-            process = await anyio.open_process(self._command, start_new_session=True)
+            process = await anyio.open_process(
+                self._command,
+                # A terminal's Ctrl-C is for the lesson alone. Who leads a group has the child in
+                # it, so that whoever made the group can end it, and count what it takes, as one.
+                start_new_session=os.getsid(0) != os.getpid(),
+            )
         except OSError as error:
             self._trouble = f"its process cannot be started: {error.strerror}"
             return

@@ -24,6 +24,7 @@ import codecs
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,6 +80,7 @@ def serve(orders: IO[bytes], wire: IO[bytes], load: Callable[[Mapping[str, Any]]
         wire.write(json.dumps(line).encode() + b"\n")
         wire.flush()
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends when its orders do
     settings = json.loads(orders.readline() or b"{}")
     try:
         engine = load(settings)

@@ -68,6 +68,7 @@ class OpenAIBrain(ChatBrain):
         self._prepared: list[Message] | None = None
         self._news = anyio.Event()
         self._used_at = -math.inf
+        self._beside: anyio.CancelScope | None = None
         self._asked = 0  # questions that are being answered
 
     async def check(self) -> None:
@@ -138,7 +139,7 @@ class OpenAIBrain(ChatBrain):
         """Do what only saves time: if it fails, the next question will tell."""
         self._used_at = anyio.current_time()
         try:
-            with anyio.move_on_after(_PING_PATIENCE):
+            with anyio.move_on_after(_PING_PATIENCE) as self._beside:
                 await act(*arguments)
         except (self._openai.OpenAIError, OSError, ValueError):
             return
@@ -166,6 +167,9 @@ class OpenAIBrain(ChatBrain):
         :raises BrainError: it could not be asked, or broke off.
         """
         self._asked += 1
+        if self._settings.prefill and self._beside is not None:
+            # A local server reads one prompt at a time: the question must not wait for that one.
+            self._beside.cancel()
         answer: _Answer | None = None
         try:
             deadline = anyio.current_time() + self._settings.patience

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from ..colour import yuv420
-from ..device import Device, HostCopies, Recorded, Residence, in_stream, no_room, weights_of
+from ..device import Device, Recorded, Residence, fetched, in_stream, no_room, weights_of
 from ..tracing import stage
 from .features import Features
 from .geometry import CROP_SIDE, Crop, placed_mask
@@ -112,7 +112,8 @@ class Engine:
 
     :param picture: square RGB, of any size.
     :param features: where its face is, in its pixels.
-    :param unload_after: leave the device after so many seconds without work; ``None`` stays.
+    :param unload_after: leave the device after so many seconds without speech; ``None`` stays.
+    :param replaced: whether there are idle pictures that need nothing of it.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class Engine:
         size: int,
         device: Device,
         unload_after: float | None = None,
+        replaced: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         networks.fuse()
@@ -144,12 +146,12 @@ class Engine:
             on=device,
             stream=self._stream,
         )
-        self._copies = HostCopies(self._stream)
         self._residence = Residence(
             self._places,
             device.device,
             unload_after=unload_after,
             leaving=self._render.forget,
+            replaced=replaced,
             clock=clock,
         )
 
@@ -161,9 +163,10 @@ class Engine:
     # --- from controls to pictures ------------------------------------------------
 
     def draw(self, rows: NDArray[np.float32], *, hurried: bool = True) -> list[Picture]:
-        """A picture of every row of ``(count, CONTROLS)``.
+        """A picture of every row of ``(count, CONTROLS)``; none where idle pictures are replaced.
 
-        :param hurried: somebody waits for these; what would make later ones faster has to wait.
+        :param hurried: somebody waits for these, which are of speech; what would make later ones
+            faster has to wait.
         :raises FaceOutOfMemory: there is no room for so many.
         """
         count = len(rows)
@@ -172,14 +175,18 @@ class Engine:
         full = no_room(
             f"The GPU has no room to draw {count} pictures at once.", self._render.forget
         )
-        with full, self._residence.at_work() as came_back:
+        at = self._residence.at_work() if hurried else self._residence.at_rest()
+        with full, at as came_back:
+            if came_back is None:
+                return []
             with torch.inference_mode(), in_stream(self._stream):
                 if not (hurried or came_back):
                     self._render.record_one()
                 planes = self._render(torch.from_numpy(filled))
                 with stage("copy"):
-                    pictures = self._copies.fetch(planes).copy()
-        return [pictures[i] for i in range(count)]
+                    pictures = fetched(planes[:count], self._stream)
+        # What is drawn on the CPU may be where it will be drawn again.
+        return [*(pictures.copy() if self._stream is None else pictures)]
 
     def driven(self, rows: Tensor) -> Tensor:
         """The keypoints, ``(count, 21, 3)``, that ``rows`` of controls ask for."""

@@ -14,6 +14,7 @@ from maestra.core.persona import Manner
 from ..device import Device
 from ..motion import LOOK_AHEAD, LOOK_BACK, Performer, audible
 from ..portrait import Mesh, prepared
+from ..resting import Resting
 from ..seams import Seams
 from ..streaming import Moment, StreamingFace
 from ..tracing import stage
@@ -78,6 +79,7 @@ class LivePortrait(StreamingFace):
         if networks is None:
             networks = read_networks(Path(chosen.weights).expanduser())
         self._performer = Performer(manner if manner is not None else Manner(), seed)
+        self._resting = Resting(seed) if chosen.unload_after else None
         self._engine = Engine(
             networks,
             picture,
@@ -85,6 +87,7 @@ class LivePortrait(StreamingFace):
             size=size,
             device=device,
             unload_after=chosen.unload_after or None,
+            replaced=lambda: self._resting is not None and self._resting.ready,
         )
         self._eyes_open = self._engine.eyes_open
         self._cold = True
@@ -96,10 +99,15 @@ class LivePortrait(StreamingFace):
             self._cold = False
         with stage("motion"):
             rows = np.stack([self._controls(moment) for moment in moments])
-        return self._engine.draw(rows, hurried=any(moment.speaking for moment in moments))
+        drawn = self._engine.draw(rows, hurried=any(moment.speaking for moment in moments))
+        if self._resting is not None:
+            if not drawn:
+                return [self._resting.show(moment.number) for moment in moments]
+            self._resting.keep(moments, drawn)
+        return drawn
 
     def unload(self) -> None:
-        """Leave the device now; it comes back with the next picture."""
+        """Leave the device now; it comes back with the next speech."""
         self._engine.unload()
 
     def _controls(self, moment: Moment) -> NDArray[np.float32]:

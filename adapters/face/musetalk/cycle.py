@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 import torch
+from attrs import define
 
 from maestra.core.persona import Manner
 from maestra.ports.audio import FRAME_RATE
@@ -33,12 +34,13 @@ from .blending import cut_out
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from maestra.ports.audio import Picture
 
     from .blending import Box
 
-__all__ = ["Cycle", "cycle_key", "cycle_poses", "open_cycle"]
+__all__ = ["Cycle", "Uploaded", "cycle_key", "cycle_poses", "open_cycle"]
 
 _VERSION = "2"
 """Another one where the same portrait and weights make other pictures or latents."""
@@ -60,6 +62,39 @@ class Cycle:
 
     def __len__(self) -> int:
         return len(self.pictures)
+
+
+@define(eq=False)
+class Uploaded:
+    """What is painted from, of the whole cycle, where it is painted: it does not change, so it is
+    brought to a device once and not with every picture.
+
+    ``latents`` ``(n, 8, 32, 32)``, ``under`` ``(n, height, width, 3)``: what the pictures show
+    where they are changed.
+    """
+
+    latents: Tensor
+    under: Tensor
+
+    @classmethod
+    def of(cls, cycle: Cycle, part: Box, device: torch.device) -> Uploaded:
+        """To ``device``.
+
+        :param part: where the pictures are changed.
+        """
+        left, top, right, bottom = part
+        under = np.ascontiguousarray(cycle.pictures[:, top:bottom, left:right])
+        return cls(
+            latents=torch.from_numpy(cycle.latents).to(device),
+            under=torch.from_numpy(under).to(device),
+        )
+
+    def at(self, places: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The latents and what is under them at ``places``."""
+        return (
+            torch.stack([self.latents[place] for place in places]),
+            torch.stack([self.under[place] for place in places]),
+        )
 
 
 def cycle_poses(manner: Manner, seed: int, count: int) -> list[Pose]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from ..seams import Seams
 from ..streaming import REMEMBERED, Moment, StreamingFace
 from ..tracing import stage
 from .blending import Laying, cut_square, face_box, mesh_mask, soft_mask, square_around
-from .cycle import cycle_key, cycle_poses, open_cycle
+from .cycle import Uploaded, cycle_key, cycle_poses, open_cycle
 from .features import Hearing
 from .gate import Gate, Shown
 from .networks import PUBLISHED, Networks, Sizes, find_weights, fingerprint, load_networks
@@ -130,10 +131,15 @@ class MuseTalk(StreamingFace):
         )
         laying = Laying(self._box, square, mask, on.device)
         self._part = laying.part
+        # On a CPU the pictures stay on disk, from which they are mapped.
+        with no_room(_NO_ROOM):
+            self._uploaded = Uploaded.of(self._cycle, self._part, on.device) if on.on_gpu else None
         self._painter = Painter(networks, laying, on)
         self._cold = on.starts_cold
         self._residence = Residence(
-            lambda: weights_of(networks.encoder, networks.vae, networks.unet),
+            lambda: chain(
+                weights_of(networks.encoder, networks.vae, networks.unet), self._of_the_cycle()
+            ),
             on.device,
             unload_after=settings.unload_after or None,
             leaving=self._painter.forget,
@@ -159,14 +165,14 @@ class MuseTalk(StreamingFace):
         ):
             with stage("encode"):
                 self._hear([moments[index] for index in seen], [shown[index] for index in seen])
-            left, top, right, bottom = self._part
-            under = [self._cycle.pictures[places[i]][top:bottom, left:right] for i in seen]
+            latents, under = self._painted_from([places[index] for index in seen])
             painted = self._painter.paint(
-                self._cycle.latents[[places[index] for index in seen]],
+                latents,
                 torch.stack([self._told[moments[index].number] for index in seen]),
-                np.stack(under),
-                np.array([shown[index].share for index in seen], np.float32),
+                under,
+                torch.tensor([shown[index].share for index in seen]),
             )
+        left, top, _, _ = self._part
         with stage("paste"):
             for part, index in zip(painted, seen, strict=True):
                 lay_planes(pictures[index], part, left, top)
@@ -175,6 +181,23 @@ class MuseTalk(StreamingFace):
     def unload(self) -> None:
         """Leave the device now; it comes back with the next speech."""
         self._residence.unload()
+
+    def _painted_from(self, places: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The latents and what is under the mouth, at ``places`` of the cycle."""
+        if self._uploaded is not None:
+            return self._uploaded.at(places)
+        left, top, right, bottom = self._part
+        under = [self._cycle.pictures[place][top:bottom, left:right] for place in places]
+        return (
+            torch.from_numpy(self._cycle.latents[[*places]]),
+            torch.from_numpy(np.stack(under)),
+        )
+
+    def _of_the_cycle(self) -> Iterator[tuple[Any, str]]:
+        """See ``Places``."""
+        if self._uploaded is not None:
+            yield self._uploaded, "latents"
+            yield self._uploaded, "under"
 
     def _prepare(self) -> None:
         """Nothing is to be painted now: time for what makes later pictures faster."""

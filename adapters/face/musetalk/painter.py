@@ -73,25 +73,25 @@ class Painter:
 
     def paint(
         self,
-        latents: NDArray[np.float32],
+        latents: Tensor,
         prompts: Tensor,
-        under: Picture,
-        shares: NDArray[np.float32],
+        under: Tensor,
+        shares: Tensor,
     ) -> Picture:
         """The faces of ``latents`` saying ``prompts``, laid into ``under``: I420,
-        ``(n, height * 3 // 2, width)``. To be called in ``stream``.
+        ``(n, height * 3 // 2, width)``. To be called in ``stream``. What is given may be on the
+        device or not.
 
         :param under: what the part shows that they change, ``(n, height, width, 3)``.
         :param shares: 0 … 1, how much is seen of each face.
         """
         count = len(prompts)
-        given, below, seen = (torch.from_numpy(each) for each in (latents, under, shares))
         parts = []
         with torch.inference_mode():
             for begin in range(0, count, PART):
                 part = slice(begin, min(begin + PART, count))
                 parts.append(
-                    self._paint_part(*(each[part] for each in (given, prompts, below, seen)))
+                    self._paint_part(*(each[part] for each in (latents, prompts, under, shares)))
                 )
         if self._decoding is not None:
             self._decoding.synchronize()
@@ -105,7 +105,7 @@ class Painter:
                 self.record_one()
                 given, prompts = self._example(size)
                 _, under, shares = self._example_told(size)
-                self.paint(given.cpu().numpy(), prompts, under.cpu().numpy(), shares.cpu().numpy())
+                self.paint(given, prompts, under, shares)
 
     @property
     def complete(self) -> bool:
@@ -146,7 +146,9 @@ class Painter:
         told = told.clone()
         self._decoding.wait_stream(torch.cuda.current_stream(self._on.device))
         with torch.cuda.stream(self._decoding):
-            told.record_stream(self._decoding)
+            for each in (told, under, shares):
+                if each.is_cuda:
+                    each.record_stream(self._decoding)
             planes = self._showing(told, under, shares)[:count]
             with stage("copy"):
                 host = torch.empty(planes.shape, dtype=torch.uint8, pin_memory=True)

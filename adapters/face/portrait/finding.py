@@ -2,7 +2,7 @@
 
 The face is found by MediaPipe's face mesh (478 landmarks), cut out square with room for hair and
 shoulders, and scaled to one size. MediaPipe is only needed the first time a picture is
-seen: portrait and mesh are kept under the SHA-256 of the picture's bytes.
+seen: portrait and mesh are kept under a SHA-256 of the picture's bytes.
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ _OUTER_LOWER = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
 _INNER_UPPER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 _INNER_LOWER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
 _NOSE_TIP, _NOSE_BASE = 4, 2
+
+_VERSION = b"2"
+"""Another one where the same picture is cut out otherwise."""
 
 _SIDE = 1024
 _FACE_SHARE = 0.46
@@ -121,7 +124,7 @@ def open_portrait(path: Path, cache: Path) -> tuple[Path, Mesh]:
     :raises FaceError: it is not a picture, has no face, or MediaPipe is needed and not installed.
     """
     try:
-        key = hashlib.sha256(path.read_bytes()).hexdigest()
+        key = hashlib.sha256(_VERSION + path.read_bytes()).hexdigest()
     except OSError as error:
         raise FaceError(f"The portrait {path.name} can't be read.") from error
     folder = cache / key
@@ -257,17 +260,25 @@ def _cut_out(picture: Picture, mesh: Mesh) -> tuple[Picture, Mesh]:
     x = min(max(x, min(0.0, (width - side) / 2)), max(width - side, (width - side) / 2))
     y = min(max(y, min(0.0, (height - side) / 2)), max(height - side, (height - side) / 2))
     scale = _SIDE / side
+    # What is warped is sampled at points, whatever flags are given: it is reduced before, so that
+    # every pixel of a large picture counts.
+    reduced, by = picture, (1.0, 1.0)
+    if scale < 1:
+        small = max(1, round(width * scale)), max(1, round(height * scale))
+        reduced = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
+        by = small[0] / width, small[1] / height
+    across, down = scale / by[0], scale / by[1]
     matrix = np.array(
         [
-            [scale, 0, -x * scale + 0.5 * scale - 0.5],
-            [0, scale, -y * scale + 0.5 * scale - 0.5],
+            [across, 0, -x * scale + 0.5 * across - 0.5],
+            [0, down, -y * scale + 0.5 * down - 0.5],
         ]
     )
     cut: Any = cv2.warpAffine(
-        picture,
+        reduced,
         matrix,
         (_SIDE, _SIDE),
-        flags=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC,
+        flags=cv2.INTER_LINEAR if scale < 1 else cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REFLECT_101,
     )
     return cut, mesh.moved(scale, -x * scale, -y * scale, (_SIDE, _SIDE))

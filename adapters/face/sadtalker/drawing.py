@@ -12,7 +12,7 @@ from attrs import define, fields
 from torch.nn import functional
 
 from ..colour import yuv420
-from ..device import Device, HostCopies, Recorded, channels_last, weights_of
+from ..device import Device, Recorded, channels_last, fetched, weights_of
 from ..liveportrait.layers import fuse
 from ..tracing import stage
 
@@ -87,7 +87,7 @@ class Renderer:
             on=on,
             stream=stream,
         )
-        self._copies = HostCopies(stream)
+        self._stream = stream
         on.settle()
 
     def places(self) -> Iterator[tuple[Any, str]]:
@@ -109,7 +109,7 @@ class Renderer:
             self._render.record_one()
         planes = self._render(torch.from_numpy(filled))
         with stage("copy"):
-            return self._copies.fetch(planes[:count])
+            return fetched(planes[:count], self._stream)
 
     def warm(self) -> None:
         """Draw once whatever has a shape of its own, which is slow the first time."""

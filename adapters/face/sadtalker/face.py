@@ -16,6 +16,7 @@ from ..colour import lay_planes, yuv420
 from ..device import Device, Residence, in_stream, no_room, weights_of
 from ..liveportrait.layers import fuse
 from ..portrait import prepared
+from ..resting import Resting
 from ..seams import Seams
 from ..streaming import Moment, StreamingFace
 from ..tracing import stage
@@ -123,11 +124,13 @@ class SadTalker(StreamingFace):
                 on=on,
                 stream=self._stream,
             )
+        self._resting = Resting(seed) if settings.unload_after else None
         self._residence = Residence(
             lambda: chain(self._renderer.places(), weights_of(*asked)),
             device,
             unload_after=settings.unload_after or None,
             leaving=self._renderer.forget,
+            replaced=lambda: self._resting is not None and self._resting.ready,
         )
 
     def draw(self, moments: Sequence[Moment]) -> Sequence[Picture]:
@@ -137,22 +140,24 @@ class SadTalker(StreamingFace):
             f"sadtalker: there is no room to draw {len(moments)} pictures at once.",
             self._renderer.forget,
         )
-        with (
-            full,
-            self._residence.at_work() as came_back,
-            torch.inference_mode(),
-            in_stream(self._stream),
-        ):
-            if self._cold:
-                self._renderer.warm()
-                self._cold = False
-            driving = self._driver.drive(moments)
-            faces = self._renderer.draw(driving, hurried=said or came_back)
-            with stage("paste"):
-                return [self._put_back(face) for face in faces]
+        at = self._residence.at_work() if said else self._residence.at_rest()
+        with full, at as came_back:
+            if came_back is None and self._resting is not None:
+                return [self._resting.show(moment.number) for moment in moments]
+            with torch.inference_mode(), in_stream(self._stream):
+                if self._cold:
+                    self._renderer.warm()
+                    self._cold = False
+                driving = self._driver.drive(moments)
+                faces = self._renderer.draw(driving, hurried=said or bool(came_back))
+                with stage("paste"):
+                    drawn = [self._put_back(face) for face in faces]
+        if self._resting is not None:
+            self._resting.keep(moments, drawn)
+        return drawn
 
     def unload(self) -> None:
-        """Leave the device now; it comes back with the next picture."""
+        """Leave the device now; it comes back with the next speech."""
         self._residence.unload()
 
     def _put_back(self, face: Picture) -> Picture:

@@ -57,7 +57,7 @@ class SadTalkerSettings:
     unload_after: float = field(
         default=0.0,
         metadata={
-            "doc": "Leave the GPU after so long without a picture being asked for; 0 stays",
+            "doc": "Leave the GPU after so long without speech; 0 stays",
             "unit": "seconds",
             "minimum": 0.0,
         },

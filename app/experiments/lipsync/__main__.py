@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maestra.ports.errors import MaestraError
+from maestra.ports.errors import MaestraError, ModelMissing
 
+from ... import composition, model_store
 from ..bench.recording import mouth_box, mouth_of
 from .film import Film, face_box, lip_crops, mouth_in, read
 from .lag import LAGS, LipLag, lip_lag, motions
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_WEIGHTS = "syncnet_v2.model"
+_WEIGHTS = ("syncnet_v2.safetensors", "syncnet_v2.model")
+"""As the store keeps them, and as they are published."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("video", type=Path, help="a film of one face that speaks")
     parser.add_argument(
-        "--weights", type=Path, help=f"the folder with SyncNet's published {_WEIGHTS}"
+        "--weights",
+        type=Path,
+        help=f"the folder with SyncNet's {' or '.join(_WEIGHTS)}; absent, where maestra models "
+        "keeps them, if they are there",
     )
     parser.add_argument(
         "--mesh", type=Path, help="the mesh of the portrait that is shown, where a face was drawn"
@@ -45,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         film = read(options.video)
         found, lag = _lag(film, options.mesh)
-        scored = _syncnet(film, options.weights / _WEIGHTS) if options.weights else None
+        weights = _weights(options.weights)
+        scored = _syncnet(film, weights) if weights is not None else None
     except (ValueError, MaestraError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -67,6 +73,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _draw(out / f"{options.video.stem}.png", lag, scored)
     print(text)
     return 0
+
+
+def _weights(folder: Path | None) -> Path | None:
+    """SyncNet's file in ``folder``; without a folder that in the store, or ``None``.
+
+    :raises ModelMissing: there is none in ``folder``, or that in the store has been changed.
+    """
+    if folder is None:
+        if model_store.missing("syncnet"):
+            return None
+        folder = composition.stored("syncnet")
+    found = next((path for name in _WEIGHTS if (path := folder / name).is_file()), None)
+    if found is None:
+        raise ModelMissing(f"{folder} has no {' and no '.join(_WEIGHTS)}")
+    return found
 
 
 def _lag(film: Film, mesh: Path | None) -> tuple[dict[str, Any], LipLag]:

@@ -81,7 +81,7 @@ def come_and_go(
         service = stack.enter_context(
             served(
                 folder,
-                ("service.starts_per_minute=10000", "service.measure=false", *settings),
+                ("service.starts_per_minute=10000", *settings),
                 temporary=temporary,
             )
         )

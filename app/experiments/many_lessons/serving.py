@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +21,7 @@ import psutil
 from attrs import define, frozen
 
 from ...demo import LESSON
+from ..serving import TOKEN, serving
 
 __all__ = [
     "Answer",
@@ -37,7 +37,6 @@ __all__ = [
 ]
 
 _STREAMS: Final = [sys.executable, "-m", "maestra.app.demo.streams"]
-_TOKEN: Final = "many-lessons-of-one-experiment"
 _PATIENCE: Final = 120.0
 
 
@@ -66,7 +65,7 @@ class Served:
     """``maestra serve`` at ``address``; its log as it grows in ``log``."""
 
     address: str
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     log: Path
 
     def call(self, method: str, path: str, body: object = None) -> Answer:
@@ -75,7 +74,7 @@ class Served:
             f"{self.address}{path}",
             data=None if body is None else json.dumps(body).encode(),
             method=method,
-            headers={"Authorization": f"Bearer {_TOKEN}", "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
         )
         try:
             with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
@@ -127,7 +126,7 @@ class Served:
         """All that a session that is over has told."""
         request = urllib.request.Request(
             f"{self.address}/session/{session}/events",
-            headers={"Authorization": f"Bearer {_TOKEN}"},
+            headers={"Authorization": f"Bearer {TOKEN}"},
         )
         with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
             lines = answer.read().decode().splitlines()
@@ -150,44 +149,9 @@ def served(
     :param temporary: where it and its lessons keep temporary files.
     :raises RuntimeError: it did not begin.
     """
-    assignments = [part for one in ("service.port=0", *settings) for part in ("--set", one)]
-    log = folder / "service.log"
-    with log.open("w", encoding="utf-8") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "maestra.app.cli", "serve", *assignments],
-            stdin=subprocess.DEVNULL,
-            stderr=file,
-            text=True,
-            cwd=folder,
-            env={
-                **os.environ,
-                "MAESTRA_SERVICE_TOKEN": _TOKEN,
-                **({"TMPDIR": str(temporary)} if temporary else {}),
-            },
-            start_new_session=True,  # a terminal's Ctrl-C is for the experiment
-        )
-    try:
-        yield Served(address=_address(process, log), process=process, log=log)
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(40)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _address(process: subprocess.Popen[str], log: Path) -> str:
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline and process.poll() is None:
-        for line in log.read_text(encoding="utf-8").splitlines():
-            with suppress(ValueError):
-                said = json.loads(line)
-                if said.get("event") == "serving":
-                    return str(said["address"])
-        time.sleep(0.1)
-    raise RuntimeError(f"the service did not begin: {log.read_text(encoding='utf-8')[-2000:]}")
+    environment = {"TMPDIR": str(temporary)} if temporary else {}
+    with serving(folder, *settings, environment=environment) as one:
+        yield Served(address=one.address, process=one.process, log=one.log)
 
 
 @contextmanager

@@ -77,7 +77,9 @@ def hold(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        service = stack.enter_context(served(folder, ("service.starts_per_minute=1000", *settings)))
+        service = stack.enter_context(
+            served(folder, ("service.measure=true", "service.starts_per_minute=1000", *settings))
+        )
         lessons = [
             Lesson(number=number, ingest=free_port(), publish=free_port())
             for number in range(count + late)

@@ -1,59 +1,31 @@
-"""`maestra serve`, and who tells it what to do: the standard library's HTTP is all it takes."""
+"""Who tells `maestra serve` what to do: the standard library's HTTP is all it takes."""
 
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import signal
-import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
+from ..serving import TOKEN, Serving
+
 __all__ = ["Coordinator"]
 
 _OPEN = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
-_LEAVES_WITHIN = 40.0
 
 
 class Coordinator:
-    """Runs the service with ``settings``. Its log goes to ``folder``, and its sessions' events, as
-    they are told, to ``events.jsonl`` there.
-
-    :raises RuntimeError: the service does not start.
+    """Tells a service that runs what to do. Its sessions' events, as they are told, go to
+    ``events.jsonl`` in ``folder``.
     """
 
-    def __init__(self, folder: Path, *settings: str) -> None:
+    def __init__(self, folder: Path, served: Serving) -> None:
         self.folder = folder
         self.lost_events = 0
-        self._token = secrets.token_hex(16)
-        sets = [part for one in ("service.port=0", *settings) for part in ("--set", one)]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "maestra.app.cli", "serve", *sets],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "MAESTRA_SERVICE_TOKEN": self._token},
-            start_new_session=True,  # a terminal's Ctrl-C is for us
-        )
-        assert self.process.stderr is not None
-        first = self.process.stderr.readline()
-        threading.Thread(target=self._copy, daemon=True).start()
-        try:
-            self.address = str(json.loads(first)["address"])
-        except (ValueError, KeyError) as error:
-            self.process.kill()
-            raise RuntimeError(f"the service does not start: {first.decode()}") from error
-
-    def _copy(self) -> None:
-        assert self.process.stderr is not None
-        with (self.folder / "service.log").open("wb") as file:
-            for line in self.process.stderr:
-                file.write(line)
-                file.flush()
+        self.address = served.address
+        self.process = served.process
 
     def call(self, path: str, body: object = None) -> dict[str, Any]:
         """POST ``body``, or GET if there is none.
@@ -69,7 +41,7 @@ class Coordinator:
             self.address + path,
             data=None if body is None else json.dumps(body).encode(),
             headers={
-                "Authorization": f"Bearer {self._token}",
+                "Authorization": f"Bearer {TOKEN}",
                 "Content-Type": "application/json",
                 **headers,
             },
@@ -103,13 +75,3 @@ class Coordinator:
                 except OSError:
                     if self.process.poll() is not None:
                         return
-
-    def end(self) -> None:
-        """Stop the service, sessions and all."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(_LEAVES_WITHIN)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()

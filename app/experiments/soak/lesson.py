@@ -19,6 +19,7 @@ from attrs import asdict, define, field, frozen
 
 from maestra.app.demo import LESSON
 
+from ..serving import serving
 from .coordinator import Coordinator
 from .server import RtmpServer
 
@@ -187,7 +188,6 @@ class _Soak:
                 self._look()
             self._viewer.end(patience=5.0)
             self._held.recordings = self._viewer.starts
-            self._coordinator.end()
 
     def _begin(self) -> None:
         self._viewer.on = True
@@ -329,12 +329,9 @@ def hold(
     server = RtmpServer(folder / "nginx", [configuration])
     server.start()
     try:
-        coordinator = Coordinator(folder, "service.drain=0")
-        try:
-            soak = _Soak(held, server, coordinator, seed, say)
+        with serving(folder, "service.drain=0", end=signal.SIGTERM) as served:
+            soak = _Soak(held, server, Coordinator(folder, served), seed, say)
             soak.run(seconds, plan(seconds, every, seed), stop)
-        finally:
-            coordinator.end()
     finally:
         server.kill()
     return held

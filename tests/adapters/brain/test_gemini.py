@@ -32,13 +32,14 @@ from maestra.adapters.brain.gemini.brain import GeminiLive
 from maestra.adapters.brain.gemini.settings import GeminiLiveSettings
 from maestra.app import composition
 from maestra.app.config import BrainConfig, Config, ConfigError
+from maestra.core.brief import leaks
 from maestra.core.conversation.commands import QuestionKind
 from maestra.core.conversation.history import Turn
 from maestra.core.performance.accumulator import PerformanceAccumulator
 from maestra.core.performance.notes import PerformedNote
 from maestra.core.performance.observations import observe
 from maestra.core.persona import Persona
-from maestra.ports.brain import Brain, BrainRequest, Forgets, Hears, SpokenClause
+from maestra.ports.brain import Brain, BrainRequest, Forgets, Hears, Instructs, SpokenClause
 from maestra.ports.errors import BackendRefused, BrainError
 from maestra.ports.lifetime import Checks, Lives
 from maestra.ports.voice import AlignedSound
@@ -488,6 +489,14 @@ async def test_what_cannot_be_mended_is_said_before_the_lesson_and_in_it(
             await answered(brain, asked())
     assert time.monotonic() - begun < 1.5
     assert KEY not in str(before.value) + str(during.value)
+
+
+async def test_what_it_is_told_besides_is_known_as_what_may_not_be_said(pem: Path) -> None:
+    async with connected(GeminiServer(), pem) as brain:
+        assert isinstance(brain, Instructs)
+        lines = brain.instructions.splitlines()[1:]
+        assert [line for line in lines if leaks(line, brain.instructions)] == lines
+        assert brain.instructions in str(brain._config().system_instruction)
 
 
 async def test_a_good_key_and_model_pass_the_check(pem: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator
@@ -125,6 +128,60 @@ async def test_a_child_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> N
                     await anyio.sleep(0.05)
                 else:
                     break
+
+
+_PARENT = """
+import signal, sys
+from pathlib import Path
+import anyio
+from maestra.adapters.brain.llama import LlamaBrain, LlamaSettings
+
+async def main():
+    brain = LlamaBrain(LlamaSettings(), Path("tiny.gguf"), command=sys.argv[1:])
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(brain.live)
+        with anyio.open_signal_receiver(signal.SIGINT) as signals:
+            await brain.loaded()
+            child = brain._child._process
+            print(child.pid, flush=True)
+            await anext(signals)
+            await anyio.sleep(0.3)  # in which it would die of it
+            print(child.returncode, flush=True)
+        await anyio.sleep_forever()
+
+anyio.run(main)
+"""
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_the_child_belongs_to_the_group_that_its_session_leads(leads: bool) -> None:
+    """A service kills it with its session; a terminal's Ctrl-C does not reach it, or not harm."""
+    command = [sys.executable, "-c", _PARENT, sys.executable, str(Path(llama_child.__file__))]
+    apart = {"start_new_session": True} if leads else {"process_group": 0}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **apart) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        try:
+            assert (os.getpgid(child) == parent.pid) is leads
+            os.killpg(parent.pid, signal.SIGINT)
+            assert parent.stdout.readline() == "None\n"
+        finally:
+            os.killpg(parent.pid, signal.SIGKILL)
+        # Killed, or left by whom it listened to.
+        assert _is_gone(child)
+
+
+def _is_gone(pid: int) -> bool:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        except OSError:
+            return True
+        if stat.rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.01)
+    return False
 
 
 async def test_what_is_prepared_is_read_beforehand() -> None:

@@ -251,6 +251,22 @@ async def test_prepared_facts_are_read_before_the_question() -> None:
     assert second.body["messages"][:-1] == first.body["messages"][:-1]
 
 
+async def test_a_question_does_not_wait_for_what_is_only_prepared() -> None:
+    async with serving(Play(pieces=(), silence=True), Play()) as server:
+        async with brain(server, prefill=True) as asked:
+            asked.prepare(evolve(REQUEST, question=""))
+            with anyio.fail_after(2):
+                await server.asked.wait()
+            await anyio.wait_all_tasks_blocked()
+            assert await answer(asked)
+            with anyio.fail_after(1):
+                await server.hung_up.wait()
+            asked.prepare(evolve(REQUEST, question=""))
+            with anyio.fail_after(2):
+                while len(server.requests) < 3:  # noqa: ASYNC110 (the server does not tell)
+                    await anyio.sleep(0.01)
+
+
 async def test_nothing_of_the_student_leaves_before_somebody_asks() -> None:
     async with serving() as server, brain(server) as asked:
         asked.prepare(REQUEST)

@@ -14,10 +14,10 @@ from fakes.graphs import fake_graphs  # noqa: E402
 
 from maestra.adapters.face.device import (  # noqa: E402
     Device,
-    HostCopies,
     Recorded,
     Residence,
     channels_last,
+    fetched,
     weights_of,
 )
 
@@ -88,6 +88,57 @@ def test_it_leaves_when_it_has_not_worked_for_long_enough(monkeypatch: pytest.Mo
     assert len(timers.asked) == 3
 
 
+def test_idle_pictures_without_end_do_not_keep_it_where_they_are_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, timers, replaced = [0.0], Timers(monkeypatch), [False]
+    references = SimpleNamespace(volume=torch.ones(1))
+    residence = Residence(
+        lambda: [(references, "volume")],
+        CPU,
+        unload_after=60.0,
+        replaced=lambda: replaced[0],
+        clock=lambda: now[0],
+    )
+
+    def rest() -> bool | None:
+        with residence.at_rest() as came_back:
+            return came_back
+
+    now[0] = 50.0
+    assert rest() is False
+    now[0] = 61.0
+    timers.asked[0][1]()
+    assert residence.resident, "nothing else can be shown"
+    assert timers.asked[1][0] == pytest.approx(49.0)
+    replaced[0] = True
+    timers.asked[1][1]()
+    assert not residence.resident
+    assert rest() is None and not residence.resident
+    replaced[0] = False
+    assert rest() is True and residence.resident
+
+
+def test_speech_does_not_wait_for_what_leaving_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    references = SimpleNamespace(volume=torch.ones(1))
+    residence = Residence(lambda: [(references, "volume")], CPU)
+    worked, take = list[bool](), torch.empty_like
+
+    def slow(like: Any, **how: Any) -> Any:
+        if free := residence._lock.acquire(blocking=False):
+            residence._lock.release()
+        worked.append(free)
+        return take(like, **how)
+
+    monkeypatch.setattr(torch, "empty_like", slow)
+    residence.unload()
+    assert worked == [True]
+    with residence.at_work():
+        worked.clear()
+    residence.unload()
+    assert not worked and not residence.resident, "the memory is kept"
+
+
 def test_the_layout_of_the_weights_is_nothing_but_a_layout() -> None:
     flat, deep = torch.nn.Conv2d(4, 8, 3), torch.nn.Conv3d(4, 8, 3)
     network = torch.nn.ModuleList([flat, deep, torch.nn.Linear(4, 4)])
@@ -154,8 +205,27 @@ def test_batches_are_filled_up_only_where_a_new_shape_is_slow() -> None:
 @pytest.mark.gpu
 def test_pictures_come_back_when_they_are_drawn() -> None:
     stream = torch.cuda.Stream()
-    copies = HostCopies(stream)
-    for level in (3, 7):
-        with torch.cuda.stream(stream):
-            drawn = torch.full((2, 512, 512, 3), level, dtype=torch.uint8, device="cuda")
-            assert (copies.fetch(drawn) == level).all()
+    with torch.cuda.stream(stream):
+        drawn = torch.full((2, 512, 512, 3), 3, dtype=torch.uint8, device="cuda")
+        first = fetched(drawn, stream)
+        drawn.fill_(7)
+        second = fetched(drawn, stream)
+    assert (first == 3).all() and (second == 7).all()
+
+
+def test_pictures_are_copied_once_and_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, take = list[bool](), torch.empty
+
+    def pinned(*shape: Any, pin_memory: bool = False, **how: Any) -> Any:
+        asked.append(pin_memory)
+        return take(*shape, **how)
+
+    waited = list[str]()
+    stream: Any = SimpleNamespace(synchronize=lambda: waited.append("drawn"))
+    monkeypatch.setattr(torch, "empty", pinned)
+    drawn = torch.full((2, 6, 4), 3, dtype=torch.uint8)
+    first = fetched(drawn, stream)
+    drawn.fill_(7)
+    second = fetched(drawn, stream)
+    assert (first == 3).all() and (second == 7).all()
+    assert asked == [True, True] and waited == ["drawn", "drawn"]

@@ -231,6 +231,34 @@ def test_a_huge_picture_is_looked_through_at_a_smaller_size(
     assert 2000 < mesh.nose_tip[0] < 6000
 
 
+@pytest.mark.parametrize("across", [False, True])
+def test_every_pixel_of_a_huge_picture_counts(across: bool) -> None:
+    path = personas.mesh_path(SHIPPED)
+    assert path is not None
+    fine = np.zeros((6000, 6000, 3), np.uint8)
+    if across:
+        fine[::4] = 200
+    else:
+        fine[:, ::4] = 200
+    cut, mesh = module._cut_out(fine, Mesh.load(path).scaled((6000, 6000)))
+    assert cut.shape == (1024, 1024, 3) and mesh.size == (1024, 1024)
+    # Lines finer than a pixel are a grey; seen at points they are anything.
+    assert np.abs(cut.astype(int) - 50).max() <= 25
+
+
+def test_what_is_reduced_stays_where_the_mesh_says() -> None:
+    path = personas.mesh_path(SHIPPED)
+    assert path is not None
+    large = Mesh.load(path).scaled((5001, 5001))
+    x, y = (round(value) for value in large.nose_tip)
+    marked = np.zeros((5001, 5001, 3), np.uint8)
+    marked[y - 20 : y + 20, x - 20 : x + 20] = 255
+    cut, mesh = module._cut_out(marked, large)
+    rows, columns = np.nonzero(cut[..., 0] > 128)
+    assert abs(columns.mean() + 0.5 - mesh.nose_tip[0]) < 0.5
+    assert abs(rows.mean() + 0.5 - mesh.nose_tip[1]) < 0.5
+
+
 def test_a_transparent_picture_stands_on_grey_and_a_grey_one_has_three_channels(
     tmp_path: Path,
 ) -> None:

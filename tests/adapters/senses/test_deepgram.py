@@ -22,6 +22,7 @@ from maestra.adapters.senses.settings import DeepgramSettings
 from maestra.ports.errors import BackendRefused, SensesError
 
 BLOCK = 160
+TERMS = DeepgramSettings().terms
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def listening(
 ) -> Iterator[Deepgram]:
     settings = DeepgramSettings(base_url=server.url, timeout=patience, model=model)
     asked = len(server.asked)
-    ear = Deepgram(settings, key=key, phrases=["Teacher, comment"])
+    ear = Deepgram(settings, key=key, phrases=["Teacher, please comment"])
     try:
         if server.refuse is None and key == KEY and server.serves:
             until(lambda: len(server.asked) > asked)
@@ -94,9 +95,35 @@ def test_who_goes_on_after_a_pause_is_heard_whole(server: TranscriptServer) -> N
         assert "teacher comment teacher" == ear.transcribe(voice(3)).text
 
 
+def test_silence_after_the_last_words_need_not_be_answered(server: TranscriptServer) -> None:
+    breath = np.random.default_rng(1).uniform(-0.002, 0.002, 6400).astype(np.float32)
+    with listening(server) as ear:
+        ear.begin(voice(2))
+        told(ear, np.zeros(3200, np.float32))
+        until(lambda: ear.so_far().ended)
+        server.mute = True
+        told(ear, breath)
+        begun = time.monotonic()
+        assert "teacher comment" == ear.transcribe(np.zeros(0, np.float32)).text
+        assert 0.2 < time.monotonic() - begun < 1.0
+
+
+def test_words_without_a_result_are_waited_for(server: TranscriptServer) -> None:
+    with listening(server, patience=0.4) as ear:
+        ear.begin(voice(2))
+        told(ear, np.zeros(3200, np.float32))
+        until(lambda: ear.so_far().ended)
+        server.mute = True
+        told(ear, voice(1))
+        with pytest.raises(SensesError, match="last words"):
+            ear.transcribe(np.zeros(0, np.float32))
+
+
 def test_without_a_stream_the_sound_itself_is_sent(server: TranscriptServer) -> None:
     with listening(server) as ear:
-        assert "teacher comment please" == ear.transcribe(voice(3)).text
+        for words in (1, 4, 3):
+            assert " ".join(WORDS[:words]) == ear.transcribe(voice(words)).text
+    assert [8 * 4000] == server.samples
 
 
 def test_what_is_asked_for(server: TranscriptServer) -> None:
@@ -110,8 +137,9 @@ def test_what_is_asked_for(server: TranscriptServer) -> None:
     assert ["linear16"] == first["encoding"]
     assert ["16000"] == first["sample_rate"]
     assert ["true"] == first["mip_opt_out"] == first["interim_results"]
-    assert {"teacher,:2", "comment:2", "legato:2"} <= set(first["keywords"])
-    assert {"comment", "legato"} <= set(second["keyterm"])
+    words = {word for word in first["keywords"] if word.removesuffix(":2") not in TERMS}
+    assert {"teacher:2", "comment:2"} == words
+    assert {"teacher please comment", *TERMS} == set(second["keyterm"])
     assert 2 == server.goodbyes
 
 
@@ -176,6 +204,16 @@ def test_it_is_left_alone_for_as_long_as_it_asks(
         server.refuse = None
         time.sleep(0.2)
         assert not server.asked
+
+
+def test_a_service_that_hangs_up_at_once_is_asked_more_and_more_rarely(
+    server: TranscriptServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deepgram, "_SHORTEST_WAIT", 0.02)
+    server.hang_up = True
+    with listening(server):
+        time.sleep(0.6)
+        assert 3 <= len(server.asked) <= 6
 
 
 def test_late_words_are_waited_for(server: TranscriptServer) -> None:

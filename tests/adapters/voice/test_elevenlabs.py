@@ -147,6 +147,40 @@ async def test_a_connection_that_broke_is_made_anew() -> None:
         assert 2 == len(server.paths)
 
 
+async def test_silence_keeps_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elevenlabs, "_KEEP_ALIVE", 0.05)
+    async with voice_server() as server:
+        server.patience = 0.25
+        async with living(server) as voice:
+            await anyio.sleep(0.6)
+            assert await spoken(voice)
+        assert 1 == len(server.paths)
+        assert [f"{CLAUSE} "] == server.texts, "nothing is spoken that would have to be paid"
+
+
+async def test_a_connection_that_was_closed_in_silence_is_made_anew_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(elevenlabs, "_PROVEN", 0.01)
+    async with voice_server() as server:
+        server.patience = 0.02
+        async with living(server):
+            with anyio.fail_after(2):
+                while len(server.paths) < 6:  # noqa: ASYNC110 (the server does not tell)
+                    await anyio.sleep(0.01)
+
+
+async def test_a_service_that_hangs_up_at_once_is_asked_more_and_more_rarely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(elevenlabs, "_SHORTEST_WAIT", 0.05)
+    async with voice_server(Play(refuse="something else")) as server, living(server) as voice:
+        with anyio.move_on_after(0.7):
+            while True:
+                await failure(voice)
+    assert 3 <= len(server.paths) <= 5
+
+
 async def test_a_wrong_key_is_told_by_its_variable() -> None:
     async with voice_server() as server, living(server, key="very-secret", patience=0.2) as voice:
         told = await failure(voice)

@@ -16,6 +16,7 @@ pytest.importorskip("openai")
 
 from servers.openai_speech import KEY, Answer, SpeechServer, speech_server, tone
 
+from maestra.adapters.voice import openai_speech
 from maestra.adapters.voice.openai_speech import OpenAISpeech, OpenAISpeechSettings
 from maestra.ports.errors import BackendRefused, VoiceError
 
@@ -61,6 +62,36 @@ async def spoken(server: SpeechServer, **settings: Any) -> NDArray[np.float32]:
             return np.concatenate([sound async for sound in voice.synthesise(CLAUSE)])
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
+
+
+async def test_the_first_clause_finds_the_connection_open_and_so_do_the_others(
+    server: SpeechServer,
+) -> None:
+    async with living(server.base_url) as voice:
+        with anyio.fail_after(2):
+            await server.listed.wait()
+        await anyio.wait_all_tasks_blocked()
+        for _ in range(2):
+            assert [sound async for sound in voice.synthesise(CLAUSE)]
+        assert 1 == server.connections
+
+
+@pytest.mark.parametrize(("kept", "connections"), [(None, 1), (0.01, 3)])
+async def test_a_connection_that_nobody_uses_is_not_left_to_be_closed(
+    server: SpeechServer,
+    monkeypatch: pytest.MonkeyPatch,
+    kept: float | None,
+    connections: int,
+) -> None:
+    assert openai_speech._KEPT > 2 * openai_speech._PING_AFTER
+    monkeypatch.setattr(openai_speech, "_PING_AFTER", 0.05)
+    monkeypatch.setattr(openai_speech, "_KEPT", kept or openai_speech._KEPT)
+    async with living(server.base_url):
+        for _ in range(3):
+            server.listed.clear()
+            with anyio.fail_after(2):
+                await server.listed.wait()
+        assert connections == server.connections
 
 
 @pytest.mark.parametrize("piece", [4096, 1001, 97])
@@ -168,7 +199,11 @@ async def test_what_will_never_work_is_said_before_the_lesson(
 ) -> None:
     async def check(base_url: str | None, model: str = "gpt-4o-mini-tts", key: str = KEY) -> None:
         settings = OpenAISpeechSettings(base_url=base_url, model=model)
-        await OpenAISpeech(settings, voice="coral", key=key).check()
+        voice = OpenAISpeech(settings, voice="coral", key=key)
+        try:
+            await voice.check()
+        finally:
+            await voice._client.close()
 
     with pytest.raises(BackendRefused, match="OPENAI_API_KEY") as refused:
         await check(server.base_url, key="sk-wrong")

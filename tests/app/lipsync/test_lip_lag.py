@@ -18,6 +18,7 @@ from maestra.app.experiments.bench.measures import loudness
 from maestra.app.experiments.bench.recording import mouth_box
 from maestra.app.experiments.lipsync.__main__ import main
 from maestra.app.experiments.lipsync.syncnet import build
+from maestra.ports.errors import ModelMissing
 
 RATE = 48_000
 SIDE = 128
@@ -103,6 +104,25 @@ def test_a_film_that_cannot_be_measured_says_why(
     assert "broken.mp4" in broken
     assert "no face" in faces
     assert "syncnet_v2.model" in weights or "face" in weights
+
+
+def test_the_weights_in_the_store_are_those_that_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from maestra.app.experiments.lipsync import __main__ as command
+
+    monkeypatch.setenv("MAESTRA_MODELS", str(tmp_path))
+    assert command._weights(None) is None
+    (tmp_path / "syncnet").mkdir()
+    kept, published = (
+        tmp_path / "syncnet" / f"syncnet_v2.{end}" for end in ("safetensors", "model")
+    )
+    with pytest.raises(ModelMissing, match=r"has no syncnet_v2\.safetensors"):
+        command._weights(tmp_path / "syncnet")
+    published.touch()
+    assert published == command._weights(tmp_path / "syncnet")
+    kept.touch()
+    assert kept == command._weights(None) == command._weights(tmp_path / "syncnet")
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ pytest.importorskip("safetensors")
 from maestra.adapters.face.device import Device, no_room
 from maestra.adapters.face.musetalk import face as module
 from maestra.adapters.face.musetalk import features, painter
-from maestra.adapters.face.musetalk.cycle import cycle_poses
+from maestra.adapters.face.musetalk.cycle import Uploaded, cycle_poses
 from maestra.adapters.face.musetalk.gate import Gate
 from maestra.adapters.face.musetalk.networks import Networks, find_weights
 
@@ -214,6 +214,22 @@ def test_who_left_the_device_paints_the_same_faces_when_it_is_back(folder: Path)
     assert left._residence.resident
     # The weights lie elsewhere in memory, and sums are taken in another order there.
     for a, b in zip(seen, again, strict=True):
+        assert np.abs(a.astype(np.int16) - b).max() <= 1
+
+
+def test_from_a_cycle_that_was_uploaded_the_same_faces_are_painted(folder: Path) -> None:
+    mapped, uploaded = tiny_musetalk(folder), tiny_musetalk(folder)
+    uploaded._uploaded = Uploaded.of(uploaded._cycle, uploaded._part, torch.device("cpu"))
+    uploaded._cycle.latents = np.zeros_like(uploaded._cycle.latents)
+    uploaded._cycle.pictures = np.zeros_like(uploaded._cycle.pictures)
+    for face in (mapped, uploaded):
+        face.hold(2)
+        face.push(speech(4), last=True)
+    before = uploaded._uploaded.under
+    pictures = take(uploaded, 2)
+    uploaded.unload()
+    assert before is not uploaded._uploaded.under, "it leaves with the networks"
+    for a, b in zip(take(mapped, 4), pictures + take(uploaded, 2), strict=True):
         assert np.abs(a.astype(np.int16) - b).max() <= 1
 
 
