@@ -15,7 +15,7 @@ from typing import Final
 import anyio
 from attrs import field, frozen
 
-from maestra.core.stream_url import BadStreamUrl, StreamUrl
+from maestra.core.stream_url import BadStreamUrl, StreamKind, StreamUrl
 from maestra.ports.errors import MaestraError
 
 __all__ = ["AllowList", "BadAddress", "Resolve", "resolve"]
@@ -85,6 +85,11 @@ class AllowList:
                 f"{name} begins with {url.kind.value}://, which is not allowed here; use"
                 f" {' or '.join(self.schemes)}, or add it to service.schemes."
             )
+        if url.kind is not StreamKind.RTMP and not self._is_trusted(url):
+            raise BadAddress(
+                f"{name}: {url.kind.value}:// may lead on from the host {url.host} to another; name"
+                " that host itself in service.hosts, or use rtmp://."
+            )
         numbers = await self._numbers(name, url)
         for number in numbers:
             self._judge(name, url.host, number)
@@ -130,6 +135,18 @@ class AllowList:
             f"{name}: the host {host} is {kind} that streams may not use here; name the host, or"
             " its address or network, in service.hosts."
         )
+
+    def _is_trusted(self, url: StreamUrl) -> bool:
+        """Whether the host is on the list itself. FFmpeg goes where an RTSP server sends it, and
+        looks up the name of a TLS server again: what was judged need not be what is connected to,
+        so no pattern and no network vouches for it."""
+        literal = _literal(url.host)
+        if literal is None:
+            return url.host in {one.lower() for one in self.hosts}
+        holding = [network for network in self._networks() if literal in network]
+        if url.kind is StreamKind.RTMPS:  # to a number: looked up nowhere, and sent on to nowhere
+            return bool(holding)
+        return any(network.num_addresses == 1 for network in holding)
 
     def _is_named(self, host: str) -> bool:
         for one in self.hosts:
