@@ -29,7 +29,9 @@ __all__ = ["Browsers", "Way"]
 Way = Literal["whip", "whep"]
 
 _ANSWERS_WITHIN: Final = 8.0
-"""Seconds for an answer. The first waits until the worker has loaded what it needs."""
+"""Seconds for an answer. The first waits until the worker has loaded what it needs, which on a busy
+machine may be longer; it goes on loading, and is there when the browser comes again. The service
+waits a little longer for the session's answer (``Patience.answer``), so that this one is told."""
 
 
 @define(eq=False)

@@ -534,7 +534,8 @@ class ServiceConfig(Section):
             "Where streams may come from and go to: names, `*.example.com`, addresses, networks"
             " such as `10.1.0.0/16`, or `*` for every public address. A private address must be"
             " named, by its host's whole name or as an address or network; a link-local one as an"
-            " address or network."
+            " address or network. The host of an `rtsp`, `rtsps` or `rtmps` address must stand here"
+            " itself."
         ),
     )
     max_sessions: int = field(

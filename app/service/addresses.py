@@ -15,7 +15,7 @@ from typing import Final
 import anyio
 from attrs import field, frozen
 
-from maestra.core.stream_url import BadStreamUrl, StreamUrl
+from maestra.core.stream_url import BadStreamUrl, StreamKind, StreamUrl
 from maestra.ports.errors import MaestraError
 
 __all__ = ["AllowList", "BadAddress", "Resolve", "resolve"]
@@ -27,6 +27,16 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _LOOK_UP: Final = 3.0
 """Seconds for a name to be looked up."""
+
+
+_WITH_IPV4: Final = tuple(
+    ipaddress.IPv6Network(text)
+    for text in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")
+)
+"""IPv4 stands at their end: compatible, mapped and translated addresses, and those of NAT64."""
+
+_LOCAL_TRANSLATION: Final = ipaddress.IPv6Network("64:ff9b:1::/48")
+"""NAT64 as a site likes it (RFC 8215): what is meant, only the site knows."""
 
 
 class BadAddress(MaestraError):
@@ -75,6 +85,11 @@ class AllowList:
                 f"{name} begins with {url.kind.value}://, which is not allowed here; use"
                 f" {' or '.join(self.schemes)}, or add it to service.schemes."
             )
+        if url.kind is not StreamKind.RTMP and not self._is_trusted(url):
+            raise BadAddress(
+                f"{name}: {url.kind.value}:// may lead on from the host {url.host} to another; name"
+                " that host itself in service.hosts, or use rtmp://."
+            )
         numbers = await self._numbers(name, url)
         for number in numbers:
             self._judge(name, url.host, number)
@@ -106,10 +121,10 @@ class AllowList:
 
     def _judge(self, name: str, host: str, number: _Address) -> None:
         """Refuse what ``host`` stands for, unless the list covers it."""
-        number = getattr(number, "ipv4_mapped", None) or number
+        number = _meant(number)
         if any(number in network for network in self._networks()):
             return
-        public = number.is_global and not number.is_multicast
+        public = number.is_global and not number.is_multicast and not _is_local(number)
         if public and ("*" in self.hosts or self._is_named(host)):
             return
         by_name = host in {one.lower() for one in self.hosts} and _literal(host) is None
@@ -120,6 +135,18 @@ class AllowList:
             f"{name}: the host {host} is {kind} that streams may not use here; name the host, or"
             " its address or network, in service.hosts."
         )
+
+    def _is_trusted(self, url: StreamUrl) -> bool:
+        """Whether the host is on the list itself. FFmpeg goes where an RTSP server sends it, and
+        looks up the name of a TLS server again: what was judged need not be what is connected to,
+        so no pattern and no network vouches for it."""
+        literal = _literal(url.host)
+        if literal is None:
+            return url.host in {one.lower() for one in self.hosts}
+        holding = [network for network in self._networks() if literal in network]
+        if url.kind is StreamKind.RTMPS:  # to a number: looked up nowhere, and sent on to nowhere
+            return bool(holding)
+        return any(network.num_addresses == 1 for network in holding)
 
     def _is_named(self, host: str) -> bool:
         for one in self.hosts:
@@ -145,6 +172,27 @@ def _literal(host: str) -> _Address | None:
         return ipaddress.ip_address(host)
     except ValueError:
         return None
+
+
+def _meant(number: _Address) -> _Address:
+    """The IPv4 address to which a network may carry what is sent to ``number``: it is written into
+    an IPv6 address in several ways."""
+    if isinstance(number, ipaddress.IPv4Address):
+        return number
+    if number.teredo is not None:
+        return number.teredo[1]
+    if number.sixtofour is not None:
+        return number.sixtofour
+    if any(number in network for network in _WITH_IPV4) and int(number) > 1:  # :: and ::1 have none
+        return ipaddress.IPv4Address(int(number) & 0xFFFF_FFFF)
+    return number
+
+
+def _is_local(number: _Address) -> bool:
+    """Of a site's own network, which for ``ipaddress`` is a part of the world."""
+    return isinstance(number, ipaddress.IPv6Address) and (
+        number.is_site_local or number in _LOCAL_TRANSLATION
+    )
 
 
 def _is_odd(number: _Address) -> bool:

@@ -27,6 +27,7 @@ _OF_THE_GATE: Final = {
     "401": "The token is missing, or wrong.",
     "403": "A page of another origin asks.",
     "421": "The service was called by a name that is not its own.",
+    "503": "Too many are connected.",
 }
 _OF_THE_GATE_WITH_BODY: Final = {
     "408": "The body comes too slowly.",
@@ -99,7 +100,7 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         parameter["schema"].pop("description", None)
     if is_open := path in OPEN:
         operation["security"] = []
-    added = {k: v for k, v in _OF_THE_GATE.items() if not (is_open and k == "401")}
+    added = {k: v for k, v in _OF_THE_GATE.items() if not (is_open and k in ("401", "503"))}
     takes_offer = path.endswith(SDP_PATHS)
     if takes_offer:
         added |= {**_OF_THE_GATE_WITH_BODY, "415": "The body is not an offer."}

@@ -109,7 +109,8 @@ async def _connect(lesson: Lesson, way: _Way, body: bytes) -> Response[bytes]:
 
 def _refused(answer: Mapping[str, Any]) -> Problem:
     status, kind = _REFUSED[answer["refused"]]
-    headers = {"Retry-After": "5"} if status == 503 else {}
+    again = status == 503 and answer["refused"] != "missing"
+    headers = {"Retry-After": "5"} if again else {}
     return Problem(status, kind, answer["text"], headers=headers)
 
 

@@ -21,6 +21,8 @@ NAMES = {
     "inside.example.com": ["10.0.0.7"],
     "both.example.com": ["93.184.216.34", "10.0.0.7"],
     "mapped.example.com": ["::ffff:10.0.0.7"],
+    "translated.example.com": ["64:ff9b::a9fe:a9fe"],
+    "fec.example.com": ["fec0::1"],
     "2130706433": ["127.0.0.1"],
 }
 
@@ -40,13 +42,18 @@ def allowing(*hosts: str, schemes: tuple[str, ...] = ("rtmp", "rtsp")) -> AllowL
     [
         (("localhost",), "rtmp://localhost/live/x", "127.0.0.1"),
         (("zoom-bot",), "rtmp://ZOOM-bot:1936/live/x", "172.18.0.5"),
-        (("*.example.com",), "rtsp://cdn.example.com/x", "93.184.216.34"),
+        (("*.example.com",), "rtmp://cdn.example.com/live/x", "93.184.216.34"),
+        (("CDN.example.com",), "rtsp://cdn.example.com/x", "93.184.216.34"),
+        (("93.184.216.34",), "rtsp://93.184.216.34/x", "93.184.216.34"),
         (("*",), "rtmp://cdn.example.com/live/x", "93.184.216.34"),
         (("*",), "rtmp://93.184.216.34/live/x", "93.184.216.34"),
         (("10.0.0.0/8", "*"), "rtmp://both.example.com/live/x", "93.184.216.34"),
         (("10.0.0.0/8", "*"), "rtmp://inside.example.com/live/x", "10.0.0.7"),
         (("169.254.169.254", "metadata"), "rtmp://metadata/live/x", "169.254.169.254"),
         (("0.0.0.0",), "rtmp://0.0.0.0:1935/live/x?listen=1", "0.0.0.0"),
+        (("::1",), "rtmp://[::1]/live/x", "::1"),
+        (("*",), "rtmp://[64:ff9b::5db8:d822]/live/x", "64:ff9b::5db8:d822"),  # by NAT64
+        (("10.0.0.0/8",), "rtmp://[2002:a00:7::1]/live/x", "2002:a00:7::1"),
     ],
 )
 async def test_what_is_named_is_allowed_and_pinned(
@@ -66,6 +73,16 @@ async def test_what_is_named_is_allowed_and_pinned(
         (("*",), "rtmp://127.0.0.1/live/x"),
         (("*",), "rtmp://[::1]/live/x"),
         (("*",), "rtmp://[::ffff:127.0.0.1]/live/x"),
+        (("*",), "rtmp://[64:ff9b::a9fe:a9fe]/live/x"),  # NAT64
+        (("*",), "rtmp://[64:ff9b:1::a9fe:a9fe]/live/x"),
+        (("*",), "rtmp://[2002:7f00:1::]/live/x"),  # 6to4
+        (("*",), "rtmp://[2001:0:5db8:d822:0:0:80ff:fffe]/live/x"),  # Teredo
+        (("*",), "rtmp://[::7f00:1]/live/x"),  # IPv4-compatible
+        (("*",), "rtmp://[::ffff:0:7f00:1]/live/x"),  # IPv4-translated
+        (("*",), "rtmp://[fec0::1]/live/x"),  # site-local
+        (("*",), "rtmp://translated.example.com/live/x"),
+        (("fec.example.com",), "rtmp://fec.example.com/live/x"),
+        (("translated.example.com",), "rtmp://translated.example.com/live/x"),
         (("*",), "rtmp://10.0.0.7/live/x"),
         (("*",), "rtmp://169.254.169.254/live/x"),
         (("*",), "rtmp://0.0.0.0:1935/live/x?listen=1"),
@@ -76,6 +93,8 @@ async def test_what_is_named_is_allowed_and_pinned(
         (("*", "*.example.com"), "rtmp://mapped.example.com/live/x"),
         (("metadata",), "rtmp://metadata/live/x"),  # link-local: only as an address
         (("*.example.com",), "rtmp://example.com.evil.org/live/x"),
+        (("*", "*.example.com", "93.184.0.0/16"), "rtsp://cdn.example.com/x"),  # may send us on
+        (("*", "93.184.0.0/16"), "rtsp://93.184.216.34/x"),
         (("*.example.com",), "rtmp://93.184.216.34/live/x"),
         (("localhost",), "rtmps://localhost/live/x"),  # a scheme that is not on the list
         (("localhost", "*"), "rtmp://nobody.knows/live/x"),
@@ -88,6 +107,21 @@ async def test_what_is_not_named_is_refused(hosts: tuple[str, ...], url: str) ->
 
     assert str(refused.value).startswith("rtmp_ingest_url")
     assert "10.0.0.7" not in str(refused.value) or "10.0.0.7" in url  # no map of the inside
+
+
+async def test_who_is_looked_up_again_must_be_named_itself() -> None:
+    """A TLS server is told its name, and found by it, whatever it was found to be before."""
+    schemes = ("rtmp", "rtmps", "rtsps")
+    for url in ("rtmps://cdn.example.com/live/x", "rtsps://cdn.example.com/x"):
+        for hosts in (("*",), ("*.example.com",), ("93.184.0.0/16", "*")):
+            with pytest.raises(BadAddress, match="name that host itself"):
+                await allowing(*hosts, schemes=schemes).check("rtmp_publish_url", url)
+        found = await allowing("cdn.example.com", schemes=schemes).check("rtmp_publish_url", url)
+        assert found.dialled == url
+    number = "rtmps://93.184.216.34/live/x"
+    await allowing("93.184.0.0/16", schemes=schemes).check("rtmp_publish_url", number)
+    with pytest.raises(BadAddress):
+        await allowing("*", schemes=schemes).check("rtmp_publish_url", number)
 
 
 @pytest.mark.parametrize(

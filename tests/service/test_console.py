@@ -20,6 +20,7 @@ pytest.importorskip("playwright")
 
 from fakes.service import QUICK, Caller, calling
 from fakes.tabs import CHROMIUM, PHONE, Script, Tab, browser, come_in, open_tab
+from playwright.async_api import Route
 
 pytestmark = [
     pytest.mark.anyio,
@@ -112,6 +113,49 @@ def ask(script: Script, epoch: int = 1) -> None:
 
 
 # --- in the default suite -----------------------------------------------------
+
+
+async def test_the_microphone_is_offered_until_it_is_taken(script: Script) -> None:
+    pytest.importorskip("aiortc")
+    answers = [503, 503, 422, 503, 503, 503, 503]
+    asked = []
+
+    async def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        status = answers[min(len(asked), len(answers)) - 1]
+        problem = {"detail": f"Said {len(asked)} times."}
+        headers = {"Retry-After": "0"} if status == 503 else {}
+        await route.fulfill(status=status, json=problem, headers=headers)
+
+    devices = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    async with calling() as caller, browser(*devices) as one:
+        tab = await open_tab(one)
+        await tab.page.route("**/whip", answer)
+        await come_in(tab, caller)
+        await tab.page.click("#front-try")
+        await tab.page.click("#start-go")
+        await tab.until_text("#mine-state", "Said 3 times.")
+        await tab.until("!document.querySelector('#connect-again').hidden")
+        await tab.page.click("#connect-again")
+        await tab.until_text("#mine-state", "Said 7 times.")
+        await tab.until("!document.querySelector('#connect-again').hidden")
+        await tab.page.click("#leave")
+        await tab.until("document.querySelector('#mine').hidden")
+    assert len(asked) == 7
+
+
+async def test_that_the_service_was_away_is_forgotten_once_it_is_back(script: Script) -> None:
+    async with calling() as caller, browser() as one:
+        tab = await open_tab(one)
+        await tab.page.clock.install()
+        await come_in(tab, caller)
+        await tab.until("document.body.dataset.view === 'front'")
+        await tab.page.route("**/sessions", lambda route: route.abort())
+        await tab.page.clock.run_for(9000)
+        await tab.until_text("#alert", "cannot be reached")
+        await tab.page.unroute("**/sessions")
+        await tab.page.clock.run_for(9000)
+        await tab.until("document.querySelector('#alert').hidden")
 
 
 async def test_a_lesson_is_shown_as_it_happens(script: Script) -> None:

@@ -99,7 +99,10 @@ async function refresh() {
     }
   } catch (error) {
     if (error.status === 401) locked();
-    else alarm(error.message);
+    else {
+      page.out = true;
+      alarm(error.message);
+    }
     return;
   }
   if (page.out) {

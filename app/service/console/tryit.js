@@ -1,11 +1,12 @@
 // A lesson with this browser's microphone, and watching one.
 
-import { ApiError, post } from "./api.js";
+import { ApiError, get, post } from "./api.js";
 import { MICROPHONE, play, publish } from "./webrtc.js";
 import { byId, setText } from "./words.js";
 
 const FLOOR_DB = -60;
 const COMES_WITHIN = 15_000; // ms, for her first picture
+const TRIES = 4; // of a session that runs, but does not answer
 
 /** What this page sends to and gets from a lesson. */
 export class Here {
@@ -26,6 +27,7 @@ export class Here {
     });
     byId("mute").addEventListener("click", () => this.#mute());
     byId("leave").addEventListener("click", () => this.leave());
+    byId("connect-again").addEventListener("click", () => this.#connect(this.session, this.#stream));
   }
 
   /** Another lesson is shown. */
@@ -77,10 +79,11 @@ export class Here {
   async #connect(session, stream) {
     const state = byId("mine-state");
     byId("mine").hidden = false;
-    setText(state, "Her ears, her mind and her voice are being loaded; that takes a while.");
+    byId("connect-again").hidden = true;
+    setText(state, LOADING);
     try {
-      const connection = await publish(`/session/${session}/whip`, stream);
-      if (this.#stream !== stream) return connection.close();
+      const connection = await this.#publish(session, stream);
+      if (this.#stream !== stream) return connection?.close();
       this.#outgoing = connection;
       const tell = (now) => setText(state, MIC_STATES[now] ?? now);
       connection.onstate = (now) => {
@@ -90,8 +93,26 @@ export class Here {
       tell(connection.peer.connectionState);
       await this.watch(session);
     } catch (error) {
+      if (this.#stream !== stream) return;
       setText(state, error.message);
+      byId("connect-again").hidden = false;
     }
+  }
+
+  /** As `publish`, as often as the session asks for it: it may be long until one has begun. */
+  async #publish(session, stream) {
+    for (let tries = 1; this.#stream === stream; tries++) {
+      try {
+        return await publish(`/session/${session}/whip`, stream);
+      } catch (error) {
+        if (error.status !== 503 || error.retryAfter === null || this.#stream !== stream) throw error;
+        const [isStarting, text] = await awaited(session);
+        if (!isStarting && tries >= TRIES) throw error;
+        setText(byId("mine-state"), text);
+        await new Promise((resolve) => setTimeout(resolve, error.retryAfter * 1000));
+      }
+    }
+    return null;
   }
 
   async #reconnect(session, stream) {
@@ -164,6 +185,7 @@ export class Here {
   /** Be heard no longer. */
   async leave() {
     byId("mine").hidden = true;
+    byId("connect-again").hidden = true;
     byId("myself").hidden = true;
     byId("myself").srcObject = null;
     for (const stream of [this.#stream, this.#camera]) stopTracks(stream);
@@ -214,6 +236,17 @@ export class Here {
       this.onproblem("The camera cannot be used; the lesson goes on without it.");
     }
   }
+}
+
+const LOADING = "Her ears, her mind and her voice are being loaded; that takes a while.";
+
+/** Whether the session is still beginning, and what is waited for. */
+async function awaited(session) {
+  const { state, ended } = await get(`/session/${session}`);
+  if (state === "ended") throw new ApiError(ended?.text || "The lesson has ended.", 409);
+  if (state !== "starting") return [false, "What takes in your microphone is not ready yet; trying again…"];
+  const { limited_by: limit } = await get("/sessions");
+  return [true, limit === "measuring" ? "The machine is being measured, once; the lesson begins after that." : LOADING];
 }
 
 const MIC_STATES = {

@@ -9,12 +9,14 @@ export const MICROPHONE = Object.freeze({
   audio: { echoCancellation: true, noiseSuppression: false, autoGainControl: false, channelCount: 1 },
 });
 
-/** A session refused, or could not be reached. `status` is the HTTP status, 0 if there was none. */
+/** A session refused, or could not be reached. `status` is the HTTP status, 0 if there was none;
+ * `retryAfter` is in how many seconds to try again, null if nothing was said of that. */
 export class StreamError extends Error {
-  constructor(message, status) {
+  constructor(message, status, retryAfter = null) {
     super(message);
     this.name = "StreamError";
     this.status = status;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -113,7 +115,12 @@ async function ask(url, request) {
   }
   if (!answer.ok) {
     const problem = await answer.json().catch(() => ({}));
-    throw new StreamError(problem.detail || `The service answers ${answer.status}.`, answer.status);
+    const wait = Number.parseFloat(answer.headers.get("Retry-After") ?? "");
+    throw new StreamError(
+      problem.detail || `The service answers ${answer.status}.`,
+      answer.status,
+      Number.isNaN(wait) ? null : wait,
+    );
   }
   return answer;
 }
