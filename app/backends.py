@@ -39,8 +39,9 @@ class Backend:
 
     ``cancels`` is said of whatever ``answers``. ``extras`` are those of the distribution that
     install what it needs, besides ``local``. ``key`` is the environment variable with its secret,
-    which is not asked for where the option ``key_unless`` is set. ``forethought`` is how early a brain may be asked for what may not be
-    wanted. ``gpu_gb`` is about how many gigabytes of a GPU it fills, if it runs on one.
+    which is not asked for where the option ``key_unless`` is set. ``forethought`` is how early a
+    brain may be asked for what may not be wanted. ``gpu_gb`` is about how many
+    gigabytes of a GPU it fills, if it runs on one.
     """
 
     port: str
