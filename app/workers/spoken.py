@@ -53,6 +53,10 @@ _CHARACTERS_PER_SECOND = 14
 _ROOM = 4 * PLAYOUT_RATE_HZ
 """Samples that a reply has room for at first."""
 
+_LONGEST_TO_SPEAK = 300.0
+"""Seconds, about, of an answer's text that may wait for a voice; what is beyond is left out, and
+said to be. A brain's answer is cut long before (``brain.max_words``)."""
+
 _NEARBY = 8
 """How many characters a voice may leave out of what it says it speaks."""
 
@@ -76,6 +80,14 @@ class Reply:
     _spoken: int = 0
     _ends: list[int] = field(factory=list)
     _positions: list[int] = field(factory=list)
+
+    def ask(self, say: Say) -> bool:
+        """Have ``say`` spoken after what waits already; false if that is too much."""
+        waiting = sum(len(one.clause) for one in self.to_speak) / _CHARACTERS_PER_SECOND
+        if waiting > _LONGEST_TO_SPEAK:
+            return False
+        self.to_speak.append(say)
+        return True
 
     def append(self, sound: Samples, position: int | None) -> None:
         """Add 48 kHz ``sound``, at whose end ``position`` characters of the reply are spoken, if
