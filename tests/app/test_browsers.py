@@ -130,7 +130,6 @@ def test_whoever_has_gone_is_forgotten_and_the_next_one_sees(
     tap.put(0, None, picture(1))
     again, other = Pipe()
     with again, other:
-        watched_tap(again, other)
         tap.attach(other)
         again.send(Watch(on=True))
         soon(lambda: tap._watched)
