@@ -203,7 +203,11 @@ class _Connection:
                 telling.cancel()
                 await asyncio.gather(telling, return_exceptions=True)
                 return False
-            return telling.result()
+            try:
+                return telling.result()
+            except ConnectionError:  # it hung up while it was being told
+                self._chat.hung_up.set()
+                return False
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
