@@ -37,10 +37,11 @@ __all__ = [
 class Backend:
     """One of our own backends, and what somebody who chooses it has to know.
 
-    ``extras`` are those of the distribution that install what it needs, besides ``local``. ``key``
-    is the environment variable with its secret, which is not asked for where the option
-    ``key_unless`` is set. ``forethought`` is how early a brain may be asked for what may not be
-    wanted. ``gpu_gb`` is about how many gigabytes of a GPU it fills, if it runs on one.
+    ``cancels`` is said of whatever ``answers``. ``extras`` are those of the distribution that
+    install what it needs, besides ``local``. ``key`` is the environment variable with its secret,
+    which is not asked for where the option ``key_unless`` is set. ``forethought`` is how early a
+    brain may be asked for what may not be wanted. ``gpu_gb`` is about how many
+    gigabytes of a GPU it fills, if it runs on one.
     """
 
     port: str
@@ -49,7 +50,7 @@ class Backend:
     licence: str
     data: str
     cost: str
-    cancels: bool = True
+    cancels: bool | None = None
     figures: str = ""
     extras: tuple[str, ...] = ()
     key: str = ""

@@ -340,6 +340,7 @@ class Residence:
         self._copy()
         with self._lock:
             self._put_away()
+        self._give_back()
 
     def _copy(self) -> None:
         """Copy them to host memory, once. It takes page-locked memory, which takes longer than
@@ -361,9 +362,12 @@ class Residence:
         self._leaving()
         for holder, name, kept in self._copies:
             setattr(holder, name, kept)
+        self._away = True
+
+    def _give_back(self) -> None:
+        """Give the device's memory back; without the lock, for it takes its time."""
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
-        self._away = True
 
     def _come_back(self) -> None:
         if not self._away:
@@ -400,11 +404,14 @@ class Residence:
             self._copy()
         with self._lock:
             left = self._left()
-            if left <= 0 and (self._copies or self._away):
+            leaves = left <= 0 and (self._away or bool(self._copies))
+            if leaves:
                 self._put_away()
                 self._watched = False
-                return
-        self._look_after(max(left, _SOON))
+        if leaves:
+            self._give_back()
+        else:
+            self._look_after(max(left, _SOON))
 
 
 _SOON = 0.1

@@ -7,6 +7,10 @@ sound that was sent. An utterance's end asks for the rest with ``Finalize``, whi
 not answer if only silence is left. When the connection breaks, the sound that no final result has
 covered is sent again on the next one.
 
+Bounds. Of an utterance the sound is kept that no final result has covered, and of that, and of what
+waits to be sent, at most a minute. Beyond it the utterance has failed, which is said, and the next
+recogniser, who has its sound, writes it down.
+
 The SDK's synchronous client is used, from two threads: one sends, one reads.
 
 Source: the API reference of Deepgram, *Listen, streaming*; its pages on finalize and keep-alive.
@@ -50,6 +54,9 @@ _CHECKING: Final = 3.0
 
 _REFUSALS: Final = (400, 401, 403)
 """HTTP statuses of what will never work as it is configured: key, model, options."""
+
+_LONGEST_KEPT: Final = 60 * SPEECH_RATE_HZ
+_LONGEST_WAITING: Final = 60 * SPEECH_RATE_HZ
 
 _SAME: Final = SPEECH_RATE_HZ // 50
 """Samples by which a result's end may miss the end of the sound."""
@@ -101,6 +108,7 @@ class Deepgram:
         self._settings = settings
         self._changed = threading.Condition()
         self._outgoing: queue.SimpleQueue[bytes | str | None] = queue.SimpleQueue()
+        self._waiting = 0  # samples in there
         self._socket: Any = None
         self._trouble: SensesError | None = None
         self._closed = threading.Event()
@@ -108,7 +116,9 @@ class Deepgram:
         # how much of that is covered by final results, and the words.
         self._sent = 0
         self._origin = 0
-        self._sound: list[Samples] = []
+        self._sound: list[Samples] = []  # from sample ``_kept_from`` on
+        self._kept_from = self._heard = 0
+        self._lost: SensesError | None = None
         self._loudest = 0.0
         self._begun = False
         self._covered = 0
@@ -154,6 +164,8 @@ class Deepgram:
         with self._changed:
             self._origin = self._sent
             self._sound = []
+            self._kept_from = self._heard = 0
+            self._lost = None
             self._loudest = 0.0
             self._covered = 0
             self._finals = []
@@ -166,9 +178,15 @@ class Deepgram:
         if not len(samples):
             return
         with self._changed:
+            if self._lost is not None:
+                return
             self._sound.append(samples)
+            self._heard += len(samples)
             self._loudest = max(self._loudest, _loudest(samples))
-            self._send(samples)
+            if self._heard - self._kept_from > _LONGEST_KEPT:
+                self._lose("has written down nothing", _LONGEST_KEPT)
+            elif self._socket is not None:  # else it is sent once there is one
+                self._send(samples)
 
     def so_far(self) -> Recognition:
         """See ``StreamingRecogniser``."""
@@ -207,7 +225,9 @@ class Deepgram:
 
     def _await_the_last(self) -> None:
         asked_at = time.monotonic()
-        while not (self._finalized or self._covered >= self._heard - _SAME):
+        while self._lost or not (self._finalized or self._covered >= self._heard - _SAME):
+            if self._lost is not None:
+                raise self._lost
             waited = time.monotonic() - asked_at
             left = self._settings.timeout - waited
             if self._trouble is not None:
@@ -232,17 +252,21 @@ class Deepgram:
 
     def _uncovered(self) -> Samples:
         """What of the utterance no final result has covered."""
-        return np.concatenate([np.zeros(0, np.float32), *self._sound])[self._covered :]
+        kept = np.concatenate([np.zeros(0, np.float32), *self._sound])
+        return kept[max(0, self._covered - self._kept_from) :]
+
+    def _lose(self, why: str, samples: int) -> None:
+        """Give this utterance up."""
+        self._lost = SensesError(f"Deepgram {why} for {samples / SPEECH_RATE_HZ:g} s.")
+        self._sound = []
+        self._kept_from = self._covered = self._heard
+        self._changed.notify_all()
 
     def _finalize(self) -> None:
         """Ask for the rest of the words, if there can be any."""
         if self._covered < self._heard - _SAME:
-            self._outgoing.put("Finalize")
-
-    @property
-    def _heard(self) -> int:
-        """Samples of the utterance."""
-        return sum(map(len, self._sound))
+            if self._socket is not None:
+                self._outgoing.put("Finalize")
 
     def _recognition(self) -> Recognition:
         texts = [text for text, _ in self._finals]
@@ -270,7 +294,9 @@ class Deepgram:
             if text:
                 self._finals.append((text, confidence))
             self._interim = Recognition(text="", confidence=0.0)
-            self._covered = max(self._covered, end)
+            self._covered = min(max(self._covered, end), self._heard)
+            while self._sound and self._kept_from + len(self._sound[0]) <= self._covered:
+                self._kept_from += len(self._sound.pop(0))
             self._ended = bool(message.speech_final)
         else:
             self._interim = Recognition(text=text, confidence=confidence)
@@ -349,6 +375,7 @@ class Deepgram:
             self._trouble = None
             while not self._outgoing.empty():
                 self._outgoing.get_nowait()
+            self._waiting = 0
             self._sent = 0
             self._origin = -self._covered
             uncovered = self._uncovered()
@@ -359,7 +386,11 @@ class Deepgram:
             self._changed.notify_all()
 
     def _send(self, samples: Samples) -> None:
+        if self._waiting > _LONGEST_WAITING:
+            self._lose("has taken nothing", _LONGEST_WAITING)
+            return
         self._sent += len(samples)
+        self._waiting += len(samples)
         self._outgoing.put((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
 
     def _send_all(self, socket: Any) -> None:
@@ -376,6 +407,8 @@ class Deepgram:
                         return
                     case bytes():
                         socket.send_media(message)
+                        with self._changed:
+                            self._waiting -= len(message) // 2
                     case _:
                         socket.send_finalize()
 

@@ -38,6 +38,13 @@ __all__ = ["ElevenLabs", "ElevenLabsSettings"]
 _RATE_HZ: Final = 24_000
 _INACTIVITY: Final = 180
 """Seconds, the longest that may be asked for."""
+_LONGEST_CLAUSE: Final = 60.0
+"""Seconds of sound that a clause may have. What is longer has failed: nobody is taught by a clause
+of a minute, and what comes faster than it is taken must not pile up."""
+_MOST_WAITING: Final = 1024
+"""Messages of a clause that may wait to be taken, likewise."""
+_LARGEST: Final = 8 * 2**20
+"""Bytes of a message: a minute of sound, and its characters."""
 _KEEP_ALIVE: Final = 60.0
 """Seconds without a clause after which it is told that we are still there."""
 _PROVEN: Final = 10.0
@@ -95,13 +102,27 @@ class _Context:
 
     name: str
     characters: int
-    send: MemoryObjectSendStream[Mapping[str, Any] | VoiceError]
-    receive: MemoryObjectReceiveStream[Mapping[str, Any] | VoiceError]
+    send: MemoryObjectSendStream[Mapping[str, Any]]
+    receive: MemoryObjectReceiveStream[Mapping[str, Any]]
+    seconds: float = 0.0
+    trouble: VoiceError | None = None
 
-    def tell(self, message: Mapping[str, Any] | VoiceError) -> None:
+    def tell(self, message: Mapping[str, Any]) -> None:
         """Give it what has come; nobody may be waiting for it any more."""
-        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+        self.seconds += len(message.get("audio") or "") * 3 / 4 / 2 / _RATE_HZ
+        if self.seconds > _LONGEST_CLAUSE:
+            self.fail(VoiceError(f"ElevenLabs speaks a clause for more than {_LONGEST_CLAUSE:g} s"))
+        try:
             self.send.send_nowait(message)
+        except anyio.WouldBlock:
+            self.fail(VoiceError("ElevenLabs sends a clause faster than it is taken"))
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            return
+
+    def fail(self, trouble: VoiceError) -> None:
+        """Nothing more of it will come, for this reason; what has come is still given."""
+        self.trouble = self.trouble or trouble
+        self.send.close()
 
 
 class ElevenLabs:
@@ -172,7 +193,7 @@ class ElevenLabs:
         return connect(
             self._url,
             additional_headers={"xi-api-key": self._key},
-            max_size=None,
+            max_size=_LARGEST,
             open_timeout=_LONGEST_WAIT,
             # A slow goodbye must not hold up the session's end.
             close_timeout=0.5,
@@ -208,7 +229,7 @@ class ElevenLabs:
                 was_idle = not self._contexts
                 trouble = self._trouble or VoiceError("the connection to ElevenLabs was given up")
                 for context in list(self._contexts.values()):
-                    context.tell(trouble)
+                    context.fail(trouble)
                     self._end(context.name)
             lived = anyio.current_time() - begun > _PROVEN
             if lived or self._sounded:
@@ -236,7 +257,7 @@ class ElevenLabs:
             trouble = self._told(message)
             self._trouble = trouble
             for context in self._contexts.values():
-                context.tell(trouble)
+                context.fail(trouble)
         else:
             name = str(message.get("contextId"))
             asked = self._contexts.get(name)
@@ -261,7 +282,7 @@ class ElevenLabs:
                 f"no connection to ElevenLabs for {self._settings.connect_timeout:g} s"
             )
         await self._take_turn()
-        send, receive = anyio.create_memory_object_stream[Mapping[str, Any] | VoiceError](math.inf)
+        send, receive = anyio.create_memory_object_stream[Mapping[str, Any]](_MOST_WAITING)
         context = _Context(
             name=f"clause-{next(self._names)}", characters=len(clause), send=send, receive=receive
         )
@@ -390,8 +411,6 @@ async def _sounds(context: _Context) -> AsyncIterator[AlignedSound]:
 
     samples = spoken = 0
     async for message in context.receive:
-        if isinstance(message, VoiceError):
-            raise message
         if message.get("audio"):
             try:
                 sound = np.frombuffer(base64.b64decode(message["audio"]), "<i2")
@@ -405,6 +424,9 @@ async def _sounds(context: _Context) -> AsyncIterator[AlignedSound]:
             yield AlignedSound(samples=sound.astype(np.float32) / 32768.0, characters=characters)
         if message.get("isFinal"):
             break
+    else:
+        if context.trouble is not None:
+            raise context.trouble
     if not samples:
         raise VoiceError("ElevenLabs made no sound of a clause")
 

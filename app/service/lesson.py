@@ -409,7 +409,11 @@ class Lesson:
                     minded.start_soon(self._mind)
                     minded.start_soon(self._begin)
                     minded.start_soon(self._pass_on_the_stop)
-                    await self._listen()
+                    try:
+                        await self._listen()
+                    except Exception:
+                        self._kill()  # or what is being said to it might never be heard
+                        raise
                     minded.cancel_scope.cancel()
                 # Workers leave when their runner does. Once none of them can be heard, none is.
                 with anyio.move_on_after(self._patience.orphans):
@@ -479,6 +483,7 @@ class Lesson:
                 if self._reason is None:
                     text = self._secrets.hide(f"What the session says is no message: {error}.")
                     self._reason = End(cause="crashed", text=text)
+                self._kill()
                 return
             if message is None:
                 return

@@ -66,10 +66,11 @@ class Secrets:
         return any(_escaped(secret) in encoded for secret in self._all())
 
     def _all(self) -> Iterator[str]:
-        yield from self._known
-        yield from self._below
+        # Copies: other threads log, too.
+        yield from list(self._known)
+        yield from list(self._below)
         if self._above is not None:
-            yield from self._above._known
+            yield from list(self._above._known)
 
 
 def _without(text: str, found: list[str]) -> str:

@@ -150,7 +150,16 @@ class Speaker:
             case Say(epoch=epoch) if epoch > self._cancelled:
                 if epoch not in self._replies:
                     self._begin(epoch)
-                self._replies[epoch].to_speak.append(message)
+                if not self._replies[epoch].ask(message):
+                    text = "an answer is too long to be spoken to its end"
+                    self._report(
+                        Failed(
+                            worker="voice",
+                            adapter=self._voices.name,
+                            kind="VoiceError",
+                            text=text,
+                        )
+                    )
             case EndOfReply(epoch=epoch) if epoch in self._replies:
                 self._replies[epoch].written = True
             case Start(epoch=epoch) if epoch in self._replies:

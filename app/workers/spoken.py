@@ -50,6 +50,13 @@ _CHECKING = 5.0
 _CHARACTERS_PER_SECOND = 14
 """How fast speech is, until the lengths of a clause's pieces are known."""
 
+_ROOM = 4 * PLAYOUT_RATE_HZ
+"""Samples that a reply has room for at first."""
+
+_LONGEST_TO_SPEAK = 300.0
+"""Seconds, about, of an answer's text that may wait for a voice; what is beyond is left out, and
+said to be. A brain's answer is cut long before (``brain.max_words``)."""
+
 _NEARBY = 8
 """How many characters a voice may leave out of what it says it speaks."""
 
@@ -59,7 +66,6 @@ class Reply:
     """What has been spoken of one reply: its sound, and where in its text each piece ends."""
 
     epoch: int
-    sound: Samples = field(factory=lambda: np.zeros(0, np.float32))
     to_speak: deque[Say] = field(factory=deque)
     written: bool = False
     complete: bool = False
@@ -70,15 +76,35 @@ class Reply:
     voice: int = 0
     """The first of the voices that may speak the rest of it: it does not change back half-way."""
 
+    _room: Samples = field(factory=lambda: np.zeros(_ROOM, np.float32))
+    _spoken: int = 0
     _ends: list[int] = field(factory=list)
     _positions: list[int] = field(factory=list)
+
+    def ask(self, say: Say) -> bool:
+        """Have ``say`` spoken after what waits already; false if that is too much."""
+        waiting = sum(len(one.clause) for one in self.to_speak) / _CHARACTERS_PER_SECOND
+        if waiting > _LONGEST_TO_SPEAK:
+            return False
+        self.to_speak.append(say)
+        return True
 
     def append(self, sound: Samples, position: int | None) -> None:
         """Add 48 kHz ``sound``, at whose end ``position`` characters of the reply are spoken, if
         that is known."""
-        self.sound = np.concatenate([self.sound, sound])
+        end = self._spoken + len(sound)
+        if end > len(self._room):
+            # Twice as much each time: a piece costs the same at the end of a long reply.
+            self._room = padded(self.sound, max(end, 2 * len(self._room)))
+        self._room[self._spoken : end] = sound
+        self._spoken = end
         if position is not None:
-            self.mark(len(self.sound), position)
+            self.mark(end, position)
+
+    @property
+    def sound(self) -> Samples:
+        """All that has been spoken."""
+        return self._room[: self._spoken]
 
     def mark(self, sample: int, position: int) -> None:
         """At ``sample``, no earlier than the one marked before, ``position`` characters are

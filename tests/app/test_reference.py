@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from maestra.app.backends import CATALOGUE
 from maestra.app.reference import PAGES, complaints, main
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,11 @@ def test_the_check_complains(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "nowhere.md leads nowhere" in told[1]
     assert "#two has no such heading" in told[2]
     assert "example 1 is not Python" in told[3]
+
+
+def test_of_each_backend_that_answers_it_is_said_whether_it_cancels() -> None:
+    for backend in CATALOGUE.values():
+        assert backend.answers == (backend.cancels is not None), backend.name
 
 
 def test_every_page_is_linked_from_the_index() -> None:

@@ -523,6 +523,25 @@ async def test_a_voice_that_failed_is_passed_over_and_tried_again_later() -> Non
     assert ["second", "first"] == [report.after for report in switched]
 
 
+def test_an_answer_that_nobody_could_listen_to_is_not_kept() -> None:
+    reply = Reply(epoch=1)
+    asked = [reply.ask(Say(epoch=1, clause="a" * 1400, position=0)) for _ in range(5)]
+
+    assert [True] * 4 + [False] == asked
+    assert 4 == len(reply.to_speak)
+
+
+def test_a_pieces_cost_does_not_grow_with_the_reply() -> None:
+    reply, rooms = Reply(epoch=1), []
+    for number in range(1000):
+        reply.append(np.full(1920, number / 1000, np.float32), None)
+        if not rooms or rooms[-1] is not reply.sound.base:
+            rooms.append(reply.sound.base)
+
+    assert np.array_equal(np.repeat(np.arange(1000, dtype=np.float32) / 1000, 1920), reply.sound)
+    assert len(rooms) < 8
+
+
 @given(
     lengths=st.lists(st.integers(1, 9_000), min_size=1, max_size=6),
     characters=st.integers(1, 80),

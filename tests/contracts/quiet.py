@@ -7,9 +7,16 @@ from collections.abc import AsyncIterator, Callable
 
 import anyio
 
-__all__ = ["how_soon_quiet"]
+from maestra.app.backends import CATALOGUE
+
+__all__ = ["cancels", "how_soon_quiet"]
 
 _TIMES = 40
+
+
+def cancels(port: str, name: str) -> bool:
+    """Whether the table says so of the backend ``name``; a fake's is not in it."""
+    return name == "fake" or bool(CATALOGUE[port, name].cancels)
 
 
 async def how_soon_quiet(name: str, begin: Callable[[], AsyncIterator[object]]) -> float:

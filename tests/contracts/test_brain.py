@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import numpy as np
 import pytest
-from contracts.quiet import how_soon_quiet
+from contracts.quiet import cancels, how_soon_quiet
 from fakes.brain import FakeBrain
 
 from maestra.adapters.brain.llama import LlamaBrain, LlamaSettings
@@ -120,6 +120,12 @@ async def brain(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerato
             await living
 
 
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """What the brain that is asked is called."""
+    return str(request.node.callspec.params["brain"])
+
+
 def played(*, notes: int) -> PerformanceSummary:
     """A steady scale, a note every half second."""
     accumulator = PerformanceAccumulator()
@@ -171,12 +177,13 @@ async def test_a_follow_up_takes_its_history(brain: Brain) -> None:
     assert await answered(brain, request("How do I fix that?", history=(turn,)))
 
 
-async def test_it_can_be_cut_off_and_asked_again(brain: Brain) -> None:
+async def test_it_can_be_cut_off_and_asked_again(brain: Brain, name: str) -> None:
     clauses = brain.reply(request())
     await anext(clauses)
     begun = anyio.current_time()
     await clauses.aclose()  # type: ignore[attr-defined]
-    assert anyio.current_time() - begun < 0.05
+    stopped = anyio.current_time() - begun < 0.05
+    assert stopped and cancels("brain", name)
 
     assert await answered(brain, request())
 

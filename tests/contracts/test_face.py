@@ -151,10 +151,21 @@ def test_nothing_jumps_where_speech_begins_ends_and_is_cut_off(face: Face) -> No
     assert steps[96:103].max() <= 1.5 * usual
 
 
+@pytest.mark.parametrize(
+    "face",
+    [
+        _puppet,
+        _still,
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in (_liveportrait, _musetalk, _sadtalker)
+        ),
+    ],
+    ids=["puppet", "still", "liveportrait", "musetalk", "sadtalker"],
+    indirect=True,
+)
 def test_nothing_jumps_where_loud_speech_begins_at_once_and_is_cut_off(face: Face) -> None:
     """From the middle of a syllable to the middle of another, wherever that is."""
-    if isinstance(face, FakeFace | Scaled):
-        pytest.skip("its pictures are codes, or too small for what is seen as a change")
     loud = speech(120, face)[6 * PLAYOUT_RATE_HZ // face.frame_rate :]
     face.push(loud, last=True)
     said = [frame.picture for frame in take(face, 100)]

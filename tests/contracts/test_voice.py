@@ -12,7 +12,7 @@ import anyio
 import anyio.lowlevel
 import numpy as np
 import pytest
-from contracts.quiet import how_soon_quiet
+from contracts.quiet import cancels, how_soon_quiet
 from fakes.libraries import need
 from fakes.voice import FakeVoice
 from numpy.typing import NDArray
@@ -157,12 +157,15 @@ async def test_longer_text_takes_longer(voice: Voice) -> None:
     assert 0.1 < short / voice.sample_rate_hz < 2
 
 
-async def test_a_voice_can_be_cut_off_and_used_again(voice: Voice) -> None:
+async def test_a_voice_can_be_cut_off_and_used_again(
+    voice: Voice, request: pytest.FixtureRequest
+) -> None:
     sounds = voice.synthesise("One sentence. Another sentence. A third one.")
     await anext(sounds)
     begun = anyio.current_time()
     await sounds.aclose()  # type: ignore[attr-defined]
-    assert anyio.current_time() - begun < 0.05
+    stopped = anyio.current_time() - begun < 0.05
+    assert stopped and cancels("voice", request.node.callspec.id)
 
     assert await spoken(voice, "Good.")
 

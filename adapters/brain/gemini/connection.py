@@ -28,6 +28,10 @@ _CHUNK_BYTES: Final = 16_000
 _SOONEST_S: Final = 0.15
 """No model answers sooner than this: what comes before was on its way already."""
 
+_MOST_WAITING: Final = 4096
+"""Messages of an answer that may wait to be taken: some minutes of sound. If there are more, nobody
+takes them, and the turn is lost."""
+
 _STOPPED: Final = "[The answer was stopped here. Say nothing until the next question.]"
 
 
@@ -58,6 +62,10 @@ class Turn:
             self.generated or bool(content.generation_complete) or bool(content.interrupted)
         )
         self.over = self.over or bool(content.turn_complete)
+        if len(self._contents) >= _MOST_WAITING:
+            too_fast = "Gemini sends faster than it is listened to"
+            self.lose(Failure(kind=Kind.DROPPED, sentence=too_fast), again=False)
+            return
         self._contents.append(content)
         self._news.set()
 
@@ -241,7 +249,7 @@ class Link:
             if content.turn_complete or content.interrupted:
                 self._held.clear()
                 self._owed -= bool(content.turn_complete)
-            elif self._turn is not None and self._turn.asked:
+            elif self._turn is not None and self._turn.asked and len(self._held) < _MOST_WAITING:
                 self._held.append((anyio.current_time(), content))
         elif self._turn is not None:
             self._turn.put(content)

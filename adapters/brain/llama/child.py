@@ -15,7 +15,9 @@ and what goes out is::
     {"id": 7, "end": "stop"}             or "length", "cancelled"
     {"id": 7, "error": "..."}            this one cannot be answered
 
-An answer interrupts a prefill. When its input ends, the process does.
+An answer interrupts a prefill. Of orders that wait there are at most sixteen: beyond that a prefill
+is left out, as the next one says all of it again, and an answer is refused. When its input ends,
+the process does.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ __all__ = ["CannotAnswer", "CannotLoad", "Engine", "main", "memory_needed", "ser
 
 _STEP: Final = 32
 """How many tokens of a prompt are read at once: between two steps an order is looked for."""
+
+_MOST_ORDERS: Final = 16
 
 _HALF: Final = 2  # bytes of a cached value
 _GIB: Final = 2**30
@@ -88,7 +92,7 @@ def serve(orders: IO[bytes], wire: IO[bytes], load: Callable[[Mapping[str, Any]]
         tell({"failed": str(error)})
         return 1
     tell({"ready": True})
-    todo: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    todo: queue.Queue[dict[str, Any]] = queue.Queue(_MOST_ORDERS)
     cancelled: set[int] = set()
 
     def read() -> None:
@@ -96,8 +100,12 @@ def serve(orders: IO[bytes], wire: IO[bytes], load: Callable[[Mapping[str, Any]]
             order = json.loads(line)
             if order["do"] == "cancel":
                 cancelled.add(order["id"])
-            else:
-                todo.put(order)
+                continue
+            try:
+                todo.put_nowait(order)
+            except queue.Full:
+                if order["do"] != "prefill":
+                    tell({"id": order["id"], "error": "too many answers are waited for"})
         os._exit(0)
 
     threading.Thread(target=read, daemon=True).start()

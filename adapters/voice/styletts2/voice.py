@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
+from attrs import define
 from torch import Tensor
 
 from maestra.ports.errors import BackendRefused, VoiceError
@@ -34,6 +35,19 @@ _SHORTEST_REFERENCE: Final = 1.0
 
 class _CutOffError(Exception):
     """Nobody waits for this piece any more."""
+
+
+@define(eq=False)
+class _Manner:
+    """How it goes on: the noise to come, and the style of the piece before."""
+
+    generator: torch.Generator
+    before: Tensor | None = None
+
+    def copied(self) -> _Manner:
+        generator = torch.Generator()
+        generator.set_state(self.generator.get_state())
+        return _Manner(generator, self.before)
 
 
 class StyleTTS2:
@@ -73,8 +87,7 @@ class StyleTTS2:
             getattr(torch, settings.precision) if self._device.type == "cuda" else torch.float32
         )
         self._phonemizer = EspeakPhonemizer()
-        self._generator = torch.Generator().manual_seed(settings.seed)
-        self._before: Tensor | None = None
+        self._manner = _Manner(torch.Generator().manual_seed(settings.seed))
         self._reference = self._style_of(reference)
 
     def synthesise(self, clause: str) -> AsyncIterator[NDArray[np.float32]]:
@@ -97,16 +110,20 @@ class StyleTTS2:
         ipa = " ".join("".join(part) for part in self._phonemizer.phonemize("en-us", piece))
         numbers = phoneme_numbers(spaced(ipa))
         longest = self._networks.sizes.positions
+        # The thread of a piece that was cut off may still run: it must not share what goes on.
+        manner = self._manner.copied()
         with torch.inference_mode():
             parts = [
-                self._spoken([0, *numbers[begin : begin + longest - 1]], cut_off)
+                self._spoken([0, *numbers[begin : begin + longest - 1]], manner, cut_off)
                 for begin in range(1, len(numbers), longest - 1)
             ]
+        if not cut_off.is_set:
+            self._manner = manner
         if not parts:
             return np.zeros(0, np.float32)
         return finished(np.concatenate(parts), RATE_HZ, piece)
 
-    def _spoken(self, numbers: list[int], cut_off: CutOff) -> NDArray[np.float32]:
+    def _spoken(self, numbers: list[int], manner: _Manner, cut_off: CutOff) -> NDArray[np.float32]:
         networks, half = self._networks, self._networks.sizes.style
 
         def go_on() -> None:
@@ -117,7 +134,7 @@ class StyleTTS2:
         said = networks.text_encoder(phonemes)
         meant = networks.bert(phonemes).last_hidden_state
         go_on()
-        style = self._sampled(meant)
+        style = self._sampled(meant, manner)
         timbre = torch.lerp(self._reference[:, :half], style[:, :half], self._settings.alpha)
         prosody = torch.lerp(self._reference[:, half:], style[:, half:], self._settings.beta)
         go_on()
@@ -130,25 +147,25 @@ class StyleTTS2:
         with torch.autocast(
             self._device.type, self._precision, enabled=self._precision is not torch.float32
         ):
-            wave = networks.decoder(_late(said @ when), f0, energy, timbre, self._generator)
+            wave = networks.decoder(_late(said @ when), f0, energy, timbre, manner.generator)
         go_on()
         sound: NDArray[np.float32] = wave.float().flatten().cpu().numpy()[:-_CLICK]
         return sound
 
-    def _sampled(self, meant: Tensor) -> Tensor:
+    def _sampled(self, meant: Tensor, manner: _Manner) -> Tensor:
         """A style for what is meant, ``(1, 256)``, that goes on from that of the piece before."""
         networks, settings = self._networks, self._settings
-        noise = torch.randn((1, 1, 2 * networks.sizes.style), generator=self._generator)
+        noise = torch.randn((1, 1, 2 * networks.sizes.style), generator=manner.generator)
         style = sample(
             lambda x, time: networks.diffusion(x, time, meant, self._reference, settings.emphasis),
             noise.to(meant),
             sigma_data=networks.sizes.sigma_data,
             steps=settings.steps,
-            generator=self._generator,
+            generator=manner.generator,
         ).squeeze(1)
-        if self._before is not None:
-            style = torch.lerp(style, self._before, settings.carry)
-        self._before = style
+        if manner.before is not None:
+            style = torch.lerp(style, manner.before, settings.carry)
+        manner.before = style
         return style
 
 
@@ -178,7 +195,9 @@ def _read(reference: Path) -> NDArray[np.float32]:
         rate, samples = wavfile.read(reference)
     except (OSError, ValueError) as error:
         raise BackendRefused(f"the reference {reference} cannot be read: {error}") from error
-    if samples.dtype.kind == "i":
+    if samples.dtype.kind == "u":  # of 8 bits, the only ones without a sign
+        samples = (samples.astype(np.float32) - 128) / 128
+    elif samples.dtype.kind == "i":
         samples = samples / np.iinfo(samples.dtype).max
     if samples.ndim == 2:
         samples = samples.mean(axis=1)

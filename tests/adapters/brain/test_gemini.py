@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("google.genai")
 
+from google.genai.types import LiveServerContent
 from servers.gemini_live import (
     RATE_HZ,
     Answer,
@@ -27,6 +28,7 @@ from servers.gemini_live import (
     spoken,
 )
 
+from maestra.adapters.brain.gemini import connection
 from maestra.adapters.brain.gemini.alignment import Alignment
 from maestra.adapters.brain.gemini.brain import GeminiLive
 from maestra.adapters.brain.gemini.settings import GeminiLiveSettings
@@ -489,6 +491,17 @@ async def test_what_cannot_be_mended_is_said_before_the_lesson_and_in_it(
             await answered(brain, asked())
     assert time.monotonic() - begun < 1.5
     assert KEY not in str(before.value) + str(during.value)
+
+
+def test_an_answer_that_nobody_takes_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_MOST_WAITING", 2)
+    turn = connection.Turn()
+    for _ in range(9):
+        turn.put(LiveServerContent())
+
+    assert turn.next() and turn.next()
+    with pytest.raises(connection.Lost, match="faster than it is listened to"):
+        turn.next()
 
 
 async def test_what_it_is_told_besides_is_known_as_what_may_not_be_said(pem: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -365,3 +366,23 @@ async def test_what_so_small_a_model_makes_up_is_not_spoken() -> None:
             assert not [text for text in said if leaks(text, prompt)]
             assert said == [speakable(text) for text in said]
     print([record.text for record in records if isinstance(record, log.Warned)])
+
+
+def test_orders_do_not_pile_up_before_a_child_that_is_busy() -> None:
+    def order(number: int, question: str) -> dict[str, object]:
+        messages = [{"role": "user", "content": question}]
+        asked = {"id": number, "messages": messages, "max_tokens": 9, "temperature": 0.0}
+        return {"do": "answer", **asked}
+
+    orders = [{"model": "tiny.gguf"}, order(0, "hang"), *(order(n, "Hm?") for n in range(1, 20))]
+    with subprocess.Popen(
+        (sys.executable, llama_child.__file__), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None and child.stdout is not None
+        child.stdin.write(b"".join(json.dumps(each).encode() + b"\n" for each in orders))
+        child.stdin.flush()
+        lines = [json.loads(child.stdout.readline()) for _ in range(3)]
+        child.kill()
+
+    assert {"ready": True} == lines[0]
+    assert ["too many answers are waited for"] * 2 == [line["error"] for line in lines[1:]]

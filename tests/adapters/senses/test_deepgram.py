@@ -222,6 +222,55 @@ def test_late_words_are_waited_for(server: TranscriptServer) -> None:
         assert "teacher" == ear.transcribe(voice(1)).text
 
 
+def test_what_is_written_down_is_not_kept(
+    server: TranscriptServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deepgram, "_LONGEST_KEPT", 12_000)
+    with listening(server) as ear:
+        ear.begin(np.zeros(0, np.float32))
+        for number in range(1, 4):
+            told(ear, voice(2))
+            told(ear, np.zeros(3200, np.float32))
+            until(lambda number=number: len(ear._finals) == number)  # type: ignore[misc]
+        assert sum(map(len, ear._sound)) < 12_000
+
+
+def test_an_utterance_of_which_nothing_is_written_down_has_failed(
+    server: TranscriptServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deepgram, "_LONGEST_KEPT", 8000)
+    server.mute = True
+    with listening(server) as ear:
+        ear.begin(voice(1))
+        told(ear, voice(2))
+        with pytest.raises(SensesError, match=r"written down nothing for 0\.5 s"):
+            ear.transcribe(voice(3))
+        server.mute = False
+        ear.begin(voice(1))
+        assert "teacher" in ear.transcribe(voice(1)).text
+
+
+def test_an_utterance_of_which_nothing_can_be_sent_has_failed(
+    server: TranscriptServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deepgram, "_LONGEST_WAITING", 8000)
+    monkeypatch.setattr(Deepgram, "_send_all", lambda *_: None)
+    with listening(server) as ear:
+        until(lambda: ear._socket is not None)
+        ear.begin(voice(1))
+        told(ear, voice(2))
+        with pytest.raises(SensesError, match=r"taken nothing for 0\.5 s"):
+            ear.transcribe(voice(3))
+        assert ear._outgoing.qsize() < 60
+
+
+def test_nothing_waits_to_be_sent_where_there_is_no_connection() -> None:
+    with listening(TranscriptServer(url="ws://127.0.0.1:9", serves=False)) as ear:
+        ear.begin(voice(1))
+        told(ear, voice(2))
+        assert ear._outgoing.empty()
+
+
 def test_a_wrong_key_is_not_told(server: TranscriptServer) -> None:
     with listening(server, key="very-secret") as ear, pytest.raises(SensesError) as raised:
         ear.transcribe(voice(1))

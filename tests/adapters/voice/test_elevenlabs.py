@@ -249,6 +249,26 @@ async def test_a_good_key_passes_the_check_and_a_full_service_may_recover() -> N
             await voice.check()
 
 
+@pytest.mark.parametrize(
+    ("bound", "value", "says"),
+    [
+        ("_LONGEST_CLAUSE", 0.5, "for more than 0.5 s"),
+        ("_MOST_WAITING", 1, "faster than it is taken"),
+        ("_LARGEST", 1000, "broke"),
+    ],
+)
+async def test_what_comes_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, bound: str, value: float, says: str
+) -> None:
+    monkeypatch.setattr(elevenlabs, bound, value)
+    async with voice_server(Play(per_message=2)) as server, living(server) as voice:
+        sounds = voice.synthesise("a" * 60)
+        with pytest.raises(VoiceError, match=says):
+            while True:
+                await anext(sounds)
+                await anyio.sleep(0.2)
+
+
 async def test_contexts_that_the_service_never_ends_end_with_the_connection() -> None:
     async with voice_server(*[Play(silent=True)] * 5, Play()) as server:
         async with living(server, patience=0.1) as voice:

@@ -237,29 +237,29 @@ def test_what_is_recorded_paints_the_same_faces(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def painted(face: MuseTalk) -> NDArray[np.int16]:
-        face.hold(3)
-        face.push(speech(9), last=True)
-        return np.stack(take(face, 12)[3:]).astype(np.int16)
+        face.hold(2)
+        face.push(speech(4), last=True)
+        return np.stack(take(face, 6)[1:]).astype(np.int16)
 
-    plain = tiny_musetalk(folder)
-    take(plain, 3)
+    plain = tiny_musetalk(folder, batch=2)
+    take(plain, 2)
     wanted = painted(plain)
     graphs = fake_graphs(monkeypatch)
     choose = Device.choose
     monkeypatch.setattr(
         Device, "choose", lambda *a, **k: attrs.evolve(choose(*a, **k), graphs=True)
     )
-    face = tiny_musetalk(folder)
-    take(face, 3)  # idle: one of each network's for every picture
-    assert len(graphs) == 6
+    face = tiny_musetalk(folder, batch=2)
+    take(face, 2)  # idle: one of each network's for every picture
+    assert len(graphs) == 4
     assert np.abs(painted(face) - wanted).max() <= 1
-    # While the mouth is still shutting it is painted alone, else by three.
-    assert [graph.replays for graph in graphs] == [3, 3, 0, 0, 3, 3]
+    # While the mouth is still shutting it is painted alone, else by two.
+    assert [graph.replays for graph in graphs] == [2, 2, 2, 2]
 
     take(face, 6)
     face.unload()
-    take(face, 3)
-    assert len(graphs) == 6, "nothing is recorded while it is away"
+    take(face, 2)
+    assert len(graphs) == 4, "nothing is recorded while it is away"
 
 
 def test_a_full_gpu_is_said_in_the_ports_words() -> None:

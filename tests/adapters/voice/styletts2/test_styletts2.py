@@ -23,6 +23,7 @@ import torch
 from fakes.styletts2 import TINY, filled, hummed
 from scipy.io import wavfile
 
+from maestra.adapters.voice.phrasing import CutOff
 from maestra.adapters.voice.styletts2.diffusion import karras_sigmas, sample
 from maestra.adapters.voice.styletts2.mel import RATE_HZ, mel_spectrogram, trimmed
 from maestra.adapters.voice.styletts2.networks import (
@@ -35,7 +36,7 @@ from maestra.adapters.voice.styletts2.networks import (
 from maestra.adapters.voice.styletts2.prosody import alignment
 from maestra.adapters.voice.styletts2.settings import StyleTTS2Settings
 from maestra.adapters.voice.styletts2.text import SYMBOLS, phoneme_numbers, spaced
-from maestra.adapters.voice.styletts2.voice import StyleTTS2
+from maestra.adapters.voice.styletts2.voice import StyleTTS2, _CutOffError, _read
 from maestra.ports.errors import BackendRefused, ModelMissing, VoiceError
 
 EXPECTED = {
@@ -280,12 +281,39 @@ def test_the_networks_still_compute_what_was_compared_with_the_published_code(
 
 
 def test_the_same_seed_speaks_the_same_way(networks: Networks, reference: Path) -> None:
-    clause = "You held the tempo."
-    first, again = (spoken(voice(networks, reference), clause) for _ in range(2))
+    clause = "Again."
+    first, again = (spoken(voice(networks, reference, steps=2), clause) for _ in range(2))
 
     assert len(first) > RATE_HZ // 4
     assert np.array_equal(first, again)
-    assert not np.array_equal(first, spoken(voice(networks, reference, seed=1), clause))
+    assert not np.array_equal(first, spoken(voice(networks, reference, seed=1, steps=2), clause))
+
+
+def test_a_piece_goes_on_like_the_last_one_that_was_not_cut_off(
+    networks: Networks, reference: Path
+) -> None:
+    speaker, other = (voice(networks, reference, steps=2) for _ in range(2))
+    cut_off = CutOff()
+    hook = networks.bert_encoder.register_forward_pre_hook(lambda *_: cut_off.set())
+    try:
+        with pytest.raises(_CutOffError):
+            speaker._speak("No.", cut_off)
+    finally:
+        hook.remove()
+    first = speaker._speak("Good.", CutOff())
+
+    assert np.array_equal(first, other._speak("Good.", CutOff()))
+    assert not np.array_equal(first, speaker._speak("Good.", CutOff()))
+
+
+def test_a_recording_of_eight_bits_sounds_like_one_of_sixteen(tmp_path: Path) -> None:
+    hum = np.sin(np.arange(32_000) * 0.06)
+    sounds = []
+    for sound in ((100 * hum + 128).astype(np.uint8), (100 * 256 * hum).astype(np.int16)):
+        wavfile.write(tmp_path / "voice.wav", 16_000, sound)
+        sounds.append(_read(tmp_path / "voice.wav"))
+
+    assert np.abs(sounds[0] - sounds[1]).max() < 0.02
 
 
 @pytest.mark.slow
