@@ -287,7 +287,11 @@ class VoiceConfig(Section):
         default=1.5,
         validator=_check,
         metadata=_about(
-            "Without sound for this long, it has failed.", unit="s", minimum=0.1, maximum=60
+            "Without sound for this long, it has failed; the last in line has nearly three times"
+            " as long.",
+            unit="s",
+            minimum=0.1,
+            maximum=60,
         ),
     )
     options: Mapping[str, Mapping[str, object]] = field(

@@ -532,8 +532,7 @@ def test_an_answer_that_nobody_could_listen_to_is_not_kept() -> None:
 
 
 def test_a_pieces_cost_does_not_grow_with_the_reply() -> None:
-    reply = Reply(epoch=1)
-    rooms: list[object] = []
+    reply, rooms = Reply(epoch=1), list[object]()
     for number in range(1000):
         reply.append(np.full(1920, number / 1000, np.float32), None)
         if not rooms or rooms[-1] is not reply.sound.base:

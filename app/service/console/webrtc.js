@@ -9,6 +9,9 @@ export const MICROPHONE = Object.freeze({
   audio: { echoCancellation: true, noiseSuppression: false, autoGainControl: false, channelCount: 1 },
 });
 
+/** Milliseconds that a session may take to hear of a connection's end. */
+const TOLD_WITHIN = 1000;
+
 /** A session refused, or could not be reached. `status` is the HTTP status, 0 if there was none;
  * `retryAfter` is in how many seconds to try again, null if nothing was said of that. */
 export class StreamError extends Error {
@@ -151,12 +154,12 @@ export class Connection {
     return ask(resource, request).catch(() => {}); // a session that is over has forgotten it
   }
 
-  /** End it, here and there. */
+  /** End it, there and here: the session is told first, or it would notice by itself and know
+   * nothing of a connection that is to be ended. It is not waited for long. */
   async close() {
     removeEventListener("pagehide", this.leave);
-    const told = this.leave();
+    await Promise.race([this.leave(), new Promise((resolve) => setTimeout(resolve, TOLD_WITHIN))]);
     this.peer.close();
     this.onstate?.("closed");
-    await told;
   }
 }

@@ -225,7 +225,7 @@ def test_late_words_are_waited_for(server: TranscriptServer) -> None:
 def test_what_is_written_down_is_not_kept(
     server: TranscriptServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deepgram, "_LONGEST_KEPT", 12_000)
+    monkeypatch.setattr(deepgram, "_LONGEST_KEPT", 20_000)
     with listening(server) as ear:
         ear.begin(np.zeros(0, np.float32))
         for number in range(1, 4):
