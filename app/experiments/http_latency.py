@@ -259,10 +259,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     print(look(), "\n", flush=True)
     runs: dict[str, _Run] = {}
-    with tempfile.TemporaryDirectory(prefix="maestra-") as folder:
-        if not parsed.only_called:
-            runs["nobody calls"] = _hold(Path(folder) / "alone", calls=0)
-        called = runs["somebody calls"] = _hold(Path(folder) / "called", calls=parsed.calls)
+    try:
+        with tempfile.TemporaryDirectory(prefix="maestra-") as folder:
+            if not parsed.only_called:
+                runs["nobody calls"] = _hold(Path(folder) / "alone", calls=0)
+            called = runs["somebody calls"] = _hold(Path(folder) / "called", calls=parsed.calls)
+    except KeyboardInterrupt:
+        print("ended early: there is nothing to tell", file=sys.stderr)
+        return 130
     print("\n".join([*_calls_table(called), "", *_lesson_table(runs)]))
     return 0
 

@@ -36,9 +36,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found, left = come_and_go(parsed.cycles, out, settings=settings, say=_say)
         _write(out / "cycles.json", report(found, left))
         return 1 if left else 0
-    overview, held = hold(
-        parsed.lessons, parsed.seconds, out, settings=settings, kill=parsed.kill, late=parsed.late
-    )
+    try:
+        overview, held = hold(
+            parsed.lessons,
+            parsed.seconds,
+            out,
+            settings=settings,
+            kill=parsed.kill,
+            late=parsed.late,
+        )
+    except KeyboardInterrupt:
+        _say("ended early: there is nothing to tell")
+        return 130
     content = {"overview": overview, "lessons": [attrs.asdict(one) for one in held]}
     (out / "together.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     said = overview["measured"]["text"] if overview["measured"] else ""
