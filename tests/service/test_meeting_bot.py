@@ -27,6 +27,7 @@ import httpx
 from attrs import define, field
 from fakes.bot import await_that, ffmpeg, rtmp_server, student, viewer
 from fakes.service import TOKEN, Served, served
+from fakes.streams import free_port
 
 from maestra.app.experiments.soak.server import KEY, RtmpServer
 from maestra.core.log import problems
@@ -99,13 +100,14 @@ def http(service: Served) -> Iterator[httpx.Client]:
         yield client
 
 
-def begin(http: httpx.Client, server: RtmpServer) -> Teaching:
-    """The design document's call, and the session once it runs."""
+def begin(http: httpx.Client, server: RtmpServer, publish: str = "") -> Teaching:
+    """The design document's call, and the session once it runs. ``publish`` is where the teacher
+    goes, if not to ``server``."""
     answer = http.post(
         "/session/start",
         json={
             "rtmp_ingest_url": server.url("lesson", "student"),
-            "rtmp_publish_url": server.url("avatar", "teacher"),
+            "rtmp_publish_url": publish or server.url("avatar", "teacher"),
             "persona_id": "teacher_mary_v1",
         },
     )
@@ -196,6 +198,28 @@ def test_a_lesson_by_way_of_the_bots_server(
     assert 0.02 < seen.loudest(reply["t"], reply["t"] + 1.5)
     assert 0.02 < seen.loudest(over["t"] - 3, over["t"])
     assert 0.001 > seen.loudest(0, reply["t"] - 0.1)
+
+
+def test_a_lesson_that_goes_out_by_rtsp(
+    server: RtmpServer, service: Served, http: httpx.Client, tmp_path: Path
+) -> None:
+    kept, port = tmp_path / "teacher.mkv", free_port()
+    listening = ("-rtsp_flags", "listen", "-i", f"rtsp://127.0.0.1:{port}/live/teacher")
+    with ffmpeg(*listening, "-c", "copy", str(kept)):
+        teaching = begin(http, server, f"rtsp://localhost:{port}/live/teacher")
+        with student(server.url("lesson", "student"), *_ASKED):
+            await_that(lambda: teaching.of("reply_started"), 60)
+            assert teaching.status()["publish"]["ok"]
+            await_that(lambda: teaching.of("reply_stopped", cause="finished"))
+        assert http.post("/session/stop", json={}).json()["ended"]["cause"] == "stopped"
+        await_film(kept)
+    seen = film(kept)
+    assert seen.monotonic
+    assert_steady(seen.pictures)
+    (reply,), (over,) = teaching.of("reply_started"), teaching.of("reply_stopped")
+    spoken = [at for at, loud in seen.sound if loud > 0.02]
+    # By RTSP the film begins with the first picture that was recorded, not with the session.
+    assert spoken[-1] - spoken[0] == pytest.approx(over["t"] - reply["t"], abs=1.0)
 
 
 def test_the_server_restarts_in_mid_lesson(
