@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -165,3 +166,23 @@ def served(folder: Path, *settings: str, fake: bool = False) -> Iterator[Served]
                 process.kill()
             process.wait()
             copier.wait(10)
+
+
+def status(http: httpx.Client, session: str) -> dict[str, Any]:
+    """How the session fares."""
+    found: dict[str, Any] = http.get(f"/session/{session}").json()
+    return found
+
+
+def events(http: httpx.Client, session: str, *, after: int, seconds: float) -> list[dict[str, Any]]:
+    """What happened after event ``after``, as far as it has come within ``seconds``."""
+    found: list[dict[str, Any]] = []
+    deadline = time.monotonic() + seconds
+    headers = {"Last-Event-ID": str(after)}
+    with http.stream("GET", f"/session/{session}/events", headers=headers) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                found.append(json.loads(line[6:]))
+            if time.monotonic() > deadline:
+                break
+    return found

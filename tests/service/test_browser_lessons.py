@@ -3,7 +3,6 @@ answer; the worker that serves it is killed; the session ends while it watches."
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
@@ -28,7 +27,7 @@ pytest.importorskip("aiortc")
 
 import httpx
 from fakes.browser_page import chromium, chromium_complaint, microphone_wav, page_of
-from fakes.service import TOKEN, Served, served
+from fakes.service import TOKEN, Served, events, served, status
 
 LINES = Path(__file__).parents[1] / "data" / "lines"
 
@@ -64,25 +63,6 @@ def start(http: httpx.Client) -> tuple[str, dict[str, str]]:
     session = begun["session_id"]
     soon(lambda: status(http, session), lambda now: now["state"] == "running", within=70)
     return session, begun["links"]
-
-
-def status(http: httpx.Client, session: str) -> dict[str, Any]:
-    found: dict[str, Any] = http.get(f"/session/{session}").json()
-    return found
-
-
-def events(http: httpx.Client, session: str, *, after: int, seconds: float) -> list[dict[str, Any]]:
-    """What happened after event ``after``, as far as it has come within ``seconds``."""
-    found: list[dict[str, Any]] = []
-    deadline = time.monotonic() + seconds
-    headers = {"Last-Event-ID": str(after)}
-    with http.stream("GET", f"/session/{session}/events", headers=headers) as answer:
-        for line in answer.iter_lines():
-            if line.startswith("data: "):
-                found.append(json.loads(line[6:]))
-            if time.monotonic() > deadline:
-                break
-    return found
 
 
 _PLAY = """

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -24,7 +22,7 @@ pytest.importorskip("httpx")
 
 import av
 import httpx
-from fakes.service import TOKEN, Served, served
+from fakes.service import TOKEN, Served, events, served, status
 from fakes.streams import free_port, publisher, recorder
 
 from maestra.app.demo import LESSON
@@ -63,29 +61,11 @@ def start(http: httpx.Client, ingest: int, publish: int) -> str:
     return str(answer.json()["session_id"])
 
 
-def status(http: httpx.Client, session: str) -> dict[str, Any]:
-    found: dict[str, Any] = http.get(f"/session/{session}").json()
-    return found
-
-
 def await_state(http: httpx.Client, session: str, state: str) -> None:
     deadline = time.monotonic() + _READY
     while (now := status(http, session))["state"] != state:
         assert now["state"] != "ended" and time.monotonic() < deadline, now
         time.sleep(0.2)
-
-
-def events(http: httpx.Client, session: str, *, after: int, seconds: float) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    deadline = time.monotonic() + seconds
-    headers = {"Last-Event-ID": str(after)}
-    with http.stream("GET", f"/session/{session}/events", headers=headers) as answer:
-        for line in answer.iter_lines():
-            if line.startswith("data: "):
-                found.append(json.loads(line[6:]))
-            if time.monotonic() > deadline:
-                break
-    return found
 
 
 def test_one_session_is_killed_and_the_other_teaches_on(
