@@ -48,6 +48,7 @@ from ..messages import (
     Start,
     Stop,
 )
+from .memory import give_back
 from .pictures import Pictures
 from .spoken import Reply, Voices
 
@@ -174,6 +175,7 @@ class Speaker:
                 for number in [number for number in self._replies if number <= epoch]:
                     del self._replies[number]
                     self._speaking.pop(number).cancel()
+                    self._tidy()
                 if self._playing is not None and self._playing.epoch <= epoch:
                     self._playing = None
                     self._pictures.forget()
@@ -192,6 +194,11 @@ class Speaker:
             case _:
                 return
         self._wake()
+
+    def _tidy(self) -> None:
+        """A reply has ended: what its voice had needs no place any more."""
+        if self._tasks is not None:
+            self._tasks.start_soon(anyio.to_thread.run_sync, give_back)
 
     def _wake(self) -> None:
         """Let everybody who waits look again."""
@@ -290,6 +297,7 @@ class Speaker:
                 self._speaking.pop(reply.epoch, None)
                 if self._tasks is not None:  # not before: the voice needs the machine more
                     self._tasks.start_soon(self._pictures.restore)
+                self._tidy()
         else:
             picture = await self._pictures.picture(slot, in_store=in_store)
             if self._next_slot != slot:

@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import numpy as np
 import pytest
+from servers.leavable import LeavableServer
 
 from maestra.app import backends, cli, composition
 from maestra.app.config import Config, load
@@ -51,7 +52,7 @@ class Parrot(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def parrot() -> Iterator[int]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Parrot) as server:
+    with LeavableServer(("127.0.0.1", 0), Parrot) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield server.server_address[1]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import anyio
@@ -37,6 +40,7 @@ from maestra.app.messages import (
     Start,
     Switched,
 )
+from maestra.app.workers.memory import give_back
 from maestra.app.workers.speaker import Speaker
 from maestra.app.workers.spoken import Reply, Voices
 from maestra.ports.audio import PLAYOUT_RATE_HZ, SLICE_SAMPLES
@@ -442,6 +446,40 @@ async def test_a_reply_that_is_cancelled_cuts_its_voice_off() -> None:
 
         assert anyio.current_time() - begun < 0.05
         assert not voice.spoke[1:]
+
+
+async def test_memory_is_given_back_when_a_reply_has_ended_and_when_it_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = 0
+
+    def give_back() -> None:
+        nonlocal given
+        given += 1
+
+    monkeypatch.setattr("maestra.app.workers.speaker.give_back", give_back)
+    async with speaking(FakeVoice()) as (speaker, output):
+        say(speaker, 1, "Good.")
+        speaker.handle(Start(epoch=1))
+        await until(lambda: output.slices and output.speech and output.speech[-1].last)
+        await until(lambda: given == 1)
+
+        say(speaker, 2, "Good.")
+        await until(lambda: len(output.of(Primed)) == 2)
+        speaker.handle(Cancel(epoch=2))
+        await until(lambda: given == 2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_is_free_goes_back_to_the_system() -> None:
+    def held() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    pieces = [bytes([1]) * 60_000 for _ in range(1000)]
+    pieces = pieces[::100]  # ten that are kept, between what is free
+    before = held()
+    give_back()
+    assert before - held() > 30e6
 
 
 async def test_what_a_clause_cost_is_told() -> None:

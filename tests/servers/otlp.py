@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from attrs import define, field
+
+from .leavable import LeavableServer
 
 
 @define
@@ -62,7 +64,7 @@ def collecting() -> Iterator[Collector]:
         def log_message(self, format: str, *arguments: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = LeavableServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     collector = Collector(address=f"http://127.0.0.1:{server.server_address[1]}")
     collector.open.set()
