@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import threading
 import time
 from pathlib import Path
-from types import TracebackType
 
 import psutil
 from attrs import frozen
+
+from ..sampling import Periodic
 
 __all__ = ["Machine", "Sample", "Watch", "look"]
 
@@ -68,36 +68,18 @@ class Sample:
     processes: int
 
 
-class Watch:
+class Watch(Periodic):
     """Samples a process and its children every ``every`` seconds while it is entered."""
 
     def __init__(self, pid: int, every: float = 1.0) -> None:
+        super().__init__(self._take, every=every)
         self.samples: list[Sample] = []
         self._pid = pid
-        self._every = every
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        count = 0
-        while not self._stop.wait(self._every):
-            sample = _sample(self._pid, shared=count % 10 == 0)
-            count += 1
-            if sample is not None:
-                self.samples.append(sample)
+    def _take(self, count: int) -> None:
+        sample = _sample(self._pid, shared=count % 10 == 0)
+        if sample is not None:
+            self.samples.append(sample)
 
 
 def _sample(pid: int, *, shared: bool) -> Sample | None:

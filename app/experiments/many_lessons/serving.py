@@ -14,13 +14,13 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 import psutil
 from attrs import define, frozen
 
 from ...demo import LESSON
+from ..sampling import Periodic
 from ..serving import TOKEN, serving
 
 __all__ = [
@@ -236,40 +236,22 @@ def families(service: int) -> dict[int, list[psutil.Process]]:
     return found
 
 
-class Sampler:
+class Sampler(Periodic):
     """Looks at the lessons of a service every ``every`` seconds while it is entered."""
 
     def __init__(self, service: int, every: float = 1.0, shared_every: int = 10) -> None:
+        super().__init__(self._take, every=every)
         self.samples: dict[int, list[Taken]] = {}
         self._service = service
-        self._every = every
         self._shared_every = shared_every
         self._names: dict[int, str] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Sampler:
-        self._thread.start()
-        return self
+    def _take(self, count: int) -> None:
+        for leader, family in families(self._service).items():
+            taken = self._taken(family, shared=count % self._shared_every == 0)
+            self.samples.setdefault(leader, []).append(taken)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        count = 0
-        while not self._stop.wait(self._every):
-            for leader, family in families(self._service).items():
-                taken = self._look(family, shared=count % self._shared_every == 0)
-                self.samples.setdefault(leader, []).append(taken)
-            count += 1
-
-    def _look(self, family: Sequence[psutil.Process], *, shared: bool) -> Taken:
+    def _taken(self, family: Sequence[psutil.Process], *, shared: bool) -> Taken:
         cpu: dict[str, float] = {}
         rss = pss = 0
         for process in family:
