@@ -18,7 +18,7 @@ from maestra.app.demo.latencies import Recording
 from maestra.app.experiments.bench import measures, report
 from maestra.app.experiments.bench.figures import TARGETS, Finding, quantiles, verdict
 from maestra.app.experiments.bench.material import ALL_INSTRUMENTS, Clip, ToneNote, rendered, take
-from maestra.app.experiments.bench.parts import an_hour_of_growth, onsets_found
+from maestra.app.experiments.bench.parts import an_hour_of_growth, onsets_found, played_f0
 from maestra.app.experiments.bench.script import (
     ANSWER,
     Cue,
@@ -115,6 +115,13 @@ def test_rendered_tones_have_their_pitch_and_their_place() -> None:
     assert np.argmax(spectrum) * RATE_HZ / (1 << 18) == pytest.approx(441.0, abs=0.3)
     assert active(sound, 20.0)[0] == pytest.approx(0.5, abs=0.02)
     assert take(clip("music", lasts=3.0), 1.0).duration == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("instrument", ["blown", "bowed"])
+def test_what_was_played_is_heard_to_a_cent(instrument: str) -> None:
+    tone = ToneNote(onset=0.5, duration=2.0, f0_hz=440.0 * 2 ** (17 / 1200))
+    found = played_f0(rendered([tone], instrument), 440.0)
+    assert abs(1200 * np.log2(found / tone.f0_hz)) < 1.0
 
 
 def test_steady_takes_are_steady_and_of_every_tempo() -> None:

@@ -215,10 +215,18 @@ TARGETS: tuple[Target, ...] = (
     ),
     Target(
         key="f0",
-        title="F0 of steady tones",
+        title="F0 of steady tones, made",
         unit="cents",
         limits=(Limit(stat="p50", must=5.0, aim=2.0),),
         how="what maestra analyse measures against the true pitch",
+        digits=1,
+    ),
+    Target(
+        key="f0_played",
+        title="F0 of steady tones, played and sung",
+        unit="cents",
+        limits=(Limit(stat="p50", must=5.0, aim=2.0),),
+        how="what maestra analyse measures against Praat's pitch by autocorrelation",
         digits=1,
     ),
     Target(
