@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import re
 from typing import Self
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from attrs import evolve, field, frozen
 
@@ -25,7 +25,7 @@ _NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f\\]")
 _FILE_FORMATS = {".mp4": "mp4", ".flv": "flv", ".mkv": "matroska"}
 _HIDDEN = "***"
 _SURELY_A_KEY = 12
-"""Characters from which on the last part of an address is not a word that somebody may say."""
+"""Characters from which on a part of an address is not a word that somebody may say."""
 
 
 class BadStreamUrl(ValueError):
@@ -189,11 +189,9 @@ class StreamUrl:
         user = parts.netloc.rpartition("@")[0]
         found = {self.address, user, parts.password or "", parts.query}
         values = [value.partition("=")[2] for value in parts.query.split("&")]
-        if self.kind in (StreamKind.RTMP, StreamKind.RTMPS):
-            key = parts.path.removeprefix("/").partition("/")[2]
-            values.append(key)
-            if key:
-                found.add(parts.path)
+        if key := self._key(parts.path):
+            found.add(parts.path)
+            values += [key, *key.split("/")]
         found.update(value for value in values if len(value) >= _SURELY_A_KEY)
         return frozenset(one for one in found if one)
 
@@ -230,17 +228,21 @@ class StreamUrl:
         host = parts.netloc.rpartition("@")[2]
         netloc = f"{_HIDDEN}@{host}" if "@" in parts.netloc else host
         query = _HIDDEN if parts.query else ""
-        shown = parts._replace(netloc=netloc, path=self._redacted_path(parts), query=query).geturl()
+        key = self._key(parts.path)
+        path = f"{parts.path.removesuffix(key)}{_HIDDEN}" if key else parts.path
+        shown = parts._replace(netloc=netloc, path=path, query=query).geturl()
         if not self.listen:
             return shown
         return f"{shown}&listen=1" if query else f"{shown}?listen=1"
 
-    def _redacted_path(self, parts: SplitResult) -> str:
-        if self.kind not in (StreamKind.RTMP, StreamKind.RTMPS):
-            return parts.path
-        # An RTMP path is the application's name and then the stream's, which is its key.
-        application, slash, key = parts.path.removeprefix("/").partition("/")
-        return f"/{application}{slash}{_HIDDEN if key else ''}" if parts.path else ""
+    def _key(self, path: str) -> str:
+        """The end of ``path`` that is a key, or may be one: all after its first part, which is an
+        RTMP application's name. RTSP servers may know a stream by a single part: a long one."""
+        whole = path.removeprefix("/")
+        first, _, rest = whole.partition("/")
+        if rest or self.kind in (StreamKind.RTMP, StreamKind.RTMPS):
+            return rest
+        return whole if len(first) >= _SURELY_A_KEY else ""
 
     def __str__(self) -> str:
         return self.redacted()

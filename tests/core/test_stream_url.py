@@ -157,12 +157,33 @@ def test_secrets_are_not_shown(
     kind: StreamKind, user: str, password: str, key: str, token: str, listen: bool
 ) -> None:
     listening = "&listen=1" if listen and kind is StreamKind.RTMP else ""
-    where = f"live/{key}" if kind in (StreamKind.RTMP, StreamKind.RTMPS) else "live"
-    url = StreamUrl.parse(f"{kind}://{user}:{password}@host:1935/{where}?token={token}{listening}")
+    text = f"{kind}://{user}:{password}@host:1935/live/{key}?token={token}{listening}"
+    url = StreamUrl.parse(text)
     for shown in (url.redacted(), str(url), repr(url), f"{url}"):
         assert "secret" not in shown
         assert f"{kind}://***@host:1935/live" in shown
         assert ("listen=1" in shown) == bool(listening)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("rtmp://bot/live", "rtmp://bot/live"),
+        ("rtmp://bot/live/teacher", "rtmp://bot/live/***"),
+        ("rtsp://bot", "rtsp://bot"),
+        ("rtsp://bot/teacher", "rtsp://bot/teacher"),
+        ("rtsp://bot/live/9f8e7d6c5b4a3f2e1d0c", "rtsp://bot/live/***"),
+        ("rtsps://bot:8322/live/teacher/", "rtsps://bot:8322/live/***"),
+        ("rtsp://bot/live/9f8e7d6c5b4a3f2e1d0c/track1", "rtsp://bot/live/***"),
+        ("rtsp://bot/9f8e7d6c5b4a3f2e1d0c", "rtsp://bot/***"),  # of some servers, all there is
+        ("rtsp://bot/9f8e7d6c5b4a3f2e1d0c/", "rtsp://bot/***"),
+    ],
+)
+def test_what_is_shown_of_a_path(text: str, shown: str) -> None:
+    url = StreamUrl.parse(text)
+
+    assert url.redacted() == shown
+    assert ("9f8e7d6c5b4a3f2e1d0c" in url.secrets) == ("9f8e7d6c5b4a3f2e1d0c" in text)
 
 
 @given(st.text())

@@ -148,9 +148,13 @@ def test_a_pinned_address_keeps_all_but_the_host() -> None:
     assert tls.dialled == tls.address  # its server goes by the name
 
 
-def test_what_is_secret_in_an_address() -> None:
-    url = StreamUrl.parse("rtmp://user:word@bot.example/live/teacher?token=0123456789abc")
+@pytest.mark.parametrize("kind", ["rtmp", "rtmps", "rtsp", "rtsps"])
+def test_what_is_secret_in_an_address(kind: str) -> None:
+    url = StreamUrl.parse(f"{kind}://user:word@bot.example/live/teacher?token=0123456789abc")
 
     assert {"word", "user:word", "/live/teacher", "0123456789abc", url.address} <= url.secrets
     assert "teacher" not in url.secrets  # or it would be hidden wherever somebody says it
+    long = StreamUrl.parse(f"{kind}://bot.example/live/of-mary/9f8e7d6c5b4a")
+    assert {"9f8e7d6c5b4a", "/live/of-mary/9f8e7d6c5b4a"} <= long.secrets
+    assert "of-mary" not in long.secrets
     assert not StreamUrl.parse("lesson.flac").secrets
