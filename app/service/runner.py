@@ -6,6 +6,7 @@ message is what the lesson shall be. When the service goes, the lesson ends, its
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -19,7 +20,7 @@ import anyio.to_thread
 import attrs
 from anyio.abc import TaskGroup
 
-from maestra.core.log import encode
+from maestra.core.log import Warned, encode
 from maestra.core.stream_url import StreamUrl
 from maestra.ports.errors import MaestraError, PeerRefused, leaves
 
@@ -68,8 +69,8 @@ class _Runner:
                     raise
                 cause, text = "failed", str(told[0])
             tasks.cancel_scope.cancel()
-        with suppress(*_GONE):
-            await self._lines.send({"ended": {"cause": cause, "text": text}})
+        if why := await self._say({"ended": {"cause": cause, "text": text}}):
+            await self._say({"ended": {"cause": cause, "text": f"What ended it {why}"}})
 
     async def _hold(self, wanted: Mapping[str, Any]) -> None:
         config = from_values(wanted["config"])
@@ -89,9 +90,23 @@ class _Runner:
 
     async def _tell(self, events: Subscription) -> None:
         """Pass the event log on, to its end."""
+        t = 0.0
+        async for record in events:
+            t = record.t if math.isfinite(record.t) else t
+            if why := await self._say({"event": encode(record)}):
+                text = f"a record of type {record.type} {why}"
+                warned = Warned(t=t, wall=record.wall, source="event_log", text=text)
+                await self._say({"event": encode(warned)})
+
+    async def _say(self, message: Mapping[str, Any]) -> str:
+        """Send ``message``. What JSON cannot hold (a figure that is not a number, half a character)
+        is not sent, and why is returned: it costs that message, not the lesson."""
         with suppress(*_GONE):
-            async for record in events:
-                await self._lines.send({"event": encode(record)})
+            try:
+                await self._lines.send(message)
+            except (TypeError, ValueError) as error:
+                return f"cannot be told: {error}"
+        return ""
 
     async def _beat(self) -> None:
         memory: int | None = None
@@ -110,7 +125,9 @@ class _Runner:
     def _status(self) -> dict[str, Any]:
         if self._session is None:
             return {"running": False}
-        return attrs.asdict(self._session.status())
+        # What is said is told by the events, and may be what JSON cannot hold.
+        said = attrs.filters.exclude("transcript", "reply")
+        return attrs.asdict(self._session.status(), filter=said)
 
     async def _listen(self, tasks: TaskGroup) -> None:
         while (message := await self._lines.receive()) is not None:
@@ -124,10 +141,11 @@ class _Runner:
         answer: dict[str, Any] = {"answer": message.get("id")}
         try:
             answer["result"] = await self._do(message)
-        except MaestraError as error:
+        except (MaestraError, ValueError) as error:
             answer["error"] = {"kind": type(error).__name__, "text": str(error)}
-        with suppress(*_GONE):
-            await self._lines.send(answer)
+        if why := await self._say(answer):
+            refusal = {"kind": "ValueError", "text": f"The answer {why}"}
+            await self._say({"answer": message.get("id"), "error": refusal})
 
     async def _mind_signals(self) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM) as signals:
