@@ -38,6 +38,10 @@ _WITH_IPV4: Final = tuple(
 _LOCAL_TRANSLATION: Final = ipaddress.IPv6Network("64:ff9b:1::/48")
 """NAT64 as a site likes it (RFC 8215): what is meant, only the site knows."""
 
+_SHARED: Final = ipaddress.IPv4Network("100.64.0.0/10")
+"""Behind a provider's translation (RFC 6598), and of networks that are laid over others: neither
+public nor private to ``ipaddress``."""
+
 
 class BadAddress(MaestraError):
     """A stream's address is not one that this service may open. The text says what to do."""
@@ -128,12 +132,13 @@ class AllowList:
         if public and ("*" in self.hosts or self._is_named(host)):
             return
         by_name = host in {one.lower() for one in self.hosts} and _literal(host) is None
-        if by_name and (number.is_private or number.is_loopback) and not _is_odd(number):
+        if by_name and _is_private(number):
             return
         kind = "an address" if public else "a private or special address"
+        what = "its address or network" if by_name else "the host, or its address or network,"
         raise BadAddress(
-            f"{name}: the host {host} is {kind} that streams may not use here; name the host, or"
-            " its address or network, in service.hosts."
+            f"{name}: the host {host} is {kind} that streams may not use here; name {what} in"
+            " service.hosts."
         )
 
     def _is_trusted(self, url: StreamUrl) -> bool:
@@ -195,6 +200,9 @@ def _is_local(number: _Address) -> bool:
     )
 
 
-def _is_odd(number: _Address) -> bool:
-    """Link-local, where clouds keep their secrets, and what no stream comes from."""
-    return number.is_link_local or number.is_multicast or number.is_unspecified
+def _is_private(number: _Address) -> bool:
+    """Of a network that a host may be in which is named: not link-local, where clouds keep their
+    secrets, nor what no stream comes from."""
+    if number.is_link_local or number.is_multicast or number.is_unspecified:
+        return False
+    return number.is_private or number.is_loopback or number in _SHARED

@@ -23,6 +23,7 @@ NAMES = {
     "mapped.example.com": ["::ffff:10.0.0.7"],
     "translated.example.com": ["64:ff9b::a9fe:a9fe"],
     "fec.example.com": ["fec0::1"],
+    "overlaid": ["100.101.102.103"],
     "2130706433": ["127.0.0.1"],
 }
 
@@ -50,6 +51,7 @@ def allowing(*hosts: str, schemes: tuple[str, ...] = ("rtmp", "rtsp")) -> AllowL
         (("10.0.0.0/8", "*"), "rtmp://both.example.com/live/x", "93.184.216.34"),
         (("10.0.0.0/8", "*"), "rtmp://inside.example.com/live/x", "10.0.0.7"),
         (("169.254.169.254", "metadata"), "rtmp://metadata/live/x", "169.254.169.254"),
+        (("overlaid",), "rtmp://overlaid/live/x", "100.101.102.103"),
         (("0.0.0.0",), "rtmp://0.0.0.0:1935/live/x?listen=1", "0.0.0.0"),
         (("::1",), "rtmp://[::1]/live/x", "::1"),
         (("*",), "rtmp://[64:ff9b::5db8:d822]/live/x", "64:ff9b::5db8:d822"),  # by NAT64
@@ -88,6 +90,7 @@ async def test_what_is_named_is_allowed_and_pinned(
         (("*",), "rtmp://0.0.0.0:1935/live/x?listen=1"),
         (("*",), "rtmp://2130706433/live/x"),  # 127.0.0.1 to some resolvers
         (("*",), "rtmp://224.0.0.1/live/x"),
+        (("*",), "rtmp://overlaid/live/x"),
         (("*", "*.example.com"), "rtmp://inside.example.com/live/x"),
         (("*", "*.example.com"), "rtmp://both.example.com/live/x"),  # one bad one is enough
         (("*", "*.example.com"), "rtmp://mapped.example.com/live/x"),
@@ -107,6 +110,15 @@ async def test_what_is_not_named_is_refused(hosts: tuple[str, ...], url: str) ->
 
     assert str(refused.value).startswith("rtmp_ingest_url")
     assert "10.0.0.7" not in str(refused.value) or "10.0.0.7" in url  # no map of the inside
+
+
+async def test_who_named_the_host_is_told_to_name_its_address() -> None:
+    for hosts, advice in (
+        (("metadata",), "name its address or network in service.hosts"),
+        (("*",), "name the host, or its address or network, in service.hosts"),
+    ):
+        with pytest.raises(BadAddress, match=advice):
+            await allowing(*hosts).check("rtmp_ingest_url", "rtmp://metadata/live/x")
 
 
 async def test_who_is_looked_up_again_must_be_named_itself() -> None:
