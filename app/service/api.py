@@ -229,14 +229,19 @@ async def session_status(session_id: SessionId, sessions: SessionsHere) -> Statu
     summary="What was measured of the performance",
     responses={
         404: problem("There is no such session."),
-        409: problem("The session is over."),
+        409: problem("The session is over, and left no summary."),
         503: problem("The session does not answer."),
     },
 )
 async def summary(session_id: SessionId, sessions: SessionsHere) -> Performance:
-    """As of now."""
-    lesson = sessions.meant(session_id)
-    found = await ask(lesson, "summary")
+    """As of now; of a session that has ended, as of its end."""
+    lesson = sessions.get(session_id)
+    try:
+        found = await ask(lesson, "summary")
+    except Problem:
+        if (last := lesson.last_summary) is None:
+            raise
+        found = last
     return Performance(
         session_id=lesson.id, summary=found["summary"], observations=list(found["observations"])
     )

@@ -238,6 +238,7 @@ class Lesson:
         self.end: End | None = None
         self.over = anyio.Event()
         self.watch = _Watch()
+        self._last_summary = ""
         self._command = tuple(command)
         self._idle_timeout = idle_timeout
         self._turn = turn
@@ -286,6 +287,22 @@ class Lesson:
     def complaints(self) -> tuple[str, ...]:
         """The last lines that its processes wrote to standard error, without secrets."""
         return tuple(self._complaints)
+
+    @property
+    def last_summary(self) -> Mapping[str, Any] | None:
+        """What was measured of the performance, if it has ended and could still tell."""
+        return json.loads(self._last_summary) if self._last_summary else None
+
+    def trim(self, size: int) -> int:
+        """Keep no more than ``size`` bytes of what it said: the summary, then the newest events, of
+        which the last in any case.
+
+        :returns: how many bytes are kept.
+        """
+        if len(self._last_summary) > size:
+            self._last_summary = ""
+        self.events.trim(size - len(self._last_summary))
+        return self.events.size + len(self._last_summary)
 
     def input(self) -> Health:
         gone = float(self.status.get("input_gone") or 0.0)
@@ -501,6 +518,8 @@ class Lesson:
                         came, box = self._answers[number]
                         box.append(message)
                         came.set()
+                case {"summary": dict(summary)}:
+                    self._last_summary = json.dumps(summary)  # in ASCII: as many bytes
                 case {"ended": {"cause": str(cause), "text": str(text)}}:
                     if self._reason is None or cause == "failed":
                         self._reason = End(cause=cause, text=self._secrets.hide(text))

@@ -3,7 +3,8 @@
 The service asks: ``{"id": 7, "do": "config", …}``, and the runner answers with ``{"answer": 7,
 "result": …}`` or ``{"answer": 7, "error": {"kind": …, "text": …}}``. Besides, the runner says of
 itself ``{"event": record}`` for each record of the event log, ``{"status": …}`` every second, which
-is also how it is seen to live, and last ``{"ended": {"cause": …, "text": …}}``.
+is also how it is seen to live, and last ``{"ended": {"cause": …, "text": …}}``; before that
+``{"summary": …}``, if its lesson had begun.
 """
 
 from __future__ import annotations
@@ -41,10 +42,13 @@ class Lines:
         """Say ``message``, the whole of it even if the caller is cancelled meanwhile: half a line
         would spoil the next.
 
+        :raises ValueError: JSON cannot hold it, or it is too long.
         :raises anyio.BrokenResourceError: the other side has gone.
         :raises anyio.ClosedResourceError: this end was closed.
         """
         data = json.dumps(message, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        if len(data) > _LONGEST:
+            raise ValueError(f"it has more than {_LONGEST} bytes")
         async with self._sending:
             with anyio.CancelScope(shield=True):
                 await self._stream.send(data)

@@ -69,6 +69,8 @@ class _Runner:
                     raise
                 cause, text = "failed", str(told[0])
             tasks.cancel_scope.cancel()
+        if self._session is not None:
+            await self._say({"summary": _summary(self._session)})
         if why := await self._say({"ended": {"cause": cause, "text": text}}):
             await self._say({"ended": {"cause": cause, "text": f"What ended it {why}"}})
 
@@ -99,8 +101,8 @@ class _Runner:
                 await self._say({"event": encode(warned)})
 
     async def _say(self, message: Mapping[str, Any]) -> str:
-        """Send ``message``. What JSON cannot hold (a figure that is not a number, half a character)
-        is not sent, and why is returned: it costs that message, not the lesson."""
+        """Send ``message``. What JSON cannot hold (a figure that is not a number, half a surrogate)
+        or is too long is not sent, and why is returned: it costs that message, not the lesson."""
         with suppress(*_GONE):
             try:
                 await self._lines.send(message)

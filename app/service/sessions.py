@@ -34,7 +34,8 @@ _KEPT: Final = 100
 """So many sessions that have ended can still be asked about."""
 
 _KEPT_BYTES: Final = 32_000_000
-"""So much is kept of their events, of all of them together: those of an hour's lesson are 9 MB."""
+"""So much is kept of their summaries and events, of all of them together: the events of an hour's
+lesson are 9 MB, its summary a third of one at most."""
 
 _KEYS: Final = 1000
 """So many idempotency keys are remembered."""
@@ -423,7 +424,7 @@ class Sessions:
         self._count()
 
     def _forget_old(self) -> None:
-        """Of those that have ended, the ones that did so first are forgotten, or their events."""
+        """Of those that have ended, the ones that did so first are forgotten, or what they said."""
         over = sorted(
             (lesson for lesson in self._lessons.values() if lesson.is_over),
             key=lambda lesson: lesson.ended_at,
@@ -433,8 +434,7 @@ class Sessions:
             self.secrets.forget(self._hidden.pop(lesson.id))
         left = _KEPT_BYTES
         for lesson in reversed(over[-_KEPT:]):
-            lesson.events.trim(left)
-            left = max(0, left - lesson.events.size)
+            left = max(0, left - lesson.trim(left))
 
     def _heard(self, lesson: Lesson, event: Mapping[str, Any]) -> None:
         self.metrics.event(lesson.id, event)

@@ -139,7 +139,7 @@ class _Fake:
         if self._how == "garbled":
             self._end.sendall(b'{"event": \n')
         if self._how == "end":
-            self.say(ended={"cause": "finished", "text": ""})
+            self.end("finished")
             return 0
         while True:
             if self._how == "script":
@@ -152,8 +152,12 @@ class _Fake:
             self.say(answer=message["id"], result=self.do(message))
             if message["do"] == "stop":
                 self.event("session_ended", cause="stopped", text="")
-                self.say(ended={"cause": "stopped", "text": ""})
+                self.end("stopped")
                 return 0
+
+    def end(self, cause: str) -> None:
+        self.say(summary={"summary": {"takes": [{"number": 1}]}, "observations": []})
+        self.say(ended={"cause": cause, "text": ""})
 
     def do(self, message: dict[str, Any]) -> dict[str, Any]:
         match message["do"]:

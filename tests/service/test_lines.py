@@ -36,6 +36,19 @@ async def test_who_is_cancelled_in_the_middle_of_a_line_leaves_no_half() -> None
     assert heard == [long, {"text": "next"}]
 
 
+@pytest.mark.parametrize("value", [float("nan"), "half a \ud83c", "x" * 4_200_000])
+async def test_what_cannot_be_heard_is_not_said(value: object) -> None:
+    ours, theirs = socket.socketpair()
+    speaker, listener = await Lines.of(ours), await Lines.of(theirs)
+    with anyio.fail_after(10):
+        with pytest.raises(ValueError):
+            await speaker.send({"value": value})
+        await speaker.send({"a": 1})
+        assert await listener.receive() == {"a": 1}
+    await speaker.aclose()
+    await listener.aclose()
+
+
 @pytest.mark.parametrize("line", ["[1]", "{", '"x"', '{"a": ' + 100_000 * "["])
 async def test_what_is_no_message_is_said_to_be_none(line: str) -> None:
     ours, theirs = socket.socketpair()

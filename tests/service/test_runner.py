@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import anyio
@@ -23,9 +24,10 @@ pytestmark = pytest.mark.anyio
 
 
 class _Said:
-    """A service that listens: it keeps what it is told."""
+    """A service that listens: it keeps what it is told. It asks for one lesson at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, *asked: Mapping[str, Any]) -> None:
+        self._asked = list(asked)
         self.all: list[Mapping[str, Any]] = []
         self.told = anyio.Event()
 
@@ -33,6 +35,11 @@ class _Said:
         json.dumps(message, ensure_ascii=False, allow_nan=False).encode()  # as Lines does
         self.all.append(message)
         self.told.set()
+
+    async def receive(self) -> Mapping[str, Any]:
+        if not self._asked:
+            await anyio.sleep_forever()
+        return self._asked.pop()
 
 
 class _Strange:
@@ -56,6 +63,21 @@ class _Strange:
     def performance(self) -> tuple[PerformanceSummary, tuple[()]]:
         time = Figure(value=math.nan, unit="s", confidence=0.9, start=0.0, end=1.0)
         return PerformanceSummary(playing_time=time), ()
+
+
+class _Short(_Strange):
+    """A session that ends as soon as it is waited for."""
+
+    def events(self) -> Subscription:
+        events = Subscription(1)
+        events.close()
+        return events
+
+    async def wait(self) -> None:
+        pass
+
+    def performance(self) -> tuple[PerformanceSummary, tuple[()]]:
+        return PerformanceSummary(), ()
 
 
 def _runner(said: _Said, session: object = None) -> runner._Runner:
@@ -126,3 +148,22 @@ async def test_what_is_said_does_not_stop_the_sign_of_life() -> None:
             tasks.cancel_scope.cancel()
 
     assert said.all[0]["status"]["state"] == "speaking"
+
+
+async def test_what_was_measured_is_told_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    @asynccontextmanager
+    async def open_session(*_: object, **__: object) -> AsyncGenerator[_Short]:
+        yield _Short()
+
+    monkeypatch.setattr(runner, "open_session", open_session)
+    address = {"url": "rtmp://bot/live/x", "pinned": ""}
+    wanted = {"ingest": address, "publish": address, "persona": "", "config": {}}
+    said = _Said({"id": 0, **wanted})
+    with anyio.fail_after(10):
+        await _runner(said).run()
+
+    assert [message for message in said.all if "status" not in message] == [
+        {"answer": 0, "result": {}},
+        {"summary": {"summary": {"takes": []}, "observations": []}},
+        {"ended": {"cause": "finished", "text": ""}},
+    ]

@@ -76,6 +76,18 @@ async def test_a_session_is_begun_changed_reset_watched_and_stopped(caller: Call
     late = await caller.post("config", {"strictness": "low", "session_id": session})
     assert late.status_code == 409
     assert "start another" in late.json()["detail"]
+    last = await caller.http.get(f"/session/{session}/summary")
+    assert last.status_code == 200 and last.json()["session_id"] == session
+    assert last.json()["summary"] == {"takes": [{"number": 1}]}  # as of its end
+
+
+@pytest.mark.parametrize("how", ["crash", "refuse"])
+async def test_who_could_not_tell_at_its_end_has_no_summary(caller: Caller, how: str) -> None:
+    session = await caller.start(how)
+    await caller.over(session)
+    answer = await caller.http.get(f"/session/{session}/summary")
+
+    assert answer.status_code == 409 and "The session has ended" in answer.json()["detail"]
 
 
 async def test_how_quick_the_teacher_is_and_who_can_teach_is_told(caller: Caller) -> None:
@@ -313,8 +325,13 @@ async def test_those_that_have_ended_share_what_is_kept_of_their_events(
             monkeypatch.setattr(sessions, "_KEPT_BYTES", 1.9 * size)
     kept = [caller.service.sessions.get(session).events for session in ended]
 
-    # The newest has all of its own, the one before what is left, the oldest how it ended.
+    # The newest has all of its own, the one before what is left, the oldest how it ended. What was
+    # measured goes last.
     assert [one.last - one.first + 1 for one in kept] == [1, 2, 3]
+    monkeypatch.setattr(sessions, "_KEPT_BYTES", 1)
+    await caller.over(await caller.start("end"))
+    paths = [f"/session/{session}/summary" for session in ended]
+    assert [(await caller.http.get(path)).status_code for path in paths] == [409, 409, 409]
     found = await events(caller, ended[0])
     assert [(kind, record.get("lost")) for _, kind, record in found] == [
         ("lost", 2),
