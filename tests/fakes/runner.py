@@ -8,7 +8,8 @@ tells the input's address aloud, ``sums`` tells it beside numbers, ``strange`` h
 nobody can count, ``garbled`` says what is no message, ``unwell`` has no figures in its status,
 ``turn`` asks and answers, ``many`` has 25 000 events, ``busy`` cannot publish, ``back`` could not
 but can again, ``script`` tells what stands in the event log that the variable FAKE_LOG names, and
-what is added to it. Anything else is a lesson that runs until it is stopped.
+what is added to it, ``pinned`` tells where the service found its streams to lead. Anything else is
+a lesson that runs until it is stopped.
 """
 
 from __future__ import annotations
@@ -123,6 +124,9 @@ class _Fake:
                 self.event("reply_started", epoch=1, latency=latency)
                 stopped = {"cause": "finished", "heard_text": "Well.", "silence_at": 1.0}
                 self.event("reply_stopped", epoch=1, **stopped)
+            case "pinned":
+                found = [first[way]["pinned"] for way in ("ingest", "publish")]
+                self.event("warning", source="pinned", text=" ".join(found))
             case "busy" | "back":
                 self.event("adapter_failed", port="publish", text="the stream is busy")
                 if self._how == "back":

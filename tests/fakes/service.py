@@ -80,12 +80,14 @@ async def calling(
     measure: Callable[[], Awaitable[Capacity]] | None = None,
     memory: Callable[[], int | None] = lambda: None,
     look_up: Resolve = nowhere,
+    command: Sequence[str] = FAKE_RUNNER,
 ) -> AsyncGenerator[Caller]:
     """A service with these settings (``max_sessions=2``), and a caller who has its token.
 
     :param capacity: what was measured of the machine; or ``measure`` finds it out.
     :param memory: how many bytes can still be had.
     :param look_up: resolves the hosts of streams.
+    :param command: how a session's process is started.
     """
     assignments = ["port=0", "max_sessions=8", *settings]
     effective = load(environ={}, assignments=[f"service.{one}" for one in assignments])
@@ -97,7 +99,7 @@ async def calling(
         effective,
         token=token,
         secrets=secrets,
-        command=FAKE_RUNNER,
+        command=command,
         patience=patience,
         look_up=look_up,
         capacity=capacity,

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import pickle
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Self
 
+import anyio
 import pytest
 
 pytest.importorskip("av")
 
+from fakes.bot import rtmp_server, student
 from fakes.streams import SIZE, await_listener, free_port, recorder, slices
 
 from maestra.adapters.streams.ingest import PyavIngest
 from maestra.adapters.streams.publish import PyavPublish
+from maestra.app import session
+from maestra.app.session import open_session
 from maestra.core.stream_url import StreamUrl
 from maestra.ports.errors import StreamError
 
@@ -70,3 +77,81 @@ def test_a_pinned_output_is_published_to(tmp_path: Path) -> None:
         publish.close()
         assert viewer.wait(20) == 0
     assert film.stat().st_size > 5000
+
+
+@pytest.mark.anyio
+async def test_the_workers_are_told_where_it_was_judged_to_lead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: dict[str, Any] = {}
+
+    class Worker:
+        def __init__(self, name: str, settings: object, **_: object) -> None:
+            told[name] = pickle.loads(pickle.dumps(settings))  # as they go to its process
+
+        def __enter__(self) -> Self:
+            if {"ingest", "playout"} <= told.keys():
+                raise StreamError("It is enough.")
+            return self
+
+        def listen(self) -> None:
+            pass
+
+    monkeypatch.setattr(session, "Worker", Worker)
+    mine, hers = (StreamUrl.parse(f"rtmp://{NAME}/live/{one}") for one in ("student", "teacher"))
+    with pytest.raises(StreamError, match="enough"):
+        async with open_session(ingest=mine.pin("10.0.0.7"), publish=hers.pin("10.0.0.8")):
+            pass
+
+    assert told["ingest"].url.dialled == "rtmp://10.0.0.7/live/student"
+    assert told["playout"].url.dialled == "rtmp://10.0.0.8/live/teacher"
+
+
+@pytest.mark.anyio
+@pytest.mark.slow
+@pytest.mark.models
+@pytest.mark.timeout(300)
+async def test_a_lesson_goes_where_it_was_judged_to_lead_before_and_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    """Its host's name is known to nobody but the service, which asks once."""
+    for library in ("faster_whisper", "piper", "torch", "litestar", "uvicorn", "httpx"):
+        pytest.importorskip(library)
+    from fakes.service import calling
+
+    from maestra.app.service.lesson import RUNNER, LessonState, Patience
+
+    asked: list[str] = []
+
+    async def look_up(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    async def await_that(happened: Callable[[], object], within: float) -> None:
+        with anyio.fail_after(within):
+            while not happened():  # noqa: ASYNC110 (it is seen from outside only)
+                await anyio.sleep(0.2)
+
+    with rtmp_server(tmp_path / "nginx") as server:
+        sent, fetched = server.url("lesson", "student"), server.url("avatar", "teacher")
+        body = {
+            "rtmp_ingest_url": sent.replace("localhost", NAME),
+            "rtmp_publish_url": fetched.replace("localhost", NAME),
+        }
+        async with calling(
+            f'hosts=["{NAME}"]', patience=Patience(), look_up=look_up, command=RUNNER
+        ) as caller:
+            answer = await caller.post("start", body)
+            lesson = caller.service.sessions.get(answer.json()["session_id"])
+            await await_that(lambda: lesson.state is not LessonState.STARTING, 90)
+            with student(sent, 24.0, 36.5):
+                await await_that(lambda: server.publishes("avatar", "teacher"), 30)
+                await await_that(lambda: lesson.input().ok, 30)
+            server.kill()
+            await await_that(lambda: not lesson.input().ok and not lesson.output().ok, 30)
+            server.start()
+            with student(sent, 24.0, 36.5):
+                await await_that(lambda: server.publishes("avatar", "teacher"), 60)
+                await await_that(lambda: lesson.input().ok and lesson.output().ok, 60)
+            await lesson.stop()
+    assert asked == [NAME, NAME]

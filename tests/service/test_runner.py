@@ -12,6 +12,7 @@ from typing import Any, cast
 import anyio
 import pytest
 
+from maestra.app.config import Config
 from maestra.app.event_log import Subscription
 from maestra.app.service import runner
 from maestra.app.service.lines import Lines
@@ -19,6 +20,7 @@ from maestra.app.session import Session, Status
 from maestra.core import log
 from maestra.core.performance.figure import Figure
 from maestra.core.performance.summary import PerformanceSummary
+from maestra.core.stream_url import StreamUrl
 
 pytestmark = pytest.mark.anyio
 
@@ -150,18 +152,34 @@ async def test_what_is_said_does_not_stop_the_sign_of_life() -> None:
     assert said.all[0]["status"]["state"] == "speaking"
 
 
-async def test_what_was_measured_is_told_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lesson_is_begun_as_asked_and_tells_at_its_end_what_was_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[StreamUrl] = []
+
     @asynccontextmanager
-    async def open_session(*_: object, **__: object) -> AsyncGenerator[_Short]:
+    async def open_session(
+        config: Config, *, ingest: StreamUrl, publish: StreamUrl, persona: str
+    ) -> AsyncGenerator[_Short]:
+        begun.extend([ingest, publish])
         yield _Short()
 
     monkeypatch.setattr(runner, "open_session", open_session)
-    address = {"url": "rtmp://bot/live/x", "pinned": ""}
-    wanted = {"ingest": address, "publish": address, "persona": "", "config": {}}
-    said = _Said({"id": 0, **wanted})
+    ingest = {"url": "rtmp://bot.invalid/live/x", "pinned": "10.0.0.7"}
+    publish = {"url": "rtmp://bot.invalid/live/y?listen=1", "pinned": "2001:db8::1"}
+    said = _Said({"id": 0, "ingest": ingest, "publish": publish, "persona": "", "config": {}})
     with anyio.fail_after(10):
         await _runner(said).run()
 
+    # Where its name was judged to lead goes along: it may lead elsewhere by now.
+    assert [one.dialled for one in begun] == [
+        "rtmp://10.0.0.7/live/x",
+        "rtmp://[2001:db8::1]/live/y",
+    ]
+    assert [(one.host, one.listen) for one in begun] == [
+        ("bot.invalid", False),
+        ("bot.invalid", True),
+    ]
     assert [message for message in said.all if "status" not in message] == [
         {"answer": 0, "result": {}},
         {"summary": {"summary": {"takes": []}, "observations": []}},

@@ -81,6 +81,17 @@ async def test_a_session_is_begun_changed_reset_watched_and_stopped(caller: Call
     assert last.json()["summary"] == {"takes": [{"number": 1}]}  # as of its end
 
 
+async def test_where_an_address_was_judged_to_lead_is_told_to_the_session() -> None:
+    async with calling('hosts=["localhost", "inside.example.com"]') as caller:
+        ingest = "rtmp://inside.example.com/live/pinned"
+        answer = await caller.post("start", {**start_body(), "rtmp_ingest_url": ingest})
+        session = answer.json()["session_id"]
+        await caller.post("config", {})
+        told = caller.service.sessions.get(session).events.after(0, 9)
+
+    assert ["10.0.0.7 127.0.0.1"] == [json.loads(d)["text"] for _, k, d in told if k == "warning"]
+
+
 @pytest.mark.parametrize("how", ["crash", "refuse"])
 async def test_who_could_not_tell_at_its_end_has_no_summary(caller: Caller, how: str) -> None:
     session = await caller.start(how)
