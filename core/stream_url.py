@@ -15,6 +15,8 @@ from urllib.parse import unquote, urlsplit
 
 from attrs import evolve, field, frozen
 
+from .networks import Permitted
+
 __all__ = ["BadStreamUrl", "StreamKind", "StreamUrl"]
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)
@@ -72,13 +74,15 @@ class StreamUrl:
     ``address`` is a path for a file, else a URL without the ``listen`` parameter; it may hold
     passwords and stream keys, so that ``str`` and ``repr`` of this object show :meth:`redacted`.
     ``listen`` says that our side waits for the other to connect (RTMP only). ``pinned`` is the
-    numeric address that stands for the host, if somebody has looked it up and judged it already.
+    numeric address that stands for the host, if somebody has looked it up and judged it already;
+    ``permitted`` is what it was judged by, and is to be again where the host is looked up again.
     """
 
     kind: StreamKind
     address: str = field(repr=False)
     listen: bool = False
     pinned: str = ""
+    permitted: Permitted | None = field(default=None, repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Self:

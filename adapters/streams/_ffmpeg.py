@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
+import socket
 import ssl
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import av.logging
 from maestra.core.stream_url import StreamKind, StreamUrl
 from maestra.ports.errors import StreamClosed, StreamError, StreamRefused
 
-__all__ = ["hush", "microseconds", "network_error", "trust"]
+__all__ = ["hush", "judge", "microseconds", "network_error", "trust"]
 
 _RTMP = (StreamKind.RTMP, StreamKind.RTMPS)
 _TLS = (StreamKind.RTMPS, StreamKind.RTSPS)
@@ -34,6 +36,25 @@ def hush() -> None:
 
 def microseconds(seconds: float) -> str:
     return str(round(seconds * 1e6))
+
+
+def judge(url: StreamUrl) -> None:
+    """See that the host of ``url``, which FFmpeg will look up, stands for what it may.
+
+    :raises StreamRefused: it does not.
+    :raises StreamError: nobody knows it.
+    """
+    if url.permitted is None or url.pinned:
+        return
+    try:
+        found = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise StreamError(f"{url} is not to be found: its host is not known.") from error
+    if not all(url.permitted.allows(ipaddress.ip_address(one[4][0])) for one in found):
+        raise StreamRefused(
+            f"{url} may not be used: its host now stands for an address that streams may not use"
+            " here (service.hosts)."
+        )
 
 
 def trust(url: StreamUrl, ca_file: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from maestra.core.stream_url import StreamKind, StreamUrl
 from maestra.ports.audio import EAR_RATE_HZ
 from maestra.ports.errors import StreamClosed, StreamError, StreamRefused
 
-from ._ffmpeg import hush, microseconds, network_error, trust
+from ._ffmpeg import hush, judge, microseconds, network_error, trust
 
 if TYPE_CHECKING:
     from maestra.ports.audio import Samples
@@ -98,6 +98,7 @@ class PyavIngest:
         url = self._url
         if url.is_file:
             return self._open_file()
+        judge(url)
         limit = None if url.listen else self._open_timeout
         try:
             return av.open(

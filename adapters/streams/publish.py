@@ -37,7 +37,7 @@ from maestra.core.stream_url import BadStreamUrl, StreamKind, StreamUrl
 from maestra.ports.audio import FRAME_RATE, PLAYOUT_RATE_HZ, SLICE_SAMPLES
 from maestra.ports.errors import StreamError, StreamRefused
 
-from ._ffmpeg import hush, microseconds, network_error, trust
+from ._ffmpeg import hush, judge, microseconds, network_error, trust
 
 if TYPE_CHECKING:
     from maestra.ports.audio import Picture, Samples
@@ -188,6 +188,7 @@ class PyavPublish:
             if not path.parent.is_dir():
                 raise StreamRefused(f"There is no folder {path.parent} to write {path.name} to.")
             return av.open(f"file:{path}", "w", format=name, container_options=options)
+        judge(self._url)
         # The muxer inside opens the address, and the outer one's own list is not handed down to it.
         inner = {
             "flush_packets": "1",

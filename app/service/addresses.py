@@ -3,7 +3,7 @@
 Whoever may start a session chooses addresses that this machine then connects to. So a host must be
 on the list, and so must be what its name stands for: a name that anybody may publish must not lead
 to the machine's own network. What was judged is what is connected to (``StreamUrl.pin``), since a
-name may mean something else a moment later.
+name may mean something else a moment later; or else it is judged again (``StreamUrl.permitted``).
 """
 
 from __future__ import annotations
@@ -13,34 +13,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import anyio
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
+from maestra.core.networks import Address, Permitted, is_public
 from maestra.core.stream_url import BadStreamUrl, StreamKind, StreamUrl
 from maestra.ports.errors import MaestraError
 
 __all__ = ["AllowList", "BadAddress", "Resolve", "resolve"]
 
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """From a host's name and a port to numeric addresses."""
 
 _LOOK_UP: Final = 3.0
 """Seconds for a name to be looked up."""
-
-
-_WITH_IPV4: Final = tuple(
-    ipaddress.IPv6Network(text)
-    for text in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")
-)
-"""IPv4 stands at their end: compatible, mapped and translated addresses, and those of NAT64."""
-
-_LOCAL_TRANSLATION: Final = ipaddress.IPv6Network("64:ff9b:1::/48")
-"""NAT64 as a site likes it (RFC 8215): what is meant, only the site knows."""
-
-_SHARED: Final = ipaddress.IPv4Network("100.64.0.0/10")
-"""Behind a provider's translation (RFC 6598), and of networks that are laid over others: neither
-public nor private to ``ipaddress``."""
 
 
 class BadAddress(MaestraError):
@@ -95,13 +81,15 @@ class AllowList:
                 " that host itself in service.hosts, or use rtmp://."
             )
         numbers = await self._numbers(name, url)
+        permitted = self._permitted(url.host)
         for number in numbers:
-            self._judge(name, url.host, number)
+            if not permitted.allows(number):
+                raise self._refusal(name, url.host, number)
         # Of several FFmpeg would take the first that answers; IPv4 is what every network has.
         chosen = min(numbers, key=lambda number: number.version)
-        return url.pin(str(chosen))
+        return evolve(url, permitted=permitted).pin(str(chosen))
 
-    async def _numbers(self, name: str, url: StreamUrl) -> list[_Address]:
+    async def _numbers(self, name: str, url: StreamUrl) -> list[Address]:
         literal = _literal(url.host)
         if literal is not None:
             return [literal]
@@ -123,23 +111,27 @@ class AllowList:
             )
         return numbers
 
-    def _judge(self, name: str, host: str, number: _Address) -> None:
-        """Refuse what ``host`` stands for, unless the list covers it."""
-        number = _meant(number)
-        if any(number in network for network in self._networks()):
-            return
-        public = number.is_global and not number.is_multicast and not _is_local(number)
-        if public and ("*" in self.hosts or self._is_named(host)):
-            return
-        by_name = host in {one.lower() for one in self.hosts} and _literal(host) is None
-        if by_name and _is_private(number):
-            return
+    def _permitted(self, host: str) -> Permitted:
+        """What ``host`` may stand for, as the list has it."""
+        return Permitted(
+            networks=[str(network) for network in self._networks()],
+            public="*" in self.hosts or self._is_named(host),
+            private=self._is_named_whole(host),
+        )
+
+    def _refusal(self, name: str, host: str, number: Address) -> BadAddress:
+        public = is_public(number)
         kind = "an address" if public else "a private or special address"
-        what = "its address or network" if by_name else "the host, or its address or network,"
-        raise BadAddress(
+        what = "the host, or its address or network,"
+        if self._is_named_whole(host):
+            what = "its address or network"
+        return BadAddress(
             f"{name}: the host {host} is {kind} that streams may not use here; name {what} in"
             " service.hosts."
         )
+
+    def _is_named_whole(self, host: str) -> bool:
+        return host in {one.lower() for one in self.hosts} and _literal(host) is None
 
     def _is_trusted(self, url: StreamUrl) -> bool:
         """Whether the host is on the list itself. FFmpeg goes where an RTSP server sends it, and
@@ -147,7 +139,7 @@ class AllowList:
         so no pattern and no network vouches for it."""
         literal = _literal(url.host)
         if literal is None:
-            return url.host in {one.lower() for one in self.hosts}
+            return self._is_named_whole(url.host)
         holding = [network for network in self._networks() if literal in network]
         if url.kind is StreamKind.RTMPS:  # to a number: looked up nowhere, and sent on to nowhere
             return bool(holding)
@@ -170,39 +162,10 @@ class AllowList:
         return found
 
 
-def _literal(host: str) -> _Address | None:
+def _literal(host: str) -> Address | None:
     """The address that ``host`` is written as. Forms that only some resolvers take for numbers
     (``0x7f.1``, ``2130706433``) are names, and are judged by what they resolve to."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
         return None
-
-
-def _meant(number: _Address) -> _Address:
-    """The IPv4 address to which a network may carry what is sent to ``number``: it is written into
-    an IPv6 address in several ways."""
-    if isinstance(number, ipaddress.IPv4Address):
-        return number
-    if number.teredo is not None:
-        return number.teredo[1]
-    if number.sixtofour is not None:
-        return number.sixtofour
-    if any(number in network for network in _WITH_IPV4) and int(number) > 1:  # :: and ::1 have none
-        return ipaddress.IPv4Address(int(number) & 0xFFFF_FFFF)
-    return number
-
-
-def _is_local(number: _Address) -> bool:
-    """Of a site's own network, which for ``ipaddress`` is a part of the world."""
-    return isinstance(number, ipaddress.IPv6Address) and (
-        number.is_site_local or number in _LOCAL_TRANSLATION
-    )
-
-
-def _is_private(number: _Address) -> bool:
-    """Of a network that a host may be in which is named: not link-local, where clouds keep their
-    secrets, nor what no stream comes from."""
-    if number.is_link_local or number.is_multicast or number.is_unspecified:
-        return False
-    return number.is_private or number.is_loopback or number in _SHARED

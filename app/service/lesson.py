@@ -24,7 +24,7 @@ from typing import Any, Final
 import anyio
 import anyio.to_thread
 from anyio.abc import SocketStream
-from attrs import define, field, frozen
+from attrs import asdict, define, field, frozen
 
 from maestra.core import log
 from maestra.core.stream_url import StreamUrl
@@ -43,6 +43,7 @@ __all__ = [
     "LessonState",
     "Patience",
     "Wanted",
+    "told",
 ]
 
 RUNNER: Final = (sys.executable, "-m", "maestra.app.service.runner")
@@ -468,8 +469,8 @@ class Lesson:
             await self._ask_patiently(
                 "open",
                 config=wanted.config,
-                ingest={"url": _whole(wanted.ingest), "pinned": wanted.ingest.pinned},
-                publish={"url": _whole(wanted.publish), "pinned": wanted.publish.pinned},
+                ingest=told(wanted.ingest),
+                publish=told(wanted.publish),
                 persona=wanted.persona,
             )
         except LessonError:
@@ -640,7 +641,10 @@ class Lesson:
         return End(cause="crashed", text=f"The session's process {how}.")
 
 
-def _whole(url: StreamUrl) -> str:
-    if not url.listen:
-        return url.address
-    return f"{url.address}{'&' if '?' in url.address else '?'}listen=1"
+def told(url: StreamUrl) -> dict[str, Any]:
+    """``url`` as the runner takes it, with all that was found out about it."""
+    whole = url.address
+    if url.listen:
+        whole += f"{'&' if '?' in whole else '?'}listen=1"
+    permitted = asdict(url.permitted) if url.permitted is not None else None
+    return {"url": whole, "pinned": url.pinned, "permitted": permitted}

@@ -21,6 +21,7 @@ import attrs
 from anyio.abc import TaskGroup
 
 from maestra.core.log import Warned, encode
+from maestra.core.networks import Permitted
 from maestra.core.stream_url import StreamUrl
 from maestra.ports.errors import MaestraError, PeerRefused, leaves
 
@@ -193,7 +194,8 @@ def live(config: Config) -> dict[str, object]:
 
 
 def _address(given: Mapping[str, Any]) -> StreamUrl:
-    return attrs.evolve(StreamUrl.parse(given["url"]), pinned=given["pinned"])
+    permitted = Permitted(**given["permitted"]) if given["permitted"] is not None else None
+    return attrs.evolve(StreamUrl.parse(given["url"]), pinned=given["pinned"], permitted=permitted)
 
 
 async def _browser(session: Session, message: Mapping[str, Any]) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
@@ -130,6 +131,8 @@ async def test_who_is_looked_up_again_must_be_named_itself() -> None:
                 await allowing(*hosts, schemes=schemes).check("rtmp_publish_url", url)
         found = await allowing("cdn.example.com", schemes=schemes).check("rtmp_publish_url", url)
         assert found.dialled == url
+        assert found.permitted is not None and found.permitted.allows(ip_address("10.0.0.7"))
+        assert not found.permitted.allows(ip_address("169.254.169.254"))
     number = "rtmps://93.184.216.34/live/x"
     await allowing("93.184.0.0/16", schemes=schemes).check("rtmp_publish_url", number)
     with pytest.raises(BadAddress):

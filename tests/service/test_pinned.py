@@ -7,13 +7,15 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Never, Self
 
 import anyio
 import pytest
+from attrs import evolve
 
 pytest.importorskip("av")
 
+import av
 from fakes.bot import rtmp_server, student
 from fakes.streams import SIZE, await_listener, free_port, recorder, slices
 
@@ -21,8 +23,9 @@ from maestra.adapters.streams.ingest import PyavIngest
 from maestra.adapters.streams.publish import PyavPublish
 from maestra.app import session
 from maestra.app.session import open_session
+from maestra.core.networks import Permitted
 from maestra.core.stream_url import StreamUrl
-from maestra.ports.errors import StreamError
+from maestra.ports.errors import StreamError, StreamRefused
 
 NAME = "bot.invalid"
 """No name server knows it (RFC 6761)."""
@@ -77,6 +80,55 @@ def test_a_pinned_output_is_published_to(tmp_path: Path) -> None:
         publish.close()
         assert viewer.wait(20) == 0
     assert film.stat().st_size > 5000
+
+
+@pytest.mark.parametrize("kind", ["rtmps", "rtsps"])
+@pytest.mark.parametrize(
+    ("hosts", "numbers", "error"),
+    [
+        (["10.0.0.0/8"], ["10.0.0.7"], None),
+        ([], ["192.0.2.7"], StreamRefused),
+        ([], ["93.184.216.34"], None),
+        ([], ["93.184.216.34", "169.254.169.254"], StreamRefused),
+        ([], ["fe80::1%lo"], StreamRefused),
+        ([], [], StreamError),
+    ],
+)
+def test_who_is_looked_up_again_is_judged_again(
+    kind: str,
+    hosts: list[str],
+    numbers: list[str],
+    error: type[StreamError] | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, int]] = []
+    opened: list[str] = []
+
+    def look_up(host: str, port: int, **_: object) -> list[tuple[Any, ...]]:
+        asked.append((host, port))
+        if not numbers:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(0, 0, 0, "", (number, port)) for number in numbers]
+
+    def open_it(address: str, *_: object, **__: object) -> Never:
+        opened.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(av, "open", open_it)
+    permitted = Permitted(networks=hosts, public=True)
+    url = evolve(StreamUrl.parse(f"{kind}://{NAME}:7/live/secret-key"), permitted=permitted)
+    for _ in range(2):  # at each connection anew
+        with pytest.raises(StreamError) as mine:
+            next(iter(PyavIngest(url).chunks()))
+        with pytest.raises((StreamError, ConnectionRefusedError)) as hers:
+            PyavPublish(url, width=SIZE, height=SIZE)
+        if error is not None:
+            assert type(mine.value) is type(hers.value) is error
+            assert "secret-key" not in str(mine.value)
+
+    assert asked == 4 * [(NAME, 7)]
+    assert opened == ([] if error else 4 * [url.address])
 
 
 @pytest.mark.anyio

@@ -11,13 +11,16 @@ from typing import Any, cast
 
 import anyio
 import pytest
+from attrs import evolve
 
 from maestra.app.config import Config
 from maestra.app.event_log import Subscription
 from maestra.app.service import runner
+from maestra.app.service.lesson import told
 from maestra.app.service.lines import Lines
 from maestra.app.session import Session, Status
 from maestra.core import log
+from maestra.core.networks import Permitted
 from maestra.core.performance.figure import Figure
 from maestra.core.performance.summary import PerformanceSummary
 from maestra.core.stream_url import StreamUrl
@@ -165,21 +168,19 @@ async def test_a_lesson_is_begun_as_asked_and_tells_at_its_end_what_was_measured
         yield _Short()
 
     monkeypatch.setattr(runner, "open_session", open_session)
-    ingest = {"url": "rtmp://bot.invalid/live/x", "pinned": "10.0.0.7"}
-    publish = {"url": "rtmp://bot.invalid/live/y?listen=1", "pinned": "2001:db8::1"}
+    permitted = Permitted(networks=["10.0.0.0/8"], private=True)
+    wanted = [
+        evolve(StreamUrl.parse(f"rtmp://bot.invalid/live/{way}"), permitted=permitted)
+        for way in ("x", "y?listen=1")
+    ]
+    # Where its name was judged to lead goes along: it may lead elsewhere by now.
+    wanted = [wanted[0].pin("10.0.0.7"), wanted[1].pin("2001:db8::1")]
+    ingest, publish = json.loads(json.dumps([told(one) for one in wanted]))
     said = _Said({"id": 0, "ingest": ingest, "publish": publish, "persona": "", "config": {}})
     with anyio.fail_after(10):
         await _runner(said).run()
 
-    # Where its name was judged to lead goes along: it may lead elsewhere by now.
-    assert [one.dialled for one in begun] == [
-        "rtmp://10.0.0.7/live/x",
-        "rtmp://[2001:db8::1]/live/y",
-    ]
-    assert [(one.host, one.listen) for one in begun] == [
-        ("bot.invalid", False),
-        ("bot.invalid", True),
-    ]
+    assert begun == wanted
     assert [message for message in said.all if "status" not in message] == [
         {"answer": 0, "result": {}},
         {"summary": {"summary": {"takes": []}, "observations": []}},
