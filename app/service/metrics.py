@@ -3,11 +3,14 @@ the sessions' events."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, get_args, get_type_hints
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from maestra.core import log
+
+from . import models
 from .capacity import Capacity
 
 __all__ = ["MEDIA_TYPE", "Metrics"]
@@ -25,6 +28,16 @@ _RATIOS: Final = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0)
 _STEADY_FPS: Final = 24.0
 _MUSIC: Final = frozenset({"playing", "singing", "both"})
 
+_REFUSALS: Final = ("address", "rate", "draining", "full", "measuring", "memory", "slow")
+_STREAMS: Final = ("ingest", "publish")
+_REPLACED: Final = ("brain", "voice", "face", "senses.asr")
+_PORTS: Final = (*_REPLACED, "senses", "browsers", *_STREAMS)
+
+
+def _causes(of: type) -> tuple[str, ...]:
+    """Every cause that ``of`` may have."""
+    return get_args(get_type_hints(of)["cause"])
+
 
 class Metrics:
     """The service's metrics, and what each session adds to them."""
@@ -35,8 +48,14 @@ class Metrics:
         def histogram(name: str, doc: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
             return Histogram(f"maestra_{name}", doc, labels, buckets=buckets, registry=registry)
 
-        def counter(name: str, doc: str, *labels: str) -> Counter:
-            return Counter(f"maestra_{name}", doc, labels, registry=registry)
+        def counter(name: str, doc: str, label: str = "", known: Iterable[str] = ()) -> Counter:
+            """``known`` values of ``label`` are told of from the beginning, as 0: of a series that
+            begins with 1 Prometheus sees no increase, and nobody would hear of the first."""
+            labels = (label,) if label else ()
+            made = Counter(f"maestra_{name}", doc, labels, registry=registry)
+            for value in known:
+                made.labels(value)
+            return made
 
         def gauge(name: str, doc: str, *labels: str) -> Gauge:
             return Gauge(f"maestra_{name}", doc, labels, registry=registry)
@@ -61,8 +80,12 @@ class Metrics:
         )
         self._needs = gauge("lesson_memory_bytes", "Memory that one lesson takes, as was measured.")
         self.started = counter("sessions_started", "Sessions that were started.")
-        self.ended = counter("sessions_ended", "Sessions that ended, by cause.", "cause")
-        self.refused = counter("starts_refused", "Starts that were refused, by cause.", "cause")
+        self.ended = counter(
+            "sessions_ended", "Sessions that ended, by cause.", "cause", _causes(models.Ended)
+        )
+        self.refused = counter(
+            "starts_refused", "Starts that were refused, by cause.", "cause", _REFUSALS
+        )
         self._wake_latency = histogram(
             "wake_latency_seconds", "End of a wake phrase to the answer's first sound.", _SECONDS
         )
@@ -90,14 +113,19 @@ class Metrics:
             "false_interruptions",
             "How often she fell silent for what was no interruption, by what it seemed to be.",
             "cause",
+            _causes(log.Resumed),
         )
         self._restored = counter(
-            "connections_restored", "Inputs and outputs that came back, by port.", "port"
+            "connections_restored", "Inputs and outputs that came back, by port.", "port", _STREAMS
         )
-        self._replies = counter("replies", "Replies that ended, by cause.", "cause")
-        self._failures = counter("adapter_failures", "Failures of a backend, by port.", "port")
+        self._replies = counter(
+            "replies", "Replies that ended, by cause.", "cause", _causes(log.ReplyStopped)
+        )
+        self._failures = counter(
+            "adapter_failures", "Failures of a backend, by port.", "port", _PORTS
+        )
         self._fallbacks = counter(
-            "fallbacks", "How often the next backend took over, by port.", "port"
+            "fallbacks", "How often the next backend took over, by port.", "port", _REPLACED
         )
         self._warnings = counter("warnings", "Warnings, by who gave them.", "source")
         self._underruns = counter("underruns", "Slices of a reply that were not there in time.")
@@ -107,6 +135,7 @@ class Metrics:
             "output_seconds",
             "Seconds of output, by whether they had 24 frames or more (fps_stability).",
             "steady",
+            ("yes", "no"),
         )
         self._fps = gauge("fps", "Frames written in the last second.", "session")
         self._queue = gauge("queued_seconds", "Seconds of slices that wait.", "session")

@@ -112,6 +112,31 @@ def test_a_lesson_is_counted() -> None:
     assert expected == {name: found[name] for name in expected}
 
 
+def test_what_has_not_happened_yet_is_counted_too() -> None:
+    """Prometheus sees an increase from 0 to 1, and none where a series begins with 1."""
+    found = samples(Metrics())
+
+    for name, value in {
+        "sessions_ended_totalcause": "crashed",
+        "starts_refused_totalcause": "memory",
+        "adapter_failures_totalport": "voice",
+        "fallbacks_totalport": "senses.asr",
+        "connections_restored_totalport": "ingest",
+        "replies_totalcause": "music",
+        "false_interruptions_totalcause": "speech",
+        "output_seconds_totalsteady": "no",
+    }.items():
+        assert 0 == found[f"maestra_{name}={value}"]
+
+
+def test_every_cause_and_port_that_is_counted_was_told_of_from_the_beginning() -> None:
+    counters = {name for name in samples(Metrics()) if "_total" in name}
+
+    assert {name for name in samples(told()) if "_total" in name} - counters == {
+        "maestra_warnings_totalsource=ingest"
+    }
+
+
 def test_a_session_that_is_over_has_no_figures_of_its_own() -> None:
     metrics = told()
     metrics.forget("a")
@@ -218,6 +243,8 @@ def test_prometheus_accepts_the_rules_and_they_fire(tmp_path: Path) -> None:
     folder = tmp_path / "prometheus"
     (folder / "token").write_text("x")
     late = "maestra_wake_latency_seconds_bucket"
+    crashed = 'maestra_sessions_ended_total{cause="crashed"}'
+    full = 'maestra_starts_refused_total{cause="full"}'
     (folder / "test.yml").write_text(
         json.dumps(
             {
@@ -231,6 +258,8 @@ def test_prometheus_accepts_the_rules_and_they_fire(tmp_path: Path) -> None:
                             {"series": f'{late}{{le="1.8"}}', "values": "0x40"},
                             {"series": f'{late}{{le="2.0"}}', "values": "0+1x40"},
                             {"series": f'{late}{{le="+Inf"}}', "values": "0+1x40"},
+                            {"series": crashed, "values": "0x20 1x20"},
+                            {"series": full, "values": "0x20 1x20"},
                         ],
                         "alert_rule_test": [
                             {"eval_time": "10m", "alertname": "MaestraDown", "exp_alerts": []},
@@ -243,6 +272,21 @@ def test_prometheus_accepts_the_rules_and_they_fire(tmp_path: Path) -> None:
                                 "eval_time": "20m",
                                 "alertname": "MaestraWakesLate",
                                 "exp_alerts": [_fired("MaestraWakesLate")],
+                            },
+                            {
+                                "eval_time": "20m",
+                                "alertname": "MaestraSessionsCrash",
+                                "exp_alerts": [],
+                            },
+                            {
+                                "eval_time": "23m",
+                                "alertname": "MaestraSessionsCrash",
+                                "exp_alerts": [_fired("MaestraSessionsCrash", cause="crashed")],
+                            },
+                            {
+                                "eval_time": "23m",
+                                "alertname": "MaestraFull",
+                                "exp_alerts": [_fired("MaestraFull", cause="full")],
                             },
                         ],
                     }
@@ -262,7 +306,11 @@ def _fired(name: str, **labels: str) -> dict[str, Any]:
         for each in group["rules"]
         if each["alert"] == name
     ]
-    return {"exp_labels": {**labels, **rule["labels"]}, "exp_annotations": rule["annotations"]}
+    told = {
+        name: re.sub(r"{{ \$labels\.(\w+) }}", lambda found: labels[found[1]], text)
+        for name, text in rule["annotations"].items()
+    }
+    return {"exp_labels": {**labels, **rule["labels"]}, "exp_annotations": told}
 
 
 # --- the GPU ----------------------------------------------------------------------
