@@ -146,6 +146,7 @@ class Metrics:
         )
         self._kinds: dict[str, dict[int, str]] = {}
         self._onsets: dict[str, dict[str, float]] = {}
+        self._speaking: dict[str, float] = {}  # since when
 
     def text(self) -> bytes:
         """As Prometheus reads it."""
@@ -191,7 +192,8 @@ class Metrics:
                 self._wakes.inc()
             case {"type": "question", "epoch": epoch, "kind": kind}:
                 self._kinds.setdefault(session, {})[epoch] = kind
-            case {"type": "reply_started", "epoch": epoch, "latency": latency}:
+            case {"type": "reply_started", "epoch": epoch, "latency": latency, "t": t}:
+                self._speaking[session] = t
                 self._reply_started(session, epoch, latency)
             case {"type": "speech_started", "since": since}:
                 self._onsets.setdefault(session, {})["speech"] = since
@@ -199,9 +201,7 @@ class Metrics:
                 self._onsets.setdefault(session, {})["music"] = since
             case {"type": "reply_stopped", "cause": cause}:
                 self._replies.labels(cause).inc()
-                onset = self._onsets.get(session, {}).get(cause)
-                if onset is not None:
-                    self._barge_in.observe(max(0.0, event["silence_at"] - onset))
+                self._reply_stopped(session, cause, event["silence_at"])
             case {"type": "resumed", "cause": cause}:
                 self._false_interruptions.labels(cause).inc()
             case {"type": "connection_restored", "port": port}:
@@ -226,9 +226,18 @@ class Metrics:
         if total is not None and kind is not None:
             (self._wake_latency if kind == "wake" else self._turn_latency).observe(total)
 
+    def _reply_stopped(self, session: str, cause: str, silence_at: float) -> None:
+        speaking_since = self._speaking.pop(session, None)
+        onset = self._onsets.get(session, {}).get(cause)
+        # Whoever played on from before she spoke has not interrupted her by it.
+        if onset is not None and speaking_since is not None:
+            if speaking_since <= onset <= silence_at:
+                self._barge_in.observe(silence_at - onset)
+
     def forget(self, session: str) -> None:
         """The session has ended: it has no figures of its own any more."""
         self._kinds.pop(session, None)
         self._onsets.pop(session, None)
+        self._speaking.pop(session, None)
         for gauge in (self._fps, self._queue, self._av_offset, self._memory, self._gpu):
             gauge.remove(session)

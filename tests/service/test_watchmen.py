@@ -30,13 +30,14 @@ def lesson() -> list[dict[str, Any]]:
     return [
         {"type": "wake", "phrase": "teacher, comment"},
         {"type": "question", "epoch": 1, "kind": "wake", "text": ""},
-        {"type": "reply_started", "epoch": 1, "latency": {"brain": 0.01, "total": 0.62}},
+        {"type": "reply_started", "t": 8.0, "epoch": 1}
+        | {"latency": {"brain": 0.01, "total": 0.62}},
         {"type": "spoken", "epoch": 1, "rtf": 0.2},
         {"type": "resumed", "epoch": 1, "cause": "speech", "silent": 0.4},
         {"type": "speech_started", "since": 10.0},
         {"type": "reply_stopped", "epoch": 1, "cause": "speech", "silence_at": 10.3},
         {"type": "question", "epoch": 2, "kind": "follow_up", "text": "How?"},
-        {"type": "reply_started", "epoch": 2, "latency": {"total": 1.3}},
+        {"type": "reply_started", "t": 14.0, "epoch": 2, "latency": {"total": 1.3}},
         {"type": "adapter_failed", "port": "publish", "text": "gone"},
         {"type": "connection_restored", "port": "publish", "after": 1.5},
         {"type": "adapter_switched", "port": "brain"},
@@ -110,6 +111,23 @@ def test_a_lesson_is_counted() -> None:
         "maestra_session_memory_bytessession=a": 1.2e9,
     }
     assert expected == {name: found[name] for name in expected}
+
+
+@pytest.mark.parametrize(
+    ("onset", "counts"), [(10.0, False), (24.7, True), (25.1, False)], ids=["before", "in", "after"]
+)
+def test_only_what_begins_while_she_speaks_is_a_barge_in(onset: float, counts: bool) -> None:
+    metrics = Metrics()
+    for event in (
+        {"type": "floor", "label": "playing", "since": onset},
+        {"type": "reply_started", "t": 20.0, "epoch": 1, "latency": {"total": 0.6}},
+        {"type": "reply_stopped", "epoch": 1, "cause": "music", "silence_at": 25.0},
+        # Before this one has made a sound it is over.
+        {"type": "reply_stopped", "epoch": 2, "cause": "music", "silence_at": 25.0},
+    ):
+        metrics.event("a", event)
+
+    assert counts == samples(metrics)["maestra_barge_in_latency_seconds_count"]
 
 
 def test_what_has_not_happened_yet_is_counted_too() -> None:
