@@ -291,8 +291,9 @@ class Slice:
     """One A/V slice for output slot ``slot``: a picture and exactly the 40 ms of its sound.
 
     ``epoch`` 0 is idle: ``sound`` is ``None``, which is silence. ``picture`` ``None`` holds the
-    last one. ``heard_to`` is how many characters of the reply are spoken when this slice ends.
-    Pictures are raw RGB bytes, sound raw int16 at 48 kHz.
+    last one, which is as it should be (``repeats``) where the face has fewer pictures a second than
+    there are slots, and has drawn this slot's. ``heard_to`` is how many characters of the reply are
+    spoken when this slice ends. Pictures are raw RGB bytes, sound raw int16 at 48 kHz.
     """
 
     slot: int
@@ -301,6 +302,7 @@ class Slice:
     picture: bytes | None
     heard_to: int = 0
     last: bool = False
+    repeats: bool = False
 
 
 # --- playout → speaker --------------------------------------------------------
@@ -400,7 +402,7 @@ class PlayedOut:
 
 @frozen(kw_only=True)
 class SliceStatistics:
-    """Once a second of output: frames written, slots without a fresh picture, late slots."""
+    """Once a second of output: frames written, slots that want a fresh picture, late slots."""
 
     slot: int
     fps: float

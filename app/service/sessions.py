@@ -41,7 +41,8 @@ _KEYS: Final = 1000
 """So many idempotency keys are remembered."""
 
 _STEADY_FPS: Final = 24.0
-"""A running lesson below this many frames a second shows that the machine is full."""
+"""A running lesson with fewer pictures of their own a second shows that the machine is full. The
+output has 25 all the same: where one was not drawn in time, the last is shown again."""
 
 _SLOW_FOR: Final = 3
 """Seconds (reports of a second each) below that, among the last ten, that count."""
@@ -77,12 +78,12 @@ class _Bucket:
 
 @define
 class _Pace:
-    """The last frame rates of a session."""
+    """How many pictures of their own a session has put out, in each of the last seconds."""
 
     rates: list[float] = field(factory=list)
 
-    def add(self, fps: float) -> None:
-        self.rates = [*self.rates[-9:], fps]
+    def add(self, fps: float, held: int) -> None:
+        self.rates = [*self.rates[-9:], fps - held]
 
     @property
     def is_slow(self) -> bool:
@@ -441,7 +442,7 @@ class Sessions:
         if (traced := self._traced.get(lesson.id)) is not None:
             traced.take(event)
         if event.get("type") == "slice" and lesson.id in self._paces:
-            self._paces[lesson.id].add(float(event["fps"]))
+            self._paces[lesson.id].add(float(event["fps"]), int(event["held"]))
 
     def _count(self) -> None:
         self.metrics.limits(self.most, self.limits)

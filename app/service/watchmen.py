@@ -27,6 +27,7 @@ MUSTS: Final[Mapping[str, float]] = {
     "barge_in_latency": 0.45,
     "http": 0.02,
     "steady": 0.995,
+    "held": 0.02,
     "render_rtf": 0.8,
     "voice_rtf": 0.8,
     "memory": 2e9,
@@ -103,6 +104,16 @@ _RULES: Final[Sequence[_Rule]] = (
         during="2m",
         severity="warning",
         summary=f"Less than {100 * MUSTS['steady']:g} % of the seconds have 24 pictures.",
+        do="Lower service.max_sessions, or choose a lighter face (face.backend).",
+    ),
+    _Rule(
+        name="MaestraPicturesHeld",
+        when="sum(rate(maestra_frames_held_total[10m]))"
+        f" / (25 * sum(rate(maestra_output_seconds_total[10m]))) > {MUSTS['held']:g}",
+        during="2m",
+        severity="warning",
+        summary=f"More than {100 * MUSTS['held']:g} % of the pictures were not drawn in time, and"
+        " the ones before them are shown again.",
         do="Lower service.max_sessions, or choose a lighter face (face.backend).",
     ),
     _Rule(

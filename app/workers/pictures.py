@@ -240,6 +240,14 @@ class Pictures:
             return self._idle
         return None
 
+    def repeats(self, slot: int) -> bool:
+        """Whether ``slot``, which has no picture of its own, shows what it should: the last one
+        covers it, of a face with fewer pictures a second than there are slots."""
+        led = self._led
+        return (
+            led is not None and not self._drawing and led.slot < slot and led.number(slot) < led.due
+        )
+
     def _is_worth_drawing(self, led: _Led, slot: int) -> bool:
         """Whether ``slot`` gets a picture of its own, and the face has time for it."""
         if self._drawing:

@@ -316,6 +316,7 @@ class _Playout:
         self._spoken: Slice | None = None  # the last of speech that came
         self._late = 0
         self._lost = 0
+        self._repeated = 0  # slots that show the last picture again, and shall
 
     # --- reading --------------------------------------------------------------
 
@@ -384,6 +385,7 @@ class _Playout:
         if self._writer is not None:
             self._writer.put(_Job(slot=slot, sound=taken.sound, picture=taken.picture))
         self._tap.put(slot, taken.sound, taken.picture)
+        self._repeated += taken.slice is not None and taken.slice.repeats
         self._tell(taken)
         if (slot + 1) % FRAME_RATE == 0:
             self._tell_statistics(slot)
@@ -409,13 +411,14 @@ class _Playout:
         if self._writer is not None:
             lost, self._lost = self._writer.dropped - self._lost, self._writer.dropped
         late, self._late = self._late, 0
+        repeated, self._repeated = self._repeated, 0
         written = counts.slots - counts.skipped - lost
         self._control.send(
             SliceStatistics(
                 slot=slot,
                 # Slots that were skipped count as time, too.
                 fps=FRAME_RATE * max(0, written) / max(1, counts.slots),
-                held=counts.held,
+                held=counts.held - repeated,
                 underruns=counts.underruns,
                 late=late,
                 queued=counts.queued,

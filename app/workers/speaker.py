@@ -287,6 +287,7 @@ class Speaker:
                     picture=picture,
                     heard_to=reply.heard_to(number),
                     last=last,
+                    repeats=picture is None and self._pictures.repeats(slot),
                 )
             )
             self._next_slice += 1
@@ -302,7 +303,8 @@ class Speaker:
             picture = await self._pictures.picture(slot, in_store=in_store)
             if self._next_slot != slot:
                 return
-            self._put(Slice(slot=slot, epoch=0, sound=None, picture=picture))
+            repeats = picture is None and self._pictures.repeats(slot)
+            self._put(Slice(slot=slot, epoch=0, sound=None, picture=picture, repeats=repeats))
         self._next_slot = slot + 1
 
     def _tell_first_picture(self, epoch: int) -> None:

@@ -121,7 +121,10 @@ async def test_at_any_frame_rate_a_slot_shows_the_picture_of_its_sound(rate: int
     async with stage(lambda: face, clock=clock) as scene:
         await scene.show(3)
         reply = said(20)
-        shown = await scene.show(20, reply)
+        shown, repeats = [], []
+        for index in range(20):
+            shown += await scene.show(1, reply, index)
+            repeats.append(shown[-1] is None and scene.pictures.repeats(scene.slot - 1))
         reply.complete = True
         await scene.show(1, reply, 20)
         await scene.show(2)
@@ -132,6 +135,7 @@ async def test_at_any_frame_rate_a_slot_shows_the_picture_of_its_sound(rate: int
             for before, each in zip([2 * rate // FRAME_RATE, *expected], expected, strict=False)
         ]
         assert once == [number(picture) for picture in shown]
+        assert [each is None for each in once] == repeats
         sound = np.pad(reply.sound, SLICE_SAMPLES * 4)
         for moment in face.asked:
             # Where this picture's time lies in the reply, which began with slot 3.
@@ -156,6 +160,7 @@ async def test_a_face_at_half_speed_draws_every_second_slot_and_comes_back() -> 
         for moment in face.asked:
             assert np.array_equal(reply.cut(moment.number), moment.sound), "and the right sound"
         assert ["fewer"] == scene.steps
+        assert shown[-1] is None and not scene.pictures.repeats(scene.slot - 1)
 
         face.took = 0.2 * SLOT
         assert None not in (await scene.show(80, reply, 50))[-40:]

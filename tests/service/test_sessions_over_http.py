@@ -424,13 +424,16 @@ async def test_a_full_service_says_so_and_when_to_come_again() -> None:
         assert int(often.headers["retry-after"]) > 0
 
 
-async def test_a_machine_that_has_no_time_to_spare_takes_no_more(caller: Caller) -> None:
+@pytest.mark.parametrize(("fps", "held"), [(19.0, 0), (25.0, 8)], ids=["missing", "shown again"])
+async def test_a_machine_that_has_no_time_to_spare_takes_no_more(
+    caller: Caller, fps: float, held: int
+) -> None:
     session = await caller.start()
     lesson = caller.service.sessions.get(session)
     for _ in range(3):
         caller.service.sessions._heard(
             lesson,
-            {"type": "slice", "fps": 19.0, "underruns": 1, "held": 0, "late": 6, "queued": 0.1},
+            {"type": "slice", "fps": fps, "underruns": 1, "held": held, "late": 6, "queued": 0.1},
         )
     slow = await caller.post("start", start_body())
 

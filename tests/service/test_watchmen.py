@@ -18,7 +18,7 @@ pytest.importorskip("litestar")
 from prometheus_client.parser import text_string_to_metric_families
 
 from maestra.app.experiments.bench.figures import TARGETS
-from maestra.app.service import gpu, watchmen
+from maestra.app.service import gpu, measuring, watchmen
 from maestra.app.service.capacity import Capacity
 from maestra.app.service.measuring import Cost
 from maestra.app.service.metrics import Metrics
@@ -203,6 +203,7 @@ def test_what_is_promised_is_said_once() -> None:
     assert watchmen.MUSTS["turn_taking_latency"] == musts["turn_taking_latency"]
     assert watchmen.MUSTS["barge_in_latency"] == musts["barge_in_speech"]
     assert 100 * watchmen.MUSTS["steady"] == musts["fps_stability"]
+    assert watchmen.MUSTS["held"] == measuring._HELD
     assert watchmen.MUSTS["memory"] == 1e6 * musts["memory"]
 
 
@@ -262,6 +263,7 @@ def test_prometheus_accepts_the_rules_and_they_fire(tmp_path: Path) -> None:
     (folder / "token").write_text("x")
     late = "maestra_wake_latency_seconds_bucket"
     crashed = 'maestra_sessions_ended_total{cause="crashed"}'
+    seconds, held = 'maestra_output_seconds_total{{steady="{}"}}', "maestra_frames_held_total"
     full = 'maestra_starts_refused_total{cause="full"}'
     (folder / "test.yml").write_text(
         json.dumps(
@@ -277,6 +279,9 @@ def test_prometheus_accepts_the_rules_and_they_fire(tmp_path: Path) -> None:
                             {"series": f'{late}{{le="2.0"}}', "values": "0+1x40"},
                             {"series": f'{late}{{le="+Inf"}}', "values": "0+1x40"},
                             {"series": crashed, "values": "0x20 1x20"},
+                            {"series": seconds.format("yes"), "values": "0+60x40"},
+                            {"series": seconds.format("no"), "values": "0x40"},
+                            {"series": held, "values": "0x20 480+480x20"},
                             {"series": full, "values": "0x20 1x20"},
                         ],
                         "alert_rule_test": [
@@ -290,6 +295,16 @@ def test_prometheus_accepts_the_rules_and_they_fire(tmp_path: Path) -> None:
                                 "eval_time": "20m",
                                 "alertname": "MaestraWakesLate",
                                 "exp_alerts": [_fired("MaestraWakesLate")],
+                            },
+                            {
+                                "eval_time": "20m",
+                                "alertname": "MaestraPicturesHeld",
+                                "exp_alerts": [],
+                            },
+                            {
+                                "eval_time": "30m",
+                                "alertname": "MaestraPicturesHeld",
+                                "exp_alerts": [_fired("MaestraPicturesHeld")],
                             },
                             {
                                 "eval_time": "20m",
