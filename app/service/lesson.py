@@ -202,6 +202,8 @@ class _Watch:
                 self.input_text = text
             case {"type": "adapter_failed", "port": "ingest", "text": str(text)}:
                 self.input_text = text
+            case {"type": "adapter_failed", "port": "publish", "adapter": "nvenc"}:
+                pass  # another encoder serves, and the output is well
             case {"type": "adapter_failed", "port": "publish" | "playout", "text": str(text)}:
                 self.output_text = text
             case {"type": "connection_restored", "port": "publish"}:

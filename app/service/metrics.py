@@ -144,6 +144,12 @@ class Metrics:
         self._gpu = gauge(
             "gpu_memory_bytes", "GPU memory of its processes, where there is a GPU.", "session"
         )
+        self._connection = gauge(
+            "connection_ok",
+            "Whether an input or output of a session that runs is well: 1, or 0.",
+            "session",
+            "port",
+        )
         self._kinds: dict[str, dict[int, str]] = {}
         self._onsets: dict[str, dict[str, float]] = {}
         self._speaking: dict[str, float] = {}  # since when
@@ -173,6 +179,10 @@ class Metrics:
 
     def gpu_memory(self, session: str, value: float) -> None:
         self._gpu.labels(session).set(value)
+
+    def connection(self, session: str, port: str, ok: bool) -> None:
+        """How the session's ``port``, ``ingest`` or ``publish``, fares."""
+        self._connection.labels(session, port).set(ok)
 
     def event(self, session: str, event: Mapping[str, Any]) -> None:
         """Count what ``event`` of ``session`` says."""
@@ -241,3 +251,5 @@ class Metrics:
         self._speaking.pop(session, None)
         for gauge in (self._fps, self._queue, self._av_offset, self._memory, self._gpu):
             gauge.remove(session)
+        for port in _STREAMS:
+            self._connection.remove(session, port)

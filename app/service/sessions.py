@@ -459,6 +459,9 @@ class Sessions:
         for lesson in self.present():
             if (memory := lesson.status.get("memory")) is not None:
                 self.metrics.memory(lesson.id, float(memory))
+            if lesson.state is LessonState.RUNNING:
+                self.metrics.connection(lesson.id, "ingest", lesson.input().ok)
+                self.metrics.connection(lesson.id, "publish", lesson.output().ok)
         return self.metrics.text()
 
     # --- the end --------------------------------------------------------------

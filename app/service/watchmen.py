@@ -135,11 +135,22 @@ _RULES: Final[Sequence[_Rule]] = (
     ),
     _Rule(
         name="MaestraBackendFails",
-        when="sum by (port) (increase(maestra_adapter_failures_total[10m])) > 3",
+        when='sum by (port) (increase(maestra_adapter_failures_total{port!~"ingest|publish"}[10m]))'
+        " > 3",
         during="0m",
         severity="warning",
         summary="A backend for {{ $labels.port }} keeps failing; the next in line serves.",
         do="The events adapter_failed say which and why; maestra doctor what it needs.",
+    ),
+    _Rule(
+        name="MaestraConnectionGone",
+        when="maestra_connection_ok == 0",
+        during="1m",
+        severity="warning",
+        summary="The {{ $labels.port }} of session {{ $labels.session }} is gone: nobody is heard"
+        " (ingest), or nobody sees the teacher (publish).",
+        do="GET /session/{id} says what is wrong with it; it is opened again by itself, once the"
+        " stream or its server is back.",
     ),
     _Rule(
         name="MaestraSessionsCrash",
@@ -336,6 +347,11 @@ _ROWS: Final[Mapping[str, Sequence[_Panel]]] = {
                 "held": "sum(rate(maestra_frames_held_total[1m]))",
                 "late": "sum(rate(maestra_slices_late_total[1m]))",
             },
+        ),
+        _Panel(
+            title="Connections",
+            about="1: well; 0: gone. Of each lesson that runs.",
+            shows={"{{port}} of {{session}}": "maestra_connection_ok"},
         ),
     ),
     "The machine and the service": (

@@ -7,8 +7,9 @@ its first, ``refuse`` cannot begin, ``idle`` gets no input, ``end`` ends when it
 tells the input's address aloud, ``sums`` tells it beside numbers, ``strange`` has an event that
 nobody can count, ``garbled`` says what is no message, ``unwell`` has no figures in its status,
 ``turn`` asks and answers, ``many`` has 25 000 events, ``busy`` cannot publish, ``back`` could not
-but can again, ``script`` tells what stands in the event log that the variable FAKE_LOG names, and
-what is added to it, ``pinned`` tells where the service found its streams to lead. Anything else is
+but can again, ``encoder`` publishes without the encoder that was wanted, ``script`` tells what
+stands in the event log that the variable FAKE_LOG names, and what is added to it, ``pinned`` tells
+where the service found its streams to lead. Anything else is
 a lesson that runs until it is stopped.
 """
 
@@ -127,6 +128,9 @@ class _Fake:
             case "pinned":
                 found = [first[way]["pinned"] for way in ("ingest", "publish")]
                 self.event("warning", source="pinned", text=" ".join(found))
+            case "encoder":
+                failed = {"port": "publish", "adapter": "nvenc", "text": "there is no such encoder"}
+                self.event("adapter_failed", **failed)
             case "busy" | "back":
                 self.event("adapter_failed", port="publish", text="the stream is busy")
                 if self._how == "back":

@@ -424,6 +424,21 @@ async def test_a_full_service_says_so_and_when_to_come_again() -> None:
         assert int(often.headers["retry-after"]) > 0
 
 
+async def test_an_input_or_an_output_that_is_gone_is_told_of_while_the_session_runs(
+    caller: Caller,
+) -> None:
+    ok = 'maestra_connection_ok{{port="{}",session="{}"}} {}'
+    for how, ingest, publish in (("lesson", 1, 1), ("busy", 1, 0), ("encoder", 1, 1)):
+        session = await caller.start(how)
+        which = {"session_id": session}
+        await caller.post("reset_context", which)  # is answered once it has begun
+        told = (await caller.http.get("/metrics")).text
+        assert ok.format("ingest", session, f"{ingest:.1f}") in told
+        assert ok.format("publish", session, f"{publish:.1f}") in told
+        await caller.post("stop", which)
+        assert f'session="{session}"' not in (await caller.http.get("/metrics")).text
+
+
 @pytest.mark.parametrize(("fps", "held"), [(19.0, 0), (25.0, 8)], ids=["missing", "shown again"])
 async def test_a_machine_that_has_no_time_to_spare_takes_no_more(
     caller: Caller, fps: float, held: int

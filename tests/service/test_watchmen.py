@@ -65,6 +65,7 @@ def told() -> Metrics:
     for event in lesson():
         metrics.event("a", event)
     metrics.memory("a", 1.2e9)
+    metrics.connection("a", "publish", False)
     metrics.gpu_memory("a", 3e9)
     metrics.limits(2, {"measured": 2})
     metrics.of_capacity(CAPACITY)
@@ -107,6 +108,7 @@ def test_a_lesson_is_counted() -> None:
         "maestra_voice_rtf_count": 1,
         "maestra_slices_late_total": 4,
         "maestra_fpssession=a": 23,
+        "maestra_connection_okport=publish,session=a": 0,
         "maestra_gpu_memory_bytessession=a": 3e9,
         "maestra_session_memory_bytessession=a": 1.2e9,
     }
@@ -186,7 +188,7 @@ def test_dashboard_and_rules_ask_for_what_there_is() -> None:
             used = {each.strip() for each in label.split(",")}
             assert all(used <= there[name] for name in names), query
         for name, matchers in re.findall(r"(maestra_\w+)\{([^}]*)\}", query):
-            assert set(re.findall(r"(\w+)=~?\"", matchers)) <= there[name], query
+            assert set(re.findall(r"(\w+)[=!]~?\"", matchers)) <= there[name], query
         asked |= {re.sub(r"_(bucket|total|sum|count)$", "", name) for name in names}
     kept = {re.sub(r"_(bucket|total|sum|count|created)$", "", name) for name in there}
     assert kept - asked == {"maestra_sessions_started", "maestra_av_offset_seconds"} & kept
@@ -263,6 +265,8 @@ def test_prometheus_accepts_the_rules_and_they_fire(tmp_path: Path) -> None:
     (folder / "token").write_text("x")
     late = "maestra_wake_latency_seconds_bucket"
     crashed = 'maestra_sessions_ended_total{cause="crashed"}'
+    gone = 'maestra_connection_ok{session="a",port="publish"}'
+    failed = 'maestra_adapter_failures_total{port="publish"}'
     seconds, held = 'maestra_output_seconds_total{{steady="{}"}}', "maestra_frames_held_total"
     full = 'maestra_starts_refused_total{cause="full"}'
     (folder / "test.yml").write_text(
@@ -282,6 +286,8 @@ def test_prometheus_accepts_the_rules_and_they_fire(tmp_path: Path) -> None:
                             {"series": seconds.format("yes"), "values": "0+60x40"},
                             {"series": seconds.format("no"), "values": "0x40"},
                             {"series": held, "values": "0x20 480+480x20"},
+                            {"series": gone, "values": "1x20 0x20"},
+                            {"series": failed, "values": "0+2x40"},
                             {"series": full, "values": "0x20 1x20"},
                         ],
                         "alert_rule_test": [
@@ -295,6 +301,23 @@ def test_prometheus_accepts_the_rules_and_they_fire(tmp_path: Path) -> None:
                                 "eval_time": "20m",
                                 "alertname": "MaestraWakesLate",
                                 "exp_alerts": [_fired("MaestraWakesLate")],
+                            },
+                            {
+                                "eval_time": "21m",
+                                "alertname": "MaestraConnectionGone",
+                                "exp_alerts": [],
+                            },
+                            {
+                                "eval_time": "22m",
+                                "alertname": "MaestraConnectionGone",
+                                "exp_alerts": [
+                                    _fired("MaestraConnectionGone", session="a", port="publish")
+                                ],
+                            },
+                            {
+                                "eval_time": "30m",
+                                "alertname": "MaestraBackendFails",
+                                "exp_alerts": [],
                             },
                             {
                                 "eval_time": "20m",
