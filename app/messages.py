@@ -402,7 +402,11 @@ class PlayedOut:
 
 @frozen(kw_only=True)
 class SliceStatistics:
-    """Once a second of output: frames written, slots that want a fresh picture, late slots."""
+    """Once a second of output: frames written, slots that want a fresh picture, late slots.
+
+    ``av_offset`` is by how many seconds, at most, sound of a reply was ahead of the picture under
+    which it was put out; ``None`` if nothing was said, or there is no picture.
+    """
 
     slot: int
     fps: float
@@ -410,6 +414,7 @@ class SliceStatistics:
     underruns: int
     late: int
     queued: int
+    av_offset: float | None
 
 
 # --- browsers -------------------------------------------------------------------

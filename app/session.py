@@ -743,6 +743,7 @@ class Session:
                         underruns=message.underruns,
                         late=message.late,
                         queued=message.queued / FRAME_RATE,
+                        av_offset=message.av_offset,
                         render_rtf=took / lasted if lasted else None,
                     )
                 )

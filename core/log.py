@@ -431,7 +431,12 @@ class Slice(Record):
     late: int = field(metadata=_about("slices written late"))
     queued: float = field(metadata=_about("seconds of slices that wait"))
     av_offset: float | None = field(
-        default=None, metadata=_about("sound minus picture, seconds; null if it was not measured")
+        default=None,
+        metadata=_about(
+            "sound minus picture as they are put out, seconds, the most in that second: 0 while all"
+            " sound of a reply has its own picture, more where it was ahead of a picture that was"
+            " shown again; null if nothing was said, or there is no picture"
+        ),
     )
     render_rtf: float | None = field(
         default=None,

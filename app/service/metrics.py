@@ -25,6 +25,9 @@ _SECONDS: Final = (
 
 _HTTP: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 _RATIOS: Final = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0)
+_OFFSETS: Final = (0.0, 0.04, 0.05, 0.08, 0.12, 0.2, 0.4, 1.0, 2.0)
+"""Whole slots, and what it shall be."""
+
 _STEADY_FPS: Final = 24.0
 _MUSIC: Final = frozenset({"playing", "singing", "both"})
 
@@ -108,6 +111,11 @@ class Metrics:
         self._voice = histogram(
             "voice_rtf", "Time to speak a clause, for each second of its sound.", _RATIOS
         )
+        self._av_offset = histogram(
+            "av_offset_seconds",
+            "Sound minus picture as they are put out, the most in each second of speech.",
+            _OFFSETS,
+        )
         self._wakes = counter("wakes", "Wake phrases that were heard.")
         self._false_interruptions = counter(
             "false_interruptions",
@@ -139,7 +147,6 @@ class Metrics:
         )
         self._fps = gauge("fps", "Frames written in the last second.", "session")
         self._queue = gauge("queued_seconds", "Seconds of slices that wait.", "session")
-        self._av_offset = gauge("av_offset_seconds", "Sound minus picture.", "session")
         self._memory = gauge("session_memory_bytes", "Memory of its processes.", "session")
         self._gpu = gauge(
             "gpu_memory_bytes", "GPU memory of its processes, where there is a GPU.", "session"
@@ -191,7 +198,7 @@ class Metrics:
                 self._fps.labels(session).set(fps)
                 self._queue.labels(session).set(event.get("queued") or 0)
                 if event.get("av_offset") is not None:
-                    self._av_offset.labels(session).set(event["av_offset"])
+                    self._av_offset.observe(event["av_offset"])
                 if event.get("render_rtf") is not None:
                     self._render.observe(event["render_rtf"])
                 self._underruns.inc(under)
@@ -249,7 +256,7 @@ class Metrics:
         self._kinds.pop(session, None)
         self._onsets.pop(session, None)
         self._speaking.pop(session, None)
-        for gauge in (self._fps, self._queue, self._av_offset, self._memory, self._gpu):
+        for gauge in (self._fps, self._queue, self._memory, self._gpu):
             gauge.remove(session)
         for port in _STREAMS:
             self._connection.remove(session, port)

@@ -28,11 +28,13 @@ MUSTS: Final[Mapping[str, float]] = {
     "http": 0.02,
     "steady": 0.995,
     "held": 0.02,
+    "av_offset": 0.05,
     "render_rtf": 0.8,
     "voice_rtf": 0.8,
     "memory": 2e9,
 }
-"""What a session promises, in seconds, shares, ratios and bytes: p95 of the latencies."""
+"""What a session promises, in seconds, shares, ratios and bytes: p95 of the latencies and of
+the offset between sound and picture."""
 
 _DATASOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 _COLUMNS: Final = 24
@@ -114,6 +116,15 @@ _RULES: Final[Sequence[_Rule]] = (
         severity="warning",
         summary=f"More than {100 * MUSTS['held']:g} % of the pictures were not drawn in time, and"
         " the ones before them are shown again.",
+        do="Lower service.max_sessions, or choose a lighter face (face.backend).",
+    ),
+    _Rule(
+        name="MaestraLipsLate",
+        when=f"{_p(0.95, 'av_offset_seconds', window='15m')} > {MUSTS['av_offset']:g}",
+        during="5m",
+        severity="warning",
+        summary=f"The sound is more than {1000 * MUSTS['av_offset']:g} ms ahead of the pictures"
+        " (p95 of the seconds in which she spoke).",
         do="Lower service.max_sessions, or choose a lighter face (face.backend).",
     ),
     _Rule(
@@ -347,6 +358,11 @@ _ROWS: Final[Mapping[str, Sequence[_Panel]]] = {
                 "held": "sum(rate(maestra_frames_held_total[1m]))",
                 "late": "sum(rate(maestra_slices_late_total[1m]))",
             },
+        ),
+        _latency(
+            "Sound ahead of the picture",
+            "av_offset",
+            "As they are put out; the most in each second in which she spoke.",
         ),
         _Panel(
             title="Connections",

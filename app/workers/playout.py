@@ -317,6 +317,8 @@ class _Playout:
         self._late = 0
         self._lost = 0
         self._repeated = 0  # slots that show the last picture again, and shall
+        self._behind: int | None = None  # slots since the one whose picture is shown
+        self._furthest: int | None = None  # the most of that under sound, in this second
 
     # --- reading --------------------------------------------------------------
 
@@ -385,10 +387,21 @@ class _Playout:
         if self._writer is not None:
             self._writer.put(_Job(slot=slot, sound=taken.sound, picture=taken.picture))
         self._tap.put(slot, taken.sound, taken.picture)
-        self._repeated += taken.slice is not None and taken.slice.repeats
+        self._look(taken)
         self._tell(taken)
         if (slot + 1) % FRAME_RATE == 0:
             self._tell_statistics(slot)
+
+    def _look(self, taken: Taken[Slice]) -> None:
+        """How old is the picture that is shown with this sound?"""
+        repeats = taken.slice is not None and taken.slice.repeats
+        self._repeated += repeats
+        if taken.picture is not None or repeats:
+            self._behind = 0
+        elif self._behind is not None:
+            self._behind += 1
+        if taken.sound is not None and self._behind is not None:
+            self._furthest = max(self._furthest or 0, self._behind)
 
     def _tell(self, taken: Taken[Slice]) -> None:
         self._tell_speaker(SlotTaken(slot=taken.slot))
@@ -412,6 +425,7 @@ class _Playout:
             lost, self._lost = self._writer.dropped - self._lost, self._writer.dropped
         late, self._late = self._late, 0
         repeated, self._repeated = self._repeated, 0
+        furthest, self._furthest = self._furthest, None
         written = counts.slots - counts.skipped - lost
         self._control.send(
             SliceStatistics(
@@ -422,6 +436,7 @@ class _Playout:
                 underruns=counts.underruns,
                 late=late,
                 queued=counts.queued,
+                av_offset=furthest / FRAME_RATE if furthest is not None else None,
             )
         )
 

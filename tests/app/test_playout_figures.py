@@ -6,9 +6,17 @@ import threading
 from collections.abc import Sequence
 from multiprocessing.connection import Pipe
 
+import pytest
+from attrs import evolve
+
+from maestra.app import composition
 from maestra.app.config import Config
+from maestra.app.event_log import EventLog
 from maestra.app.messages import Advance, Begin, Slice, SliceStatistics, Stop
+from maestra.app.session import Session
 from maestra.app.workers.playout import PlayoutSettings, playout
+from maestra.core import log
+from maestra.core.stream_url import StreamUrl
 
 SOUND = bytes(2 * 1920)
 
@@ -47,3 +55,50 @@ def test_a_picture_that_shall_be_shown_again_is_not_held() -> None:
     told = told_of([FRESH, *[FRESH, REPEATED] * 10, *[HELD] * 4])
 
     assert (25.0, 4) == (told.fps, told.held)
+
+
+@pytest.mark.parametrize(
+    ("second", "offset"),
+    [
+        ([FRESH] * 25, 0.0),
+        ([FRESH, REPEATED] * 12 + [FRESH], 0.0),
+        ([FRESH, HELD] * 12 + [FRESH], 0.04),
+        ([FRESH, HELD, HELD, HELD, FRESH, HELD] + [FRESH] * 19, 0.12),
+        ([HELD] * 24 + [FRESH], 0.0),
+        ([HELD] * 25, None),
+        ([FRESH, *[evolve(HELD, sound=None)] * 24], 0.0),
+        ([evolve(FRESH, sound=None)] * 25, None),
+    ],
+    ids=[
+        *("every picture", "fewer by itself", "every second", "three missing"),
+        *("none before", "none at all", "silence", "nothing said"),
+    ],
+)
+def test_sound_is_ahead_of_a_picture_that_is_shown_again(
+    second: Sequence[Slice], offset: float | None
+) -> None:
+    assert offset == told_of(second).av_offset
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_the_session_records_what_it_is_told() -> None:
+    config = Config()
+    with EventLog() as event_log:
+        session = Session(
+            config,
+            ingest=StreamUrl.parse("lesson.wav"),
+            publish=None,
+            persona=composition.persona(config.persona),
+            pace="fast",
+            event_log=event_log,
+            end_on_close=False,
+            kept=None,
+        )
+        told = told_of([FRESH, HELD, HELD, *[FRESH] * 22])
+        session._dispatch("playout", told)
+        events = event_log.subscribe(replay=True)
+    (record,) = [record async for record in events]
+
+    assert isinstance(record, log.Slice)
+    assert (25.0, 2, 0.08) == (record.fps, record.held, record.av_offset)

@@ -44,8 +44,8 @@ def lesson() -> list[dict[str, Any]]:
         {"type": "warning", "source": "ingest", "text": "late"},
         *(
             {"type": "slice", "fps": fps, "held": 1, "underruns": 0, "late": 2, "queued": 0.4}
-            | {"render_rtf": rtf}
-            for fps, rtf in ((25.0, None), (23.0, 0.5))
+            | {"render_rtf": rtf, "av_offset": offset}
+            for fps, rtf, offset in ((25.0, None, None), (23.0, 0.5, 0.08))
         ),
     ]
 
@@ -106,6 +106,8 @@ def test_a_lesson_is_counted() -> None:
         "maestra_render_rtf_bucketle=0.4": 0,
         "maestra_render_rtf_bucketle=0.6": 1,
         "maestra_voice_rtf_count": 1,
+        "maestra_av_offset_seconds_bucketle=0.05": 0,
+        "maestra_av_offset_seconds_bucketle=0.08": 1,
         "maestra_slices_late_total": 4,
         "maestra_fpssession=a": 23,
         "maestra_connection_okport=publish,session=a": 0,
@@ -191,7 +193,7 @@ def test_dashboard_and_rules_ask_for_what_there_is() -> None:
             assert set(re.findall(r"(\w+)[=!]~?\"", matchers)) <= there[name], query
         asked |= {re.sub(r"_(bucket|total|sum|count)$", "", name) for name in names}
     kept = {re.sub(r"_(bucket|total|sum|count|created)$", "", name) for name in there}
-    assert kept - asked == {"maestra_sessions_started", "maestra_av_offset_seconds"} & kept
+    assert kept - asked == {"maestra_sessions_started"}
 
 
 def test_what_is_promised_is_said_once() -> None:
@@ -264,6 +266,7 @@ def test_prometheus_accepts_the_rules_and_they_fire(tmp_path: Path) -> None:
     folder = tmp_path / "prometheus"
     (folder / "token").write_text("x")
     late = "maestra_wake_latency_seconds_bucket"
+    offset = "maestra_av_offset_seconds_bucket"
     crashed = 'maestra_sessions_ended_total{cause="crashed"}'
     gone = 'maestra_connection_ok{session="a",port="publish"}'
     failed = 'maestra_adapter_failures_total{port="publish"}'
@@ -282,6 +285,9 @@ def test_prometheus_accepts_the_rules_and_they_fire(tmp_path: Path) -> None:
                             {"series": f'{late}{{le="1.8"}}', "values": "0x40"},
                             {"series": f'{late}{{le="2.0"}}', "values": "0+1x40"},
                             {"series": f'{late}{{le="+Inf"}}', "values": "0+1x40"},
+                            {"series": f'{offset}{{le="0.05"}}', "values": "0+60x20 1200+30x20"},
+                            {"series": f'{offset}{{le="0.08"}}', "values": "0+60x40"},
+                            {"series": f'{offset}{{le="+Inf"}}', "values": "0+60x40"},
                             {"series": crashed, "values": "0x20 1x20"},
                             {"series": seconds.format("yes"), "values": "0+60x40"},
                             {"series": seconds.format("no"), "values": "0x40"},
@@ -318,6 +324,16 @@ def test_prometheus_accepts_the_rules_and_they_fire(tmp_path: Path) -> None:
                                 "eval_time": "30m",
                                 "alertname": "MaestraBackendFails",
                                 "exp_alerts": [],
+                            },
+                            {
+                                "eval_time": "20m",
+                                "alertname": "MaestraLipsLate",
+                                "exp_alerts": [],
+                            },
+                            {
+                                "eval_time": "38m",
+                                "alertname": "MaestraLipsLate",
+                                "exp_alerts": [_fired("MaestraLipsLate")],
                             },
                             {
                                 "eval_time": "20m",
