@@ -17,6 +17,7 @@ _EVERY: Final = 10.0
 """Seconds between two questions: each starts a process."""
 
 _WITHIN: Final = 5.0
+_PROGRAM: Final = "nvidia-smi"
 _QUERY: Final = ("--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits")
 _MIB: Final = 1024 * 1024
 
@@ -24,7 +25,7 @@ _MIB: Final = 1024 * 1024
 async def by_group() -> Mapping[int, int] | None:
     """Bytes held on all GPUs, by process group; ``None`` where there is no NVIDIA driver, or it
     does not answer."""
-    program = shutil.which("nvidia-smi")
+    program = shutil.which(_PROGRAM)
     if program is None:
         return None
     try:
@@ -45,8 +46,9 @@ async def by_group() -> Mapping[int, int] | None:
     return held
 
 
-async def watch(tell: Callable[[Mapping[int, int]], None]) -> None:
-    """``tell`` what ``by_group`` finds, again and again, for as long as there is a driver."""
-    while (held := await by_group()) is not None:
-        tell(held)
+async def watch(tell: Callable[[Mapping[int, int] | None], None]) -> None:
+    """``tell`` what ``by_group`` finds, again and again, for as long as there is a driver. One that
+    did not answer, on a busy machine, may do so the next time."""
+    while shutil.which(_PROGRAM) is not None:
+        tell(await by_group())
         await anyio.sleep(_EVERY)

@@ -187,6 +187,10 @@ class Metrics:
     def gpu_memory(self, session: str, value: float) -> None:
         self._gpu.labels(session).set(value)
 
+    def no_gpu_memory(self) -> None:
+        """What the sessions hold of the GPUs is not known any more."""
+        self._gpu.clear()
+
     def connection(self, session: str, port: str, ok: bool) -> None:
         """How the session's ``port``, ``ingest`` or ``publish``, fares."""
         self._connection.labels(session, port).set(ok)

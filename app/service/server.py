@@ -194,7 +194,10 @@ async def open_service(
                 await server.serve(sockets=[listening])
                 ended.set()
 
-            def count_gpu_memory(held: Mapping[int, int]) -> None:
+            def count_gpu_memory(held: Mapping[int, int] | None) -> None:
+                if held is None:
+                    metrics.no_gpu_memory()
+                    return
                 for lesson in sessions.present():
                     if lesson.pid is not None:  # which leads its group
                         metrics.gpu_memory(lesson.id, held.get(lesson.pid, 0))

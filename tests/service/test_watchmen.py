@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 pytest.importorskip("litestar")
@@ -404,3 +405,30 @@ async def test_gpu_memory_is_counted_by_process_group(
 
     program.write_text("#!/bin/sh\nexit 9\n")
     assert await gpu.by_group() is None
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_driver_that_does_not_answer_once_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(gpu, "_EVERY", 0.0)
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\nexit 9\n")
+    program.chmod(0o755)
+    metrics, known = told(), []
+
+    def tell(held: Mapping[int, int] | None) -> None:
+        known.append(held)
+        if held is None:
+            metrics.no_gpu_memory()
+            program.write_text(f"#!/bin/sh\necho '{os.getpid()}, 12'\n")
+        else:
+            program.unlink()  # and then there is none to ask
+
+    with anyio.fail_after(10):
+        await gpu.watch(tell)
+
+    assert known == [None, {os.getpgid(0): 12 * 1024 * 1024}]
+    assert "maestra_gpu_memory_bytes{" not in metrics.text().decode()
