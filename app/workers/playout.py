@@ -242,6 +242,7 @@ class _Writer:
             if self._gone_at is None or self._taken < _RESTORED:
                 return
             gone, self._gone_at = self._gone_at, None
+        self._reported = ""  # whatever comes now is told, or it would be taken to be well
         back = max(self._opened_at, time.monotonic() - self._taken * _SLOT)
         self.restored(max(0.0, back - gone))
 

@@ -1,4 +1,4 @@
-"""What the playout tells of each second, on a virtual clock."""
+"""What the playout tells of each second and of its output; no clock matters."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from multiprocessing.connection import Pipe
 
 import pytest
 from attrs import evolve
+from fakes.publish import FakePublish
 
 from maestra.app import composition
 from maestra.app.config import Config
 from maestra.app.event_log import EventLog
 from maestra.app.messages import Advance, Begin, Slice, SliceStatistics, Stop
 from maestra.app.session import Session
-from maestra.app.workers.playout import PlayoutSettings, playout
+from maestra.app.workers.backoff import BackOff
+from maestra.app.workers.playout import _RESTORED, PlayoutSettings, _Job, _Writer, playout
 from maestra.core import log
 from maestra.core.stream_url import StreamUrl
+from maestra.ports.errors import StreamError
 
 SOUND = bytes(2 * 1920)
 
@@ -102,3 +105,25 @@ async def test_the_session_records_what_it_is_told() -> None:
 
     assert isinstance(record, log.Slice)
     assert (25.0, 2, 0.08) == (record.fps, record.held, record.av_offset)
+
+
+def test_an_output_that_is_back_and_breaks_again_in_the_same_way_is_told_of_again() -> None:
+    told: list[object] = []
+    output = FakePublish()
+    writer = _Writer(
+        open_publish=lambda: output,
+        size=64,
+        backoff=BackOff(0.1, 0.4),
+        report=lambda kind, text, fatal: told.append(text),
+        restored=lambda after: told.append("restored"),
+        is_file=False,
+        patient=False,
+    )
+    writer._failed(StreamError("it is gone"))
+    writer._failed(StreamError("it is gone"))  # once is enough
+    writer.open()
+    for slot in range(_RESTORED):
+        writer._write(_Job(slot=slot, sound=None, picture=None), None)
+    writer._failed(StreamError("it is gone"))
+
+    assert ["it is gone", "restored", "it is gone"] == told
