@@ -23,7 +23,7 @@ import psutil
 from fakes.bot import DEPLOY, rtmp_server
 
 from maestra.app.experiments.soak import findings
-from maestra.app.experiments.soak.lesson import Held, plan
+from maestra.app.experiments.soak.lesson import Held, Memory, plan
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(400)]
 
@@ -118,3 +118,27 @@ def test_a_quiet_run_is_well(tmp_path: Path) -> None:
     held = Held(folder=tmp_path, seconds=60.0, status=status, ended={"cause": "stopped"})
 
     assert not findings.complaints(findings.find(held))
+
+
+@pytest.mark.parametrize(("minutes", "per_hour", "grew"), [(40, 60, 1), (40, 40, 0), (25, 60, 0)])
+def test_memory_that_grows_is_told(
+    tmp_path: Path, minutes: int, per_hour: float, grew: int
+) -> None:
+    """Its own, of all processes together, and not in a run that is too short to tell."""
+    memory = [
+        Memory(
+            at=at,
+            pss={"session": 10**9},
+            uss={
+                "session": 5 * 10**8,
+                "hearing": round(10**8 + at / 3600 * per_hour * 10**6),
+                "speaker": (3 if at % 300 == 0 else 2) * 10**8,  # as she speaks
+            },
+        )
+        for at in map(float, range(20, 60 * minutes, 20))
+    ]
+    held = Held(folder=tmp_path, seconds=60.0 * minutes, memory=memory)
+
+    told = findings.complaints(findings.find(held))
+    assert told.count(f"the memory grew by {per_hour:.1f} MB an hour, more than 50") == grew
+    assert sum("memory" in one for one in told) == grew

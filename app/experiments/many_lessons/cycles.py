@@ -16,10 +16,14 @@ from attrs import asdict, define, field, frozen
 
 from .serving import Lesson, Served, families, free_port, served, student, viewer
 
-__all__ = ["Cycle", "Left", "come_and_go"]
+__all__ = ["Cycle", "Left", "come_and_go", "compare", "report"]
 
 _SETTLED = 100
 """So many sessions that have ended are remembered: until then the service grows by right."""
+_ENOUGH = 120
+"""Cycles that there must be for what the service grows by to be told."""
+_GROWTH = 5_000_000
+"""Bytes that it may grow by."""
 
 
 @frozen(kw_only=True)
@@ -39,7 +43,9 @@ class Cycle:
 
 @define(kw_only=True)
 class Left:
-    """What is left when all have gone, which should be nothing."""
+    """What is left when all have gone, which should be nothing: of the service's descriptors and
+    threads those more than after the first lessons, and of its memory the bytes more than when it
+    first remembered as many lessons as it ever does (None: there were too few to tell)."""
 
     processes: list[str] = field(factory=list)
     ports: list[int] = field(factory=list)
@@ -47,11 +53,11 @@ class Left:
     shared: list[str] = field(factory=list)
     descriptors: int = 0
     threads: int = 0
-    memory: int = 0
+    memory: int | None = None
     failed: list[str] = field(factory=list)
 
     def __bool__(self) -> bool:
-        more = self.descriptors > 0 or self.threads > 0
+        more = self.descriptors > 0 or self.threads > 0 or (self.memory or 0) > _GROWTH
         return bool(
             more or self.processes or self.ports or self.files or self.shared or self.failed
         )
@@ -101,17 +107,23 @@ def come_and_go(
             lines.write(json.dumps(asdict(cycle)) + "\n")
             if number % 10 == 9:
                 say(f"{number + 1} of {cycles}: {cycle}")
-        if found:
-            first = found[min(2, len(found) - 1)]  # the first ones load what stays
-            settled = found[min(_SETTLED, len(found) // 2)]
-            left.descriptors = found[-1].descriptors - first.descriptors
-            left.threads = found[-1].threads - first.threads
-            left.memory = found[-1].uss - settled.uss
+        compare(found, left)
         left.processes = _alive(groups)
     left.files = sorted(str(one.relative_to(temporary)) for one in temporary.rglob("*"))
     left.shared = sorted(_shared() - shared)
     left.ports = [port for port in ports if not _is_free(port)]
     return found, left
+
+
+def compare(found: Sequence[Cycle], left: Left) -> None:
+    """Note in ``left`` what the service holds more after the last lesson than before."""
+    if not found:
+        return
+    first = found[min(2, len(found) - 1)]  # the first ones load what stays
+    left.descriptors = found[-1].descriptors - first.descriptors
+    left.threads = found[-1].threads - first.threads
+    if len(found) >= _ENOUGH:
+        left.memory = found[-1].uss - found[_SETTLED].uss
 
 
 def _cycle(service: Served, lesson: Lesson, folder: Path, taught: float, groups: set[int]) -> Cycle:

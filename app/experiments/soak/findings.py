@@ -4,7 +4,8 @@ Conventions. Time stamps are those of the packets that the viewer got; *the cloc
 came minus its time stamp, which stays the same as long as the output's clock neither stops nor
 jumps. Memory is PSS (shared pages counted once) and USS (what is a process's own); its slope is a
 least-squares line through all samples after the first ten minutes, or the first third of a shorter
-run, in MB an hour.
+run, in MB an hour. What is judged is the USS of all processes together, which others on the machine
+do not change: by how much the median of the last third of these samples exceeds that of the first.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ __all__ = ["complaints", "draw", "find"]
 _WARM_UP = 600.0
 _CLOCK = 1.5
 """Seconds that a packet may come later than usual on a busy machine before the clock has jumped."""
+_GROWTH = 50.0
+"""MB an hour that the memory may grow by."""
+_JUDGED = 30.0
+"""Minutes that a run must last for its memory to be judged."""
 
 
 def find(held: Held) -> dict[str, Any]:
@@ -61,6 +66,9 @@ def complaints(found: Mapping[str, Any]) -> list[str]:
         bad.append(f"the session did not last: {found['session']}")
     if kept["lost_events"]:
         bad.append("events were lost on the way to their reader")
+    growth = found["memory"]["uss"]["growth_mb_per_hour"]
+    if found["minutes"] >= _JUDGED and growth is not None and growth > _GROWTH:
+        bad.append(f"the memory grew by {growth} MB an hour, more than {_GROWTH:.0f}")
     return bad
 
 
@@ -204,6 +212,7 @@ def _memory(held: Held) -> dict[str, Any]:
             "last_mb": round(total[-1][1] / 1e6, 1) if total else None,
             "most_mb": round(max(size for _, size in total) / 1e6, 1) if total else None,
             "mb_per_hour": _slope(total),
+            "growth_mb_per_hour": _growth(total),
             "each": {name: _slope([(at, e.get(name, 0)) for at, e in sizes]) for name in names},
         }
     return found
@@ -214,6 +223,17 @@ def _slope(points: Sequence[tuple[float, float]]) -> float | None:
     if len(points) < 3:
         return None
     slope, _ = statistics.linear_regression([at for at, _ in points], [size for _, size in points])
+    return round(slope * 3600 / 1e6, 2)
+
+
+def _growth(points: Sequence[tuple[float, float]]) -> float | None:
+    """MB an hour from the median of the first third to that of the last: a reply's peak is none."""
+    third = len(points) // 3
+    if not third:
+        return None
+    began, before = (statistics.median(column) for column in zip(*points[:third], strict=True))
+    ended, after = (statistics.median(column) for column in zip(*points[-third:], strict=True))
+    slope: float = (after - before) / (ended - began)
     return round(slope * 3600 / 1e6, 2)
 
 
