@@ -46,3 +46,13 @@ def test_every_page_is_linked_from_the_index() -> None:
 
     for page in (*PAGES, *(p.relative_to(ROOT / "docs") for p in (ROOT / "docs").rglob("*.md"))):
         assert str(page) == "index.md" or f"({page})" in index, page
+
+
+def test_nginxs_files_say_to_type_what_the_how_to_says() -> None:
+    """With another file beside it, nginx may want a certificate that nobody has made yet."""
+    told = (ROOT / "docs/how-to/meeting-bot.md").read_text(encoding="utf-8")
+    steps = {" ".join(line.split()) for line in told.splitlines()}
+    for file in (ROOT / "deploy/nginx").glob("*.conf"):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        typed = [" ".join(line[1:].split()) for line in lines if line.startswith("#     ")]
+        assert typed and set(typed) <= steps, file
