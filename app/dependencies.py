@@ -21,6 +21,7 @@ __all__ = [
     "INSTALL",
     "Dependency",
     "NotInstalled",
+    "adding",
     "dependencies",
     "installed_version",
     "installing",
@@ -103,7 +104,17 @@ def require(port: str, backend: str) -> None:
 def installing(port: str, backend: str) -> str:
     """The command that installs what a backend of ours needs."""
     extras = CATALOGUE[port, backend].extras
-    return f"pip install 'maestra[local,{','.join(extras)}]'" if extras else INSTALL
+    return adding("local", *extras) if extras else INSTALL
+
+
+def adding(*extras: str) -> str:
+    """The command that installs what these extras bring, and the one that does so in a checkout,
+    where it is held to what was tried."""
+    names = ",".join(extras)
+    return (
+        f"pip install 'maestra[{names}]'"
+        f" (in a checkout: pip install -c constraints.txt -e '.[{names}]')"
+    )
 
 
 def serving(config: Config) -> Mapping[str, tuple[str, ...]]:

@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 
 from .composition.chosen import in_the_open
 from .config import Config, ConfigError
-from .dependencies import NotInstalled, installed_version
+from .dependencies import NotInstalled, adding, installed_version
 from .turns import Span, Turns
 
 if TYPE_CHECKING:
@@ -200,9 +200,7 @@ def tracing(config: Config, *, say: Callable[[str], None]) -> Iterator[Tracing |
         yield None
         return
     if absent := [name for name in _EXTRA if not installed_version(name)]:
-        raise NotInstalled(
-            f"service.traces needs {', '.join(absent)}: pip install 'maestra[tracing]'"
-        )
+        raise NotInstalled(f"service.traces needs {', '.join(absent)}: {adding('tracing')}")
     hidden = header_values(os.environ)
     if hidden and (where := in_the_open(address)):
         raise ConfigError(

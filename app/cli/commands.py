@@ -16,6 +16,7 @@ from maestra.core.stream_url import BadStreamUrl, StreamUrl
 from maestra.ports.errors import MaestraError, ModelMissing
 
 from ..config import Config, Effective, load, presets
+from ..dependencies import adding
 from ..paths import Place, refuse_overwriting
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def serve(parsed: argparse.Namespace) -> int:
     try:
         from ..service.server import serve as run
     except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is missing: pip install 'maestra[service]'") from None
+        raise UsageError(f"{error.name} is missing: {adding('service')}") from None
 
     run(effective, insecure=parsed.insecure, token_file=parsed.token_file)
     return 0

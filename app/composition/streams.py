@@ -14,6 +14,7 @@ from maestra.ports.errors import StreamRefused
 from maestra.ports.streams import Ingest, PeerEvents, Peers, Publish, SliceEncoder
 
 from ..config import Config
+from ..dependencies import adding
 
 if TYPE_CHECKING:
     from ..workers.ingest import IngestSettings
@@ -95,9 +96,7 @@ def browsers_complaint() -> str:
     """Why no browser can be answered here; empty if one can."""
     if find_spec("aiortc") is not None:
         return ""
-    return (
-        "Browsers are answered by a package that is not installed: pip install 'maestra[browser]'."
-    )
+    return f"Browsers are answered by a package that is not installed: {adding('browser')}."
 
 
 def peers(config: Config, events: PeerEvents) -> Peers:

@@ -49,6 +49,19 @@ def test_bad_usage_is_one_sentence(
     assert sentence in told
 
 
+def test_what_the_service_needs_is_said_with_what_installs_it() -> None:
+    """In an installation that has the lesson's packages alone, as `make run` leaves it."""
+    script = (
+        "import sys; sys.modules['litestar'] = None;"
+        "from maestra.app.cli import main; sys.exit(main(['serve']))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+
+    assert run.returncode == 2
+    assert "litestar is missing: pip install 'maestra[service]'" in run.stderr
+    assert "in a checkout: pip install -c constraints.txt -e '.[service]'" in run.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
