@@ -475,7 +475,12 @@ class AdapterFailed(Record):
 
     type: ClassVar[str] = "adapter_failed"
 
-    port: str = field(metadata=_about("brain, voice, face, senses, ingest, publish or browsers"))
+    port: str = field(
+        metadata=_about(
+            "brain, voice, face, senses.asr (the recogniser), senses (what else hears), ingest,"
+            " publish or browsers"
+        )
+    )
     adapter: str = field(metadata=_about("name of the backend"))
     error: str = field(metadata=_about("class of the error"))
     text: str = field(metadata=_about("what it said"))
@@ -487,7 +492,7 @@ class AdapterSwitched(Record):
 
     type: ClassVar[str] = "adapter_switched"
 
-    port: str = field(metadata=_about("brain, voice, face or senses"))
+    port: str = field(metadata=_about("brain, voice, face or senses.asr (the recogniser)"))
     before: str = field(metadata=_about("the backend that failed", name="from"))
     after: str = field(metadata=_about("the backend that took over", name="to"))
 

@@ -370,11 +370,20 @@ async def test_failures_are_told_and_who_stands_in(script: Script) -> None:
         )
         switched: dict[str, Any] = {"from": "llama", "to": "coach"}
         script.tell("adapter_switched", port="brain", **switched)
+        script.tell(
+            "adapter_failed",
+            port="senses.asr", adapter="faster-whisper", error="SensesError", text="no model",
+        )  # fmt: skip
+        heard: dict[str, Any] = {"from": "faster-whisper", "to": "deepgram"}
+        script.tell("adapter_switched", port="senses.asr", **heard)
         script.tell("connection_restored", port="publish", after=2.5)
         script.tell("warning", source="ingest", text="<b>odd</b> sound")
-        await tab.until_text("#incident-count", "4")
-        assert "coach" in await tab.text(".backends li:nth-child(2)")
-        assert "failed 1\u00d7" in await tab.text(".backends li:nth-child(2)")
+        await tab.until_text("#incident-count", "6")
+        await tab.until_there_are(3, ".backends li")
+        ear, brain = [await tab.text(f".backends li:nth-child({number})") for number in (1, 2)]
+        for row, port, name in ((ear, "asr", "deepgram"), (brain, "brain", "coach")):
+            assert port in row and "senses" not in row and name in row
+            assert "stands in \u00b7 failed 1\u00d7" in row
         await tab.page.click("#incidents-box summary")
         told = await tab.text("#incidents")
         assert "no room" in told and "<b>odd</b> sound" in told

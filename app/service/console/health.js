@@ -58,10 +58,11 @@ export class Health {
     list.dataset.key = key;
     list.replaceChildren(
       ...rows.map(([port, { serving, first, fallbacks, failures }]) => {
-        const how = failures ? `failed ${failures}×` : serving !== first && first ? "stands in" : "";
+        const how = serving !== first && first ? "stands in" : "";
+        const failed = failures ? `failed ${failures}×` : "";
         const others = fallbacks.filter((name) => name !== serving);
         const after = others.length ? `then ${others.join(", ")}` : "";
-        return h("li", { "data-ok": failures ? "no" : "yes" }, h("i", { class: "dot", "aria-hidden": "true" }), h("span", { class: "port" }, port), h("b", {}, serving), h("em", {}, [how, after].filter(Boolean).join(" · ")));
+        return h("li", { "data-ok": failures ? "no" : "yes" }, h("i", { class: "dot", "aria-hidden": "true" }), h("span", { class: "port" }, port), h("b", {}, serving), h("em", {}, [how, failed, after].filter(Boolean).join(" · ")));
       }),
     );
   }

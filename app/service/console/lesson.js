@@ -182,13 +182,17 @@ export class Lesson {
     if (this.incidents.length > MOST_INCIDENTS) this.incidents.shift();
   }
 
-  backend(port) {
+  backend(name) {
+    const port = short(name);
     if (!this.backends.has(port)) {
       this.backends.set(port, { serving: "", first: "", fallbacks: [], failures: 0 });
     }
     return this.backends.get(port);
   }
 }
+
+/** A port as `session_started` names it: what follows says "senses.asr" for "asr". */
+const short = (port) => port.replace(/^senses\./, "");
 
 const TAKERS = {
   session_started(lesson, record) {
@@ -340,12 +344,12 @@ const TAKERS = {
 
   adapter_failed(lesson, record) {
     lesson.backend(record.port).failures += 1;
-    lesson.incident(record, "failed", `${record.port}, ${record.adapter}: ${record.text}`);
+    lesson.incident(record, "failed", `${short(record.port)}, ${record.adapter}: ${record.text}`);
   },
 
   adapter_switched(lesson, record) {
     lesson.backend(record.port).serving = record.to;
-    lesson.incident(record, "switched", `${record.port}: ${record.to} instead of ${record.from}`);
+    lesson.incident(record, "switched", `${short(record.port)}: ${record.to} instead of ${record.from}`);
   },
 
   connection_restored(lesson, record) {
