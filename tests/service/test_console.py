@@ -393,6 +393,40 @@ async def test_failures_are_told_and_who_stands_in(script: Script) -> None:
 
 
 @slow
+async def test_what_was_played_before_a_reset_counts_no_more(script: Script) -> None:
+    async with watching() as (_, tab, _session):
+        play(script)
+        script.tell("take_started", later=1.0, take=2, start=script.t)
+        script.note(60)
+        await tab.until_text("#score-now", "13 notes")
+        await tab.until_text("#score-now", "beats a minute")
+
+        script.tell("context_reset", later=0.5, turns=0, performance=False)
+        await tab.until_text(".remark", "What was said is forgotten")
+        assert "13 notes" in await tab.text("#score-now")
+
+        before = script.t
+        script.tell("beat", at=before, confidence=0.9)
+        script.tell("context_reset", later=0.5, turns=0, performance=True)
+        await tab.until_text("#score-now", "No notes since")
+        assert [
+            "Take 1 0:06 long, 12 notes, before the reset",
+            "Take 2 0:02 long, before the reset",
+        ] == await tab.page.eval_on_selector_all(".take-link", "all => all.map(e => e.textContent)")
+
+        script.note(62, later=0.5)
+        belated: dict[str, Any] = {"onset": before, "offset": script.t, "midi": 60, "f0_hz": None}
+        script.tell("note", **belated, deviation_cents=None, loudness_db=-18.0, confidence=0.9)
+        script.tell("beat", at=script.t, confidence=0.9)
+        script.tell("take_started", take=1, start=script.t)
+        await tab.until_there_are(3, ".take-link")
+        await tab.until_text("#score-now", "1 notes · take 1")
+        assert "beats" not in await tab.text("#score-now")
+        assert "you play" in await tab.text("#talk > li:last-child .take-link")
+        assert tab.complaints == []
+
+
+@slow
 async def test_without_a_microphone_trying_it_says_what_to_do(script: Script) -> None:
     async with calling() as caller, browser() as one:
         tab = await open_tab(one)

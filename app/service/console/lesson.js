@@ -6,6 +6,7 @@ const MOST_MARKS = 60_000; // beats
 const MOST_SPANS = 20_000; // of floor and state
 const MOST_ENTRIES = 4000;
 const MOST_INCIDENTS = 100;
+const MOST_RESETS = 1000;
 const FPS_KEPT = 180;
 
 /** Rows of numbers that grow; of too many the oldest tenth goes. */
@@ -90,6 +91,7 @@ export class Lesson {
     this.incidentCount = 0;
     this.fps = [];
     this.totals = { underruns: 0, held: 0, late: 0, queued: 0, offset: null };
+    this.resets = []; // when what was played was forgotten; what began before counts no more
     this.noteCount = 0;
     this.recentBpm = null;
     this.face = null;
@@ -125,6 +127,11 @@ export class Lesson {
   now(now) {
     if (this.ended) return this.t;
     return Math.min(now + this.offset, this.t + 2.5);
+  }
+
+  /** Since when what is played counts. */
+  get since() {
+    return this.resets.at(-1) ?? 0;
   }
 
   get persona() {
@@ -249,7 +256,7 @@ const TAKERS = {
         rows.set(row - 1, column, kept);
       }
     }
-    lesson.noteCount += 1;
+    if (r.onset >= lesson.since) lesson.noteCount += 1; // a note is known only when it has ended
   },
 
   beat(lesson, record) {
@@ -259,6 +266,7 @@ const TAKERS = {
     const back = Math.min(4, rows.length);
     for (let steps = back; steps >= 1 && Number.isNaN(bpm); steps--) {
       const since = rows.at(rows.length - steps, 0);
+      if (since < lesson.since) continue;
       const gaps = (record.at - since) / steps;
       const nearest = record.at - rows.at(rows.length - 1, 0);
       if (gaps > 0.2 && gaps < 2.2 && nearest < 2.2 * Math.max(0.25, gaps)) bpm = 60 / gaps;
@@ -269,7 +277,7 @@ const TAKERS = {
   },
 
   take_started(lesson, record) {
-    const take = { take: record.take, start: record.start, end: null, notes: 0 };
+    const take = { take: record.take, start: record.start, end: null, notes: null, forgotten: false };
     take.entry = lesson.add({ kind: "take", t: record.start, take });
     lesson.takes.push(take);
     if (lesson.takes.length > 2000) lesson.takes.shift();
@@ -371,6 +379,17 @@ const TAKERS = {
   context_reset(lesson, record) {
     const what = record.performance ? "What was said and played is forgotten" : "What was said is forgotten";
     lesson.add({ kind: "remark", t: record.t, text: what });
+    if (!record.performance) return;
+    lesson.resets.push(record.t);
+    if (lesson.resets.length > MOST_RESETS) lesson.resets.shift();
+    lesson.noteCount = 0;
+    lesson.recentBpm = null;
+    for (const take of lesson.takes) {
+      if (take.forgotten) continue;
+      take.forgotten = true;
+      take.end ??= record.t; // nobody will say when it ended
+      take.entry.version += 1;
+    }
   },
 
   warning(lesson, record) {

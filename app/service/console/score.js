@@ -155,6 +155,7 @@ export class Score {
     if (this.#note >= 0) return this.#noteWords(this.#note);
     const rows = lesson.notes;
     if (!rows.length) return "No notes yet.";
+    if (!lesson.noteCount) return "No notes since what was played was forgotten.";
     const take = lesson.takes.at(-1);
     const last = rows.length - 1;
     const parts = [
@@ -253,6 +254,7 @@ export class Score {
     this.#drawTakes(from, to);
     this.#drawRuler(from, to);
     if (this.#band) this.#drawBand();
+    this.#drawResets(from, to);
     this.#drawStaff();
     this.#drawBeats(from, to);
     this.#drawFloor(from, to, now);
@@ -336,7 +338,7 @@ export class Score {
       if (end < from || take.start > to) continue;
       const [left, right] = [this.#x(take.start), this.#x(end)];
       context.fillStyle = this.#colours["--band"];
-      context.globalAlpha = 0.5;
+      context.globalAlpha = take.forgotten ? 0.2 : 0.5;
       context.fillRect(left, 18, right - left, this.#height - 18);
       context.globalAlpha = 1;
       context.fillStyle = this.#colours["--muted"];
@@ -344,6 +346,22 @@ export class Score {
       const x = Math.max(left, GUTTER) + 6;
       const [top] = this.#layout.pitch;
       if (right - x > 44) context.fillText(`Take ${take.take}`, x, top - 5);
+    }
+  }
+
+  /** Where what was played was forgotten: what is left of it counts no more. */
+  #drawResets(from, to) {
+    const context = this.#context;
+    context.strokeStyle = this.#colours["--muted"];
+    context.fillStyle = this.#colours["--muted"];
+    context.textAlign = "left";
+    for (const at of this.lesson.resets) {
+      if (at < from || at > to) continue;
+      const x = this.#x(at);
+      context.setLineDash([4, 3]);
+      line(context, x, 18, x, this.#height);
+      context.setLineDash([]);
+      context.fillText("forgotten until here", x + 6, this.#height - 8);
     }
   }
 
@@ -658,6 +676,8 @@ export class Score {
       context.fillStyle = this.#colours["--accent"];
       context.fillRect(at * whole.scale, 0, 2 * this.ratio, 5 * this.ratio);
     }
+    context.fillStyle = this.#colours["--muted"];
+    for (const at of lesson.resets) context.fillRect(at * whole.scale, 0, this.ratio, high);
     const left = (this.#shown - this.#span) * whole.scale;
     const window = Math.max(6, this.#span * whole.scale);
     context.fillStyle = this.#colours["--accent"];

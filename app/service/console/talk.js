@@ -168,10 +168,12 @@ function utterance(entry) {
 }
 
 function take(entry, talk) {
-  const { take: number, start, end, notes } = entry.take;
-  const length = end === null ? "you play" : `${clock(end - start)} long, ${notes} notes`;
+  const { take: number, start, end, notes, forgotten } = entry.take;
+  const parts = [end === null ? "you play" : `${clock(end - start)} long`];
+  if (notes !== null) parts.push(`${notes} notes`);
+  if (forgotten) parts.push("before the reset");
   const show = () => talk.score.reveal(start, end ?? talk.lesson.t, `Take ${number}`);
-  return [time(start), h("div", {}, h("button", { type: "button", class: "take-link", "data-key": "take", onclick: show }, h("b", {}, `Take ${number}`), ` ${length}`))];
+  return [time(start), h("div", {}, h("button", { type: "button", class: "take-link", "data-key": "take", onclick: show }, h("b", {}, `Take ${number}`), ` ${parts.join(", ")}`))];
 }
 
 const remark = (entry) => [time(entry.t), h("div", {}, h("p", { class: "said" }, entry.text))];
