@@ -5,7 +5,8 @@
 The demo lesson is held by ``maestra serve``, over RTMP on this machine, once while nobody asks
 anything and once while somebody calls all the time: its status, a change of settings, the metrics,
 and its events (from the request to the first event, on a connection of its own). What the calls
-take is measured by the caller, and the lesson's latencies at its viewer. It takes four minutes.
+take is measured by the caller, and the lesson's latencies at its viewer. It takes four minutes. It
+fails where calls take too long or cost the lesson pictures, unless others kept the machine busy.
 """
 
 from __future__ import annotations
@@ -33,12 +34,15 @@ from .bench.figures import quantiles
 from .bench.machine import look
 from .serving import TOKEN, serving
 
-__all__ = ["main"]
+__all__ = ["Run", "judge", "main"]
 
 _KINDS: Final = ("status", "config", "metrics", "events")
 _STREAMS: Final = (sys.executable, "-m", "maestra.app.demo.streams")
 _LOADING: Final = 90.0
 _STEADY: Final = 24.0
+_ANSWERED: Final = 0.020
+_APPLIED: Final = 0.100
+"""Seconds that a call, and a setting until it is in force, may take (p95)."""
 _PARTS: Final = ("hearing", "turn", "voice", "playout", "total")
 _KEPT: Final = 5.0
 """Seconds a connection may be idle; the service keeps it twice as long."""
@@ -87,9 +91,10 @@ class _Caller:
 
 
 @define
-class _Run:
-    """One lesson. ``calls`` are seconds by kind, ``applied`` those until a setting was in force;
-    ``slices`` are the records of the output, ``replies`` where their time went by the log."""
+class Run:
+    """One lesson. ``load`` is the machine's before it, ``calls`` are seconds by kind, ``applied``
+    those until a setting was in force; ``slices`` are the records of the output, ``replies`` where
+    their time went by the log."""
 
     load: float
     calls: dict[str, list[float]] = field(factory=dict)
@@ -99,9 +104,9 @@ class _Run:
     replies: list[Mapping[str, float | None]] = field(factory=list)
 
 
-def _hold(folder: Path, *, calls: int) -> _Run:
+def _hold(folder: Path, *, calls: int) -> Run:
     """Hold the lesson, with so many ``calls`` of each kind spread over it."""
-    run = _Run(load=os.getloadavg()[0])
+    run = Run(load=os.getloadavg()[0])
     events = json.loads(LESSON.with_suffix(".json").read_text(encoding="utf-8"))
     student, teacher = (f"rtmp://127.0.0.1:{_free_port()}/live/{who}" for who in "st")
     folder.mkdir()
@@ -171,7 +176,7 @@ def _await_input(service: _Caller, session: str) -> None:
         time.sleep(0.2)
 
 
-def _call(service: _Caller, session: str, count: int, within: float, run: _Run) -> list[float]:
+def _call(service: _Caller, session: str, count: int, within: float, run: Run) -> list[float]:
     """Make ``count`` calls of each kind, spread over ``within`` seconds, and note in ``run`` what
     they took; when (s, monotonic) each change of a setting was asked for."""
 
@@ -210,7 +215,7 @@ def _free_port() -> int:
 # --- the report ---------------------------------------------------------------
 
 
-def _calls_table(run: _Run) -> Iterator[str]:
+def _calls_table(run: Run) -> Iterator[str]:
     yield "| call | p50 | p95 | worst | n |"
     yield "| --- | --- | --- | --- | --- |"
     every = [seconds for kind in run.calls.values() for seconds in kind]
@@ -220,7 +225,7 @@ def _calls_table(run: _Run) -> Iterator[str]:
         yield f"| {kind} | {' | '.join(found)} | {len(took)} |"
 
 
-def _lesson_table(runs: Mapping[str, _Run]) -> Iterator[str]:
+def _lesson_table(runs: Mapping[str, Run]) -> Iterator[str]:
     yield f"| the lesson | {' | '.join(runs)} |"
     yield f"| --- |{' --- |' * len(runs)}"
     rows: dict[str, list[str]] = {
@@ -249,16 +254,38 @@ def _lesson_table(runs: Mapping[str, _Run]) -> Iterator[str]:
         yield f"| {name} | {' | '.join(cells)} |"
 
 
+def judge(called: Run, cores: int) -> tuple[int, list[str]]:
+    """The exit code, and what is to be said: 1 if the calls took too long or cost the lesson
+    pictures, on a machine whose ``cores`` were not all taken before the lesson began."""
+    told = []
+    every = quantiles([seconds for kind in called.calls.values() for seconds in kind])["p95"]
+    if every > _ANSWERED:
+        told.append(f"calls took {1000 * every:.1f} ms (p95), more than {1000 * _ANSWERED:.0f}")
+    applied = quantiles(called.applied)["p95"]
+    if applied > _APPLIED:
+        told.append(
+            f"a setting was in force after {1000 * applied:.1f} ms (p95),"
+            f" more than {1000 * _APPLIED:.0f}"
+        )
+    if slow := sum(each["fps"] < _STEADY for each in called.slices):
+        told.append(f"{slow} seconds of the called lesson had fewer than {_STEADY:.0f} pictures")
+    if not told or called.load <= cores:
+        return (1 if told else 0), told
+    busy = f"the machine was busy before the lesson: a load of {called.load:.1f} on {cores} cores"
+    return 0, [*told, f"that does not count, because {busy}"]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Hold both lessons and print what was found as tables."""
+    """Hold both lessons and print what was found as tables. 1 if it is not as it should be."""
     parser = argparse.ArgumentParser(prog="python -m maestra.app.experiments.http_latency")
     parser.add_argument("--calls", type=int, default=300, help="of each kind (default: 300)")
     parser.add_argument(
         "--only-called", action="store_true", help="leave out the lesson without calls"
     )
     parsed = parser.parse_args(arguments)
-    print(look(), "\n", flush=True)
-    runs: dict[str, _Run] = {}
+    machine = look()
+    print(machine, "\n", flush=True)
+    runs: dict[str, Run] = {}
     try:
         with tempfile.TemporaryDirectory(prefix="maestra-") as folder:
             if not parsed.only_called:
@@ -267,8 +294,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("ended early: there is nothing to tell", file=sys.stderr)
         return 130
-    print("\n".join([*_calls_table(called), "", *_lesson_table(runs)]))
-    return 0
+    code, told = judge(called, machine.cores)
+    print("\n".join([*_calls_table(called), "", *_lesson_table(runs), "", *told]))
+    return code
 
 
 if __name__ == "__main__":

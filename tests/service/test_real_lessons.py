@@ -26,6 +26,7 @@ from fakes.service import TOKEN, Served, events, served, status
 from fakes.streams import free_port, publisher, recorder
 
 from maestra.app.demo import LESSON
+from maestra.app.experiments.bench.machine import look
 from maestra.core.log import problems
 
 pytestmark = [pytest.mark.slow, pytest.mark.models, pytest.mark.timeout(400)]
@@ -148,6 +149,7 @@ def _listening_ports(process: psutil.Process) -> str:
 
 
 def test_calls_are_answered_while_a_lesson_runs(service: Served, http: httpx.Client) -> None:
+    machine = look()
     ports = [free_port() for _ in range(2)]
     session = start(http, *ports)
     await_state(http, session, "running")
@@ -177,7 +179,7 @@ def test_calls_are_answered_while_a_lesson_runs(service: Served, http: httpx.Cli
         delays = sorted(at - before for before, at in zip(asked, applied, strict=True))
         print(f"applied: p50 {delays[50]:.4f} p95 {delays[95]:.4f} max {delays[-1]:.4f} s")
     assert delays[95] < 0.1
-    assert took[285] < 0.1  # on a machine with other work; 20 ms where there is none
+    assert took[285] < (0.1 if machine.load > machine.cores else 0.02), str(machine)
     assert http.post("/session/stop").json()["ended"]["cause"] == "stopped"
 
 

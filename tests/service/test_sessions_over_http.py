@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import statistics
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -127,7 +128,8 @@ async def test_a_setting_applies_within_a_tenth_of_a_second(caller: Caller) -> N
         for _, _, data in caller.service.sessions.get(session).events.after(seen, 9)
     ]
     applied = [record["wall"] for record in found if record["type"] == "config_changed"]
-    assert min(at - before for before, at in zip(asked, applied, strict=True)) < 0.1
+    took = [at - before for before, at in zip(asked, applied, strict=True)]
+    assert statistics.median(took) < 0.1  # the machine has other work
 
 
 @pytest.mark.parametrize(("how", "text"), [("busy", "the stream is busy"), ("back", "")])
