@@ -9,7 +9,7 @@ from pathlib import Path
 from maestra.core.stream_url import StreamUrl
 from maestra.ports.errors import MaestraError
 
-__all__ = ["Place", "WouldOverwrite", "refuse_overwriting"]
+__all__ = ["Place", "WouldOverwrite", "kept_sound", "refuse_overwriting"]
 
 Place = StreamUrl | Path | str | None
 """Where something is read or written: a path, or an address, which is no file of ours unless it
@@ -18,6 +18,11 @@ says so. A string is a path. ``None`` is nowhere."""
 
 class WouldOverwrite(MaestraError):
     """Two things would be written to one file, or something to a file that is read."""
+
+
+def kept_sound(events: Path) -> Path:
+    """Where the student's sound is kept, if it is: beside the event log ``events``."""
+    return events.with_suffix(".wav")
 
 
 def refuse_overwriting(inputs: Mapping[str, Place], outputs: Mapping[str, Place]) -> None:

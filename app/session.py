@@ -84,7 +84,7 @@ from .messages import (
     Started,
     Switched,
 )
-from .paths import refuse_overwriting
+from .paths import kept_sound, refuse_overwriting
 from .recent import RecentSound
 from .virtual import VirtualTime
 from .workers import Worker, pipe
@@ -966,20 +966,20 @@ def _stream_url(address: str | StreamUrl) -> StreamUrl:
     return address if isinstance(address, StreamUrl) else composition.stream_url(address)
 
 
-def _kept_path(events_path: str | Path | None) -> Path | None:
-    return Path(events_path).with_suffix(".student.wav") if events_path is not None else None
-
-
-def _kept_sound(
-    config: Config, events_path: str | Path | None, stack: ExitStack
-) -> KeptSound | None:
+def _kept_path(config: Config, events_path: str | Path | None) -> Path | None:
     if not config.conversation.keep_audio:
         return None
     if events_path is None:
         raise SessionFailed(
             "conversation.keep_audio keeps the sound beside the event log: name one"
         )
-    kept = KeptSound(Path(events_path).with_suffix(".wav"))
+    return kept_sound(Path(events_path))
+
+
+def _kept_sound(path: Path | None, stack: ExitStack) -> KeptSound | None:
+    if path is None:
+        return None
+    kept = KeptSound(path)
     stack.callback(kept.close)
     return kept
 
@@ -1018,13 +1018,10 @@ async def open_session(
         raise SessionFailed("only a file can be listened to faster than it sounds", stream=True)
     if not isinstance(persona, Persona):
         persona = composition.persona(persona or config.persona)
+    kept_path = _kept_path(config, events_path)
     refuse_overwriting(
         {"the input": source},
-        {
-            "the output": target,
-            "the event log": events_path,
-            "the kept sound": _kept_path(events_path) if config.conversation.keep_audio else None,
-        },
+        {"the output": target, "the event log": events_path, "the kept sound": kept_path},
     )
     with EventLog(Path(events_path) if events_path else None) as event_log, ExitStack() as stack:
         session = Session(
@@ -1035,7 +1032,7 @@ async def open_session(
             pace=pace,
             event_log=event_log,
             end_on_close=end_on_close,
-            kept=_kept_sound(config, events_path, stack),
+            kept=_kept_sound(kept_path, stack),
         )
         cause: Literal["finished", "stopped", "failed"] = "stopped"
         try:

@@ -17,7 +17,7 @@ from maestra.ports.errors import MaestraError, ModelMissing
 
 from ..config import Config, Effective, load, presets
 from ..dependencies import adding
-from ..paths import Place, refuse_overwriting
+from ..paths import Place, kept_sound, refuse_overwriting
 
 if TYPE_CHECKING:
     from ..doctor import Report
@@ -107,7 +107,7 @@ def _check_lesson_files(parsed: argparse.Namespace, ingest: StreamUrl, config: C
             raise UsageError(str(error)) from None
     outputs: dict[str, Place] = {"--publish": publish, "--events": parsed.events}
     if config.conversation.keep_audio and parsed.events is not None:
-        outputs["the sound that conversation.keep_audio keeps"] = parsed.events.with_suffix(".wav")
+        outputs["the sound that conversation.keep_audio keeps"] = kept_sound(parsed.events)
     refuse_overwriting({"INPUT": ingest, "--config": parsed.config}, outputs)
 
 

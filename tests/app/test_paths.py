@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from maestra.app.cli import main
+from maestra.app.config import load
 from maestra.app.paths import Place, WouldOverwrite, refuse_overwriting
+from maestra.app.session import open_session
 from maestra.core.stream_url import StreamUrl
 from maestra.ports.errors import MaestraError
 
@@ -89,4 +91,29 @@ def test_the_command_destroys_no_recording(
     assert told.startswith("maestra: ") and told.count("\n") == 1
     assert sentence in told
     assert (folder / "w.mp4").read_bytes() == SOUND
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("publish", "events", "sentence"),
+    [
+        (None, "a.jsonl", "the kept sound would overwrite the input: a.wav"),
+        (None, "sub/../a.jsonl", "the kept sound would overwrite the input"),
+        ("b.wav", "b.jsonl", "the output and the kept sound name the same file"),
+        (None, "b.wav", "the event log and the kept sound name the same file"),
+    ],
+)
+async def test_the_library_destroys_no_recording(
+    publish: str | None, events: str, sentence: str, folder: Path, anyio_backend: str
+) -> None:
+    (folder / "a.wav").write_bytes(SOUND)
+    before = sorted(folder.iterdir())
+    config = load(assignments=["conversation.keep_audio=true"]).config
+
+    with pytest.raises(WouldOverwrite, match=sentence):
+        async with open_session(config, ingest="a.wav", publish=publish, events_path=events):
+            pass
+
+    assert (folder / "a.wav").read_bytes() == SOUND
     assert sorted(folder.iterdir()) == before
