@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,6 +45,7 @@ from maestra.ports.senses import (
 )
 
 from .recognisers import Expecting, RecogniserLine
+from .spells import OnceASpell
 
 if TYPE_CHECKING:
     from maestra.ports.audio import Samples
@@ -250,6 +252,7 @@ class Hearing:
         self._lateness = 0.0
         self._stuck: Future[Recognition] | None = None
         self._failures: list[Exception] = []
+        self._floor_spells, self._vad_spells = OnceASpell(self._failed), OnceASpell(self._failed)
 
     # --- what others call ------------------------------------------------------------
 
@@ -318,7 +321,8 @@ class Hearing:
             self._executor = None
 
     def failures(self) -> list[Exception]:
-        """What went wrong since the last time this was asked."""
+        """What went wrong since the last time this was asked; of a floor detector or a voice
+        activity detector that goes on failing, the first."""
         failures, self._failures = self._failures, []
         return failures
 
@@ -373,13 +377,11 @@ class Hearing:
             self._follow(events)
         return events
 
+    def _failed(self, error: Exception) -> None:
+        self._failures.append(error)
+
     def _hear_floor(self, chunk: AudioChunk, events: list[HearingEvent]) -> None:
-        try:
-            changes = self._floor.push(chunk)
-        except SensesError as error:
-            self._failures.append(error)
-            return
-        for change in changes:
+        for change in self._floor_spells.call(partial(self._floor.push, chunk)):
             self._label = change.label
             if change.label.is_speech:
                 if self._not_speech_since is not None:
@@ -390,12 +392,7 @@ class Hearing:
             events.append(FloorChanged(at=self._now, label=change.label, since=change.since))
 
     def _hear_voice(self, chunk: AudioChunk, events: list[HearingEvent]) -> None:
-        try:
-            changes = self._vad.push(chunk)
-        except SensesError as error:
-            self._failures.append(error)
-            return
-        for change in changes:
+        for change in self._vad_spells.call(partial(self._vad.push, chunk)):
             since = to_samples(change.since, SPEECH_RATE_HZ)
             if isinstance(change, SpeechStarted):
                 self._voice_since = since

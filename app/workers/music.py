@@ -14,6 +14,7 @@ from maestra.core.performance.notes import MusicEvent
 from maestra.ports.errors import MaestraError
 
 from ..messages import EndOfStream, Failed, Feed, Hello, MusicHeard, Progress, Stop
+from ..spells import OnceASpell
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -39,23 +40,15 @@ def run(control: Connection, settings: MusicSettings) -> None:
         return
     name = settings.config.senses.music
     control.send(Hello(worker="music", detail=name))
-    failed = False
+
+    def tell(error: Exception) -> None:
+        text = str(error) or type(error).__name__
+        control.send(Failed(worker="senses", adapter=name, kind=type(error).__name__, text=text))
+
+    spells = OnceASpell(tell)
 
     def heard(listen: Callable[[], Sequence[MusicEvent]]) -> None:
-        """Report what ``listen`` finds; that it fails is said once a spell, and survived."""
-        nonlocal failed
-        try:
-            events = listen()
-        except Exception as error:  # a model of somebody else's may raise anything
-            if not failed:
-                text = str(error) or type(error).__name__
-                control.send(
-                    Failed(worker="senses", adapter=name, kind=type(error).__name__, text=text)
-                )
-            failed = True
-            return
-        failed = False
-        for event in events:
+        for event in spells.call(listen):
             control.send(MusicHeard(event=event))
 
     while not isinstance(message := control.recv(), Stop):

@@ -234,16 +234,36 @@ def test_a_recogniser_that_hangs_is_given_up() -> None:
     assert len(ended(events)) == 2
 
 
-def test_a_floor_detector_that_raises_is_reported() -> None:
+@pytest.mark.parametrize("error", [SensesError("deaf"), ZeroDivisionError()])
+@pytest.mark.parametrize("part", ["floor", "vad"])
+def test_a_detector_that_goes_on_raising_is_reported_once(part: str, error: Exception) -> None:
+    floor, vad = FakeFloor([(0.0, SPEECH)]), FakeVad([(1.0, 2.0)])
+    failing = floor if part == "floor" else vad
     hearing = Hearing(
-        floor=FakeFloor([], error=SensesError("deaf")),
-        vad=FakeVad([]),
+        floor=floor,
+        vad=vad,
         recogniser=FakeRecogniser(""),
         endpointing=EndpointingPolicy(),
         fast=True,
     )
-    hearing.push(next(chunks(sounds.silence(0.05, EAR_RATE_HZ), (2205,))))
-    assert all(isinstance(failure, SensesError) for failure in hearing.failures())
+    sound = chunks(sounds.silence(9.0, EAR_RATE_HZ))
+
+    def hear(seconds: float) -> list[Exception]:
+        for _ in range(round(seconds * 50)):
+            hearing.push(next(sound))
+        return hearing.failures()
+
+    failing.error = error
+    assert hear(0.5) == [error]
+    for _ in range(3):  # one that fails whenever its model is asked, and only then
+        failing.error = None
+        assert hear(0.1) == []
+        failing.error = error
+        assert hear(0.1) == []
+    failing.error = None
+    assert hear(6.0) == []
+    failing.error = error
+    assert hear(1.0) == [error], "another spell"
 
 
 def test_in_real_time_the_ear_goes_on_hearing_while_words_are_made() -> None:

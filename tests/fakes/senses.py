@@ -40,13 +40,17 @@ class FakeFloor:
 
 @define
 class FakeVad:
-    """Hears a voice from ``start`` to ``stop`` seconds, for each pair, ``delay`` late."""
+    """Hears a voice from ``start`` to ``stop`` seconds, for each pair, ``delay`` late. Prime it
+    with ``error`` to raise at every chunk."""
 
     voices: Sequence[tuple[float, float]]
     delay: float = 0.1
+    error: Exception | None = None
     _told: int = field(default=0, init=False)
 
     def push(self, chunk: AudioChunk) -> list[SpeechStarted | SpeechStopped]:
+        if self.error is not None:
+            raise self.error
         now = from_samples(chunk.end, chunk.rate_hz)
         instants = [instant for voice in self.voices for instant in voice]
         events: list[SpeechStarted | SpeechStopped] = []
