@@ -90,6 +90,10 @@ _CHARACTERS_PER_SECOND = 14
 _SPEECH_HOLD = from_seconds(2.0)
 """How long a voice may hold back an answer that is ready, without ending its utterance."""
 
+_KNOWN_LATE = from_seconds(0.5)
+"""How much later than it begins a voice is known, at the most: the floor detector takes 0.35 s, and
+there is the way here. Until then a window whose time is up may prove to have been used."""
+
 Forethought = Literal["voice", "words", "turn"]
 
 StopCause = Literal["finished", "speech", "music", "reset", "failed"]
@@ -307,6 +311,8 @@ class Conductor:
             self._utterance_text = ""
         self._speech_until = None
         self._hold_until = MediaTime(self.now + _SPEECH_HOLD)
+        if self._timer is not None and self._speech_since >= self._timer.deadline:
+            self._end_window()  # before it was known, but not before the time was up
         match self.conversation.state:
             case ConversationState.SPEAKING:
                 self._suspect_at = ("speech", MediaTime(event.since + self._speech_threshold))
@@ -711,7 +717,7 @@ class Conductor:
         """When ``tick`` is wanted next; ``None`` if nothing waits for time to pass."""
         times = []
         if self._timer is not None:
-            times.append(self._timer.deadline)
+            times.append(MediaTime(self._timer.deadline + _KNOWN_LATE))
         if self._music_until_sure is not None:
             times.append(self._music_until_sure)
         if self._suspect_at is not None:
@@ -728,11 +734,11 @@ class Conductor:
 
     def tick(self) -> None:
         """Time has passed: ``now`` says how much."""
-        if self._timer is not None and self.now >= self._timer.deadline:
-            timer = self._timer
-            self._timer = None
-            self._stage.log(log.Timer(t=self._t, timer=timer.timer, action="expired"))
-            self._handle(conv.WindowExpired(at=self.now, timer=timer.timer))
+        if self._timer is not None and self.now >= self._timer.deadline + _KNOWN_LATE:
+            if self._speech_since is None:
+                self._end_window()
+            else:  # a voice that began before the window did, and still speaks
+                self._handle(conv.SpeechResumed(at=self.now))
         self._suspect_if_due()
         if self._music_until_sure is not None and self.now >= self._music_until_sure:
             self._music_until_sure = None
@@ -746,6 +752,13 @@ class Conductor:
         if self._interrupted_by is not None:
             self._decide()
         self._release()
+
+    def _end_window(self) -> None:
+        """The follow-up window's time is up."""
+        if (timer := self._timer) is not None:
+            self._timer = None
+            self._stage.log(log.Timer(t=self._t, timer=timer.timer, action="expired"))
+            self._handle(conv.WindowExpired(at=self.now, timer=timer.timer))
 
     # --- the embedding program ------------------------------------------------
 

@@ -239,7 +239,8 @@ class State(Record):
 
 @frozen(kw_only=True)
 class Timer(Record):
-    """Something happened to the follow-up window."""
+    """Something happened to the follow-up window. It expires half a second after its deadline, once
+    it is known that nobody had begun to speak by then."""
 
     type: ClassVar[str] = "timer"
 

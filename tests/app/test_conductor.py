@@ -106,10 +106,11 @@ class Lesson:
         self.conductor.tick()
         return until
 
-    def speech(self, at: float) -> None:
+    def speech(self, at: float, *, since: float | None = None) -> None:
         now = self.time(at)
         self.utterances += 1
-        self.conductor.heard(SpeechStarted(at=now, since=from_seconds(at - 0.1)))
+        began = from_seconds(at - 0.1 if since is None else since)
+        self.conductor.heard(SpeechStarted(at=now, since=began))
 
     def interim(self, at: float, text: str) -> None:
         now = self.time(at)
@@ -195,11 +196,36 @@ def test_a_wake_phrase_is_answered_and_a_follow_up_needs_none(lesson: Lesson) ->
     lesson.start(11.5)
     lesson.played_out(14.0)
 
-    lesson.time(23.9)
+    lesson.time(24.4)
     assert lesson.is_in(ConversationState.ACTIVE_LISTENING)
-    lesson.time(24.1)
+    lesson.time(24.6)
     assert lesson.is_in(ConversationState.PASSIVE_LISTENING)
     assert ["finished", "finished"] == [r.cause for r in lesson.of(log.ReplyStopped)]
+
+
+@pytest.mark.parametrize(("since", "counts"), [(17.95, True), (18.05, False)])
+def test_who_begins_to_speak_in_the_window_is_heard_though_it_is_known_later(
+    lesson: Lesson, since: float, counts: bool
+) -> None:
+    lesson.answering()
+    lesson.played_out(8.0)
+    lesson.speech(18.3, since=since)
+    assert counts is lesson.is_in(ConversationState.ACTIVE_LISTENING)
+
+    lesson.utterance(21.0, "How do I fix that?")
+    assert counts is lesson.is_in(ConversationState.RESPONDING)
+    actions = [record.action for record in lesson.of(log.Timer)]
+    assert ["started", "cancelled" if counts else "expired"] == actions
+
+
+def test_the_window_ends_no_utterance_that_began_with_the_last_word(lesson: Lesson) -> None:
+    lesson.answering()
+    lesson.speech(7.99, since=7.98)
+    lesson.played_out(8.0)
+    lesson.time(19.0)
+    lesson.utterance(20.0, "That was a lot. How do I fix it?")
+
+    assert lesson.is_in(ConversationState.RESPONDING)
 
 
 def test_where_the_time_went_to_the_first_word_is_told(lesson: Lesson) -> None:
