@@ -201,6 +201,7 @@ class Conductor:
         self._speech_since: MediaTime | None = None
         self._speech_until: MediaTime | None = None
         self._utterance_text = ""
+        self._utterance_end = SESSION_START
         self._hold_until = SESSION_START
         self._interrupted_by: Literal["speech", "music"] | None = None
         self._interrupted_at = SESSION_START
@@ -314,9 +315,11 @@ class Conductor:
         if self._timer is not None and self._speech_since >= self._timer.deadline:
             self._end_window()  # before it was known, but not before the time was up
         match self.conversation.state:
-            case ConversationState.SPEAKING:
+            case ConversationState.SPEAKING if event.since > self._utterance_end:
                 self._suspect_at = ("speech", MediaTime(event.since + self._speech_threshold))
                 self._suspect_if_due()
+            case ConversationState.SPEAKING:
+                pass  # the cut question is being answered; its voice counts once it has said more
             case ConversationState.ACTIVE_LISTENING:
                 self._handle(conv.SpeechResumed(at=self.now))
             case ConversationState.PASSIVE_LISTENING:
@@ -381,6 +384,7 @@ class Conductor:
     def _utterance_ended(self, event: UtteranceEnded) -> None:
         self._speech_since = self._speech_until = None
         self._utterance_text = event.text
+        self._utterance_end = event.end
         if event.text:
             self._beside_music.speech(to_seconds(event.start))
         match = self._matcher.match(event.text) if event.text else None

@@ -498,6 +498,7 @@ class Hearing:
         self._utterance = None
         if utterance.cut_at is not None and self._told_of_voice:
             self._begin(utterance.cut_at)
+            events.append(SpeechStarted(at=self._now, since=_time(utterance.cut_at)))
 
     # --- transcripts -----------------------------------------------------------------
 

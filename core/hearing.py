@@ -56,7 +56,7 @@ class FloorChanged:
 
 @frozen(kw_only=True)
 class SpeechStarted:
-    """A voice began to speak at ``since``."""
+    """A voice began to speak at ``since``, or goes on after an utterance was cut there."""
 
     at: MediaTime
     since: MediaTime

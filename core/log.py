@@ -132,7 +132,7 @@ class Floor(Record):
 
 @frozen(kw_only=True)
 class SpeechStarted(Record):
-    """A voice began to speak."""
+    """A voice began to speak, or goes on after its question, which never ended, was cut."""
 
     type: ClassVar[str] = "speech_started"
 

@@ -133,6 +133,16 @@ class Lesson:
         ):
             conductor.heard(event)
 
+    def cut(self, at: float, text: str) -> None:
+        """The question has gone on for too long; its voice goes on."""
+        now, end = self.time(at), from_seconds(at - 0.3)
+        conductor = self.conductor
+        conductor.heard(
+            UtteranceEnded(at=now, utterance=self.utterances, text=text, start=end, end=end)
+        )
+        self.utterances += 1
+        conductor.heard(SpeechStarted(at=now, since=end))
+
     def says(self, begin: float, end: float, text: str) -> None:
         self.speech(begin)
         self.utterance(end, text)
@@ -329,6 +339,61 @@ def test_more_words_while_thinking_join_the_question(lesson: Lesson) -> None:
     first, second = lesson.making
     assert first.number in lesson.unmade
     assert "On my rhythm, please." == second.question
+
+
+LONG = "Teacher, comment on this and that."
+
+
+def test_a_cut_question_is_answered_over_the_voice_that_goes_on(lesson: Lesson) -> None:
+    lesson.speech(1.0)
+    lesson.cut(31.3, LONG)
+    lesson.write()
+    assert lesson.is_in(ConversationState.RESPONDING), "it may only want a few words more"
+    lesson.time(33.4)
+    assert lesson.is_in(ConversationState.SPEAKING)
+
+    lesson.start(33.5)
+    lesson.interim(35.0, "and another thing")
+    lesson.time(38.0)
+    assert not any(isinstance(message, Pause) for message in lesson.playout)
+    lesson.played_out(39.0)
+    assert ["finished"] == [record.cause for record in lesson.of(log.ReplyStopped)]
+
+
+def test_an_answer_that_was_ready_at_the_cut_is_spoken(lesson: Lesson) -> None:
+    lesson.speech(1.0)
+    lesson.interim(30.9, LONG)
+    lesson.write()
+    lesson.cut(31.3, LONG)
+    assert lesson.is_in(ConversationState.SPEAKING)
+    lesson.start(31.4)
+    lesson.interim(33.0, "and another thing")
+    lesson.time(35.0)
+    assert not any(isinstance(message, Pause) for message in lesson.playout)
+
+    lesson.speech(35.1)  # after a breath: an interruption like any other
+    assert isinstance(lesson.playout[-1], Pause)
+
+
+def test_the_few_words_after_the_cut_belong_to_the_question(lesson: Lesson) -> None:
+    lesson.speech(1.0)
+    lesson.cut(31.3, LONG)
+    lesson.write()
+    lesson.utterance(32.5, "Please.")
+
+    assert lesson.is_in(ConversationState.RESPONDING)
+    assert lesson.making[-1].question.endswith("Please.")
+
+
+def test_the_window_is_held_by_a_voice_that_goes_on_after_the_cut(lesson: Lesson) -> None:
+    lesson.answering()
+    lesson.played_out(8.0)
+    lesson.speech(10.0)
+    lesson.cut(40.3, "")
+    lesson.time(60.0)
+    lesson.utterance(61.0, "How do I fix that?")
+
+    assert lesson.is_in(ConversationState.RESPONDING)
 
 
 def test_speech_silences_at_once_and_the_heard_part_is_kept(lesson: Lesson) -> None:

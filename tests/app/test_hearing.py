@@ -191,6 +191,8 @@ def test_a_question_that_never_ends_is_cut_and_answered() -> None:
     assert [seconds(end.end) for end in ends] == [31.0, 61.0, 70.0]
     assert seconds(ends[0].at) < 31.5
     assert max(recogniser.asked) <= 30.5
+    voices = [event for event in events if isinstance(event, SpeechStarted)]
+    assert [seconds(voice.since) for voice in voices] == [1.0, 31.0, 61.0], "it still speaks"
 
 
 def test_noise_without_words_ends_with_an_empty_text() -> None:
