@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 
 from maestra.core.hearing import FloorLabel
 from maestra.core.media_time import MediaTime, from_samples, from_seconds, to_seconds
@@ -23,6 +23,7 @@ from maestra.core.performance.notes import Beat, Level, MusicEvent, Onset, Perfo
 from maestra.core.performance.observations import Observation, observe
 from maestra.core.performance.summary import PerformanceSummary
 from maestra.ports.audio import EAR_RATE_HZ, SPEECH_RATE_HZ, AudioChunk
+from maestra.ports.errors import StreamError
 from maestra.ports.senses import FloorDetector, MusicAnalyser
 
 from .hearing import Resampler
@@ -45,7 +46,8 @@ _SETTLED = 1.0
 
 @frozen(kw_only=True)
 class Analysis:
-    """What was measured. ``floor`` says from when on which label held."""
+    """What was measured. ``floor`` says from when on which label held; ``damage``, if the recording
+    could not be heard whole, why."""
 
     duration: float
     notes: tuple[PerformedNote, ...]
@@ -55,6 +57,7 @@ class Analysis:
     floor: tuple[tuple[float, FloorLabel], ...]
     summary: PerformanceSummary
     observations: tuple[Observation, ...]
+    damage: StreamError | None = None
 
     @property
     def tempo_bpm(self) -> float | None:
@@ -139,7 +142,8 @@ def _observation(observation: Observation) -> dict[str, object]:
 
 
 def analyse(path: Path, config: Config) -> Analysis:
-    """Measure the recording at ``path``, with what ``config`` names.
+    """Measure the recording at ``path``, with what ``config`` names. What can be heard of a damaged
+    one is measured.
 
     :raises MaestraError: it cannot be read, a model is missing, or a model failed.
     """
@@ -147,12 +151,27 @@ def analyse(path: Path, config: Config) -> Analysis:
     from .workers.ingest import IngestSettings
 
     ingest = composition.ingest(IngestSettings(url=composition.stream_url(str(path)), fast=True))
+    damage: StreamError | None = None
+
+    def heard() -> Iterator[Samples]:
+        nonlocal damage
+        begun = False
+        try:
+            for samples in ingest.chunks():
+                begun = True
+                yield samples
+        except StreamError as error:
+            if not begun:
+                raise
+            damage = error
+
     try:
-        return analyse_sound(
-            ingest.chunks(), floor=composition.floor(config), music=composition.music(config)
+        found = analyse_sound(
+            heard(), floor=composition.floor(config), music=composition.music(config)
         )
     finally:
         ingest.close()
+    return evolve(found, damage=damage)
 
 
 def analyse_sound(

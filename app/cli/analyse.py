@@ -20,7 +20,8 @@ def analyse_file(config: Config, path: Path, *, as_json: bool, plot_path: Path |
     """Measure ``path`` and print what was found; draw it, if ``plot_path`` says where.
 
     :raises MaestraError: it cannot be read, or the picture cannot be written. That it has nowhere
-        to go is said before anything is measured.
+        to go is said before anything is measured; that a recording is damaged, once what could be
+        heard of it was reported.
     """
     if plot_path is not None:
         _check_plot(plot_path)
@@ -35,6 +36,8 @@ def analyse_file(config: Config, path: Path, *, as_json: bool, plot_path: Path |
         print(json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False))
     else:
         print("\n".join(report(content)))
+    if analysis.damage is not None:
+        raise analysis.damage
 
 
 def _check_plot(path: Path) -> None:

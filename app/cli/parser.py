@@ -90,7 +90,7 @@ def grammar() -> Grammar:
     analyse = command(
         "analyse",
         "Measure a recording, without a teacher. Prints what was measured and what is worth"
-        " saying about it.",
+        " saying about it; of a damaged recording, as far as it can be heard.",
     )
     analyse.add_argument("file", metavar="FILE", help="A recording with sound.")
     analyse.add_argument("--json", action="store_true", help="Print JSON.")

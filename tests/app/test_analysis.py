@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from maestra.app import composition
 from maestra.app.analysis import Analysis, analyse_sound, plot
+from maestra.app.cli import main
 from maestra.core.hearing import FloorChanged, FloorLabel
 from maestra.core.media_time import from_samples, from_seconds
 from maestra.core.performance.notes import Beat, Level, MusicEvent, Onset, PerformedNote
 from maestra.ports.audio import EAR_RATE_HZ, AudioChunk
+from maestra.ports.errors import StreamError
 
 
 class ScriptedFloor:
@@ -173,3 +176,41 @@ def test_a_picture_of_no_known_kind_is_refused(analysis: Analysis, tmp_path: Pat
 
 def test_the_ear_is_what_the_scripts_assume() -> None:
     assert EAR_RATE_HZ == 882 * 50
+
+
+class Damaged:
+    """A recording that breaks off after ``seconds``."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def chunks(self) -> Iterator[NDArray[np.float32]]:
+        yield from sound(self._seconds)
+        raise StreamError("a.flac is damaged after all.")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("seconds", [20.0, 0.0])
+def test_what_was_heard_of_a_damaged_recording_is_reported(
+    seconds: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    floor, music = ScriptedFloor([(1.0, FloorLabel.PLAYING)]), ScriptedMusic(melody(1.0, 16))
+    monkeypatch.setattr(composition, "ingest", lambda settings: Damaged(seconds))
+    monkeypatch.setattr(composition, "floor", lambda config: floor)
+    monkeypatch.setattr(composition, "music", lambda config: music)
+    picture = tmp_path / "a.png"
+
+    assert main(["analyse", "a.flac", "--json", "--plot", str(picture)]) == 3
+
+    printed = capsys.readouterr()
+    assert printed.err == "maestra: a.flac is damaged after all.\n"
+    assert picture.exists() is bool(seconds)
+    if seconds:
+        assert len(json.loads(printed.out)["notes"]) == 16
+    else:
+        assert printed.out == ""

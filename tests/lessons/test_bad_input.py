@@ -77,6 +77,35 @@ def test_a_bad_file_gets_one_sentence_and_exit_code_3(
     assert 1 == len(complaint), printed
 
 
+def truncated(folder: Path) -> str:
+    """Four seconds of a scale, of which half are there."""
+    whole, path = folder / "whole.flac", folder / "truncated.flac"
+    at = np.arange(4 * 44_100) / 44_100
+    tone = 0.3 * np.sin(2 * np.pi * 261.63 * 2 ** (np.floor(2 * at) / 12) * at)
+    with av.open(str(whole), "w") as output:
+        stream = output.add_stream("flac", rate=44_100, layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            (tone * 32767).astype(np.int16)[None], format="s16", layout="mono"
+        )
+        frame.sample_rate = 44_100
+        output.mux([*stream.encode(frame), *stream.encode(None)])
+    content = whole.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    return str(path)
+
+
+@pytest.mark.parametrize(("command", "expected"), [("analyse", 3), ("lesson", 0)])
+def test_a_truncated_recording_is_heard_as_far_as_it_goes(
+    command: str, expected: int, tmp_path: Path
+) -> None:
+    code, printed = maestra(command, truncated(tmp_path))
+
+    assert expected == code, printed
+    assert "Traceback" not in printed
+    assert 1 == printed.count("is cut short"), printed
+    assert command == "lesson" or len(printed.splitlines()) > 1, "and what was heard"
+
+
 @pytest.mark.parametrize(
     "address",
     [
