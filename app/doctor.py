@@ -39,6 +39,10 @@ __all__ = [
     "examine",
 ]
 
+_SENSELESS, _FAILED, _MISSING = 2, 3, 4
+"""The command's exit codes: what is configured makes no sense, an input or output fails, a model or
+package is missing."""
+
 _NEWEST_PYTHON = (3, 13)
 """The newest Python that every distribution of ``maestra[local]`` has wheels for."""
 
@@ -92,12 +96,13 @@ class BackendReport:
 
 @frozen(kw_only=True)
 class Trouble:
-    """Something is wrong. ``serious`` if a lesson cannot be held because of it."""
+    """Something is wrong. ``serious`` if a lesson cannot be held because of it; ``code`` is the
+    exit code that a lesson would end with then."""
 
     what: str
     mend: str
     serious: bool
-    missing_model: bool = False
+    code: int
 
 
 @frozen(kw_only=True)
@@ -116,7 +121,13 @@ class Report:
     @property
     def well(self) -> bool:
         """A lesson can be held."""
-        return not any(trouble.serious for trouble in self.troubles)
+        return self.code == 0
+
+    @property
+    def code(self) -> int:
+        """The command's exit code: that of the first trouble because of which no lesson can be
+        held, 0 if there is none."""
+        return next((trouble.code for trouble in self.troubles if trouble.serious), 0)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -245,6 +256,7 @@ def _troubles(
                 " has packages for",
                 mend=f"use Python 3.11 to {newest}",
                 serious=False,
+                code=_MISSING,
             )
         )
     everywhere = [d.distribution for d in dependencies().values() if d.extra == "local"]
@@ -255,6 +267,7 @@ def _troubles(
                 what=f"not installed: {', '.join(general)}",
                 mend=INSTALL,
                 serious=True,
+                code=_MISSING,
             )
         )
     for report in reports:
@@ -266,7 +279,7 @@ def _troubles(
                     what=f"{report.port}: {report.name} needs {', '.join(sorted(gone))}",
                     mend=installing(report.port, report.name),
                     serious=True,
-                    missing_model=any(found[m].state == "missing" for m in report.models),
+                    code=_MISSING,
                 )
             )
             continue
@@ -278,7 +291,7 @@ def _troubles(
                         what=f"{report.port}: the model {model} of {report.name} {wrong}",
                         mend=f"pip install --force-reinstall --no-deps {found[model].distribution}",
                         serious=True,
-                        missing_model=True,
+                        code=_MISSING,
                     )
                 )
         if (
@@ -294,7 +307,7 @@ def _troubles(
                         if isinstance(absence, ModelMissing)
                         else "see docs/reference/configuration.md",
                         serious=not _replaced(report, reports),
-                        missing_model=isinstance(absence, ModelMissing),
+                        code=_MISSING if isinstance(absence, ModelMissing) else _SENSELESS,
                     )
                 )
     if "av" not in absent and (codecs := _missing_codecs()):
@@ -303,6 +316,7 @@ def _troubles(
                 what=f"FFmpeg, as PyAV has it, lacks {', '.join(codecs)}",
                 mend="pip install --force-reinstall --no-deps --only-binary av av",
                 serious=True,
+                code=_FAILED,
             )
         )
     free = shutil.disk_usage(folder).free
@@ -312,6 +326,7 @@ def _troubles(
                 what=f"only {free // 1024**2} MB are free in {folder}",
                 mend="make room, or write elsewhere",
                 serious=False,
+                code=_FAILED,
             )
         )
     return troubles
@@ -332,13 +347,18 @@ def _unusable(config: Config) -> Iterator[Trouble]:
                 composition.settings(config, port, name)
             except (ConfigError, ImportError) as error:
                 yield Trouble(
-                    what=str(error), mend="see docs/reference/configuration.md", serious=True
+                    what=str(error),
+                    mend="see docs/reference/configuration.md",
+                    serious=True,
+                    code=_SENSELESS if isinstance(error, ConfigError) else _MISSING,
                 )
             try:
                 composition.key(config, port, name)
             except ConfigError as error:
                 variable = CATALOGUE[port, name].key
-                yield Trouble(what=str(error), mend=f"export {variable}=...", serious=True)
+                yield Trouble(
+                    what=str(error), mend=f"export {variable}=...", serious=True, code=_SENSELESS
+                )
 
 
 def _missing_codecs() -> list[str]:

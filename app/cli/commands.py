@@ -281,9 +281,7 @@ def doctor(parsed: argparse.Namespace) -> int:
         _print_json(report.as_dict())
     else:
         _print_report(report)
-    if report.well:
-        return 0
-    return 4 if any(trouble.missing_model for trouble in report.troubles) else 3
+    return report.code
 
 
 def models(parsed: argparse.Namespace) -> int:

@@ -166,6 +166,40 @@ def test_the_doctor_says_how_to_mend_it(
     assert "pip install --force-reinstall --no-deps faster-whisper" in text
 
 
+@pytest.mark.parametrize("package", ["piper-tts", "numpy"])
+def test_the_doctor_says_with_its_exit_code_that_a_package_is_missing(
+    package: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(
+        "maestra.app.doctor.installed_version",
+        lambda name: None if name == package else installed_version(name),
+    )
+
+    assert main(["doctor"]) == 4
+    assert "Wrong: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["brain.backend=openai,coach"], "OPENAI_API_KEY"),
+        (["voice.options.piper.sped=2"], "piper has no options"),
+    ],
+)
+def test_the_doctor_says_with_its_exit_code_that_the_configuration_is_wrong(
+    settings: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+    assert main(["doctor", *(part for one in settings for part in ("--set", one))]) == 2
+    assert re.search(rf"Wrong: .*{said}", capsys.readouterr().out)
+
+
 def test_output_that_nobody_reads_is_no_fault() -> None:
     command = subprocess.Popen(
         [sys.executable, "-m", "maestra.app.cli", "config"],
@@ -205,7 +239,7 @@ def test_the_doctor_misses_a_model_that_is_the_users_to_fetch(
     assert main(["doctor", "--set", "voice.backend=styletts2", *reference]) == 4
     (tmp_path / "weights").mkdir()
     weights = ["--set", f"voice.options.styletts2.weights={tmp_path / 'weights'}"]
-    assert main(["doctor", "--set", "voice.backend=styletts2", *reference, *weights]) == 3
+    assert main(["doctor", "--set", "voice.backend=styletts2", *reference, *weights]) == 2
     assert "there is no file" in capsys.readouterr().out
 
 
