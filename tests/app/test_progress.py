@@ -44,6 +44,20 @@ async def _events() -> AsyncIterator[log.Record]:
         yield record
 
 
+def test_the_last_facts_are_there_before_anybody_asks() -> None:
+    progress = Progress()
+    for take in range(1, 5):
+        end = 10.0 * take
+        progress.take(log.TakeEnded(t=end + 1, take=take, start=end - 4.5, end=end, notes=9))
+    assert progress.facts == [f"take {take}: 4.5 s, 9 notes" for take in (4, 3, 2)]
+
+    remark = log.Remark(kind="tempo", take=4, start=35.5, end=40.0, text="It sped up.", facts={})
+    progress.take(
+        log.Summary(t=50.0, epoch=1, duration=0.01, takes=4, notes=36, observations=(remark,))
+    )
+    assert progress.facts == ["It sped up."]
+
+
 def test_progress_holds_what_is_shown() -> None:
     progress = Progress()
     for record in LESSON[:12]:
