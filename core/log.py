@@ -772,8 +772,9 @@ def check_log(lines: Iterable[str], *, complete: bool = True) -> tuple[str, ...]
     """What is wrong with a session's log: its lines, one by one and together.
 
     Together: it starts with ``session_started`` and (if ``complete``) ends with ``session_ended``;
-    ``wall`` never goes back; replies are numbered upwards, never two are heard at once, and each
-    that starts stops.
+    ``wall`` never goes back; each state is left for the next; replies are numbered upwards, never
+    two are heard at once, each that starts stops, and what stops is the one that is heard. (One
+    that was given up before a sound of it was heard stops, too, but did not finish.)
     """
     complaints: list[str] = []
     records: list[tuple[int, Record]] = []
@@ -790,7 +791,8 @@ def check_log(lines: Iterable[str], *, complete: bool = True) -> tuple[str, ...]
         complaints.append("the last record is not session_ended")
     wall = -math.inf
     playing: int | None = None
-    newest = 0
+    newest = stopped = 0
+    state: str | None = None
     for number, record in records:
         if record.wall < wall:
             complaints.append(f"line {number}: wall went back from {wall} to {record.wall}")
@@ -802,8 +804,20 @@ def check_log(lines: Iterable[str], *, complete: bool = True) -> tuple[str, ...]
                 if epoch <= newest:
                     complaints.append(f"line {number}: reply {epoch} after reply {newest}")
                 playing, newest = epoch, max(newest, epoch)
-            case ReplyStopped(epoch=epoch) if epoch == playing:
-                playing = None
+            case ReplyStopped(epoch=epoch, cause=cause):
+                if playing is not None and epoch != playing:
+                    complaints.append(f"line {number}: reply {epoch} stopped, {playing} is heard")
+                elif epoch <= stopped:
+                    complaints.append(f"line {number}: reply {epoch} stopped after {stopped} had")
+                elif playing is None and cause == "finished":
+                    complaints.append(f"line {number}: reply {epoch} finished and never started")
+                if epoch == playing:
+                    playing = None
+                stopped = max(stopped, epoch)
+            case State(before=before, after=after):
+                if state is not None and before != state:
+                    complaints.append(f"line {number}: left {before} while in {state}")
+                state = after
             case _:
                 pass
     if complete and playing is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from maestra.core import log
 from maestra.core.conversation.commands import QuestionKind
 from maestra.core.hearing import FloorLabel
+
+LESSONS = Path(__file__).parents[1] / "data/lessons"
 
 EXAMPLES: tuple[log.Record, ...] = (
     log.SessionStarted(
@@ -179,6 +182,11 @@ def _reply(epoch: int) -> log.Record:
 
 _FIRST, _LAST = EXAMPLES[0], EXAMPLES[-1]
 _STOPPED = log.ReplyStopped(t=0.0, epoch=1, cause="finished", heard_text="", silence_at=0.0)
+_GIVEN_UP = attrs.evolve(_STOPPED, cause="failed")
+
+
+def _state(before: str, after: str) -> log.Record:
+    return log.State(t=0.0, before=before, after=after, cause="x")
 
 
 @pytest.mark.parametrize(
@@ -190,10 +198,28 @@ _STOPPED = log.ReplyStopped(t=0.0, epoch=1, cause="finished", heard_text="", sil
         ((_FIRST, _reply(1), _reply(2), _LAST), "reply 2 while 1 is heard"),
         ((_FIRST, _reply(1), _STOPPED, _reply(1), _LAST), "reply 1 after reply 1"),
         ((_FIRST, _reply(1), _LAST), "reply 1 never stopped"),
+        ((_FIRST, _reply(2), _GIVEN_UP, _LAST), "reply 1 stopped, 2 is heard"),
+        ((_FIRST, _reply(1), _STOPPED, _STOPPED, _LAST), "reply 1 stopped after 1 had"),
+        ((_FIRST, _GIVEN_UP, _GIVEN_UP, _LAST), "reply 1 stopped after 1 had"),
+        ((_FIRST, _STOPPED, _LAST), "reply 1 finished and never started"),
+        ((_FIRST, _state("a", "b"), _state("a", "c"), _LAST), "left a while in b"),
     ],
 )
 def test_a_bad_log_is_told_why(records: tuple[log.Record, ...], complaint: str) -> None:
     assert any(complaint in problem for problem in log.check_log(_lines(*records)))
+
+
+def test_a_reply_that_was_never_heard_may_be_given_up() -> None:
+    talk = (_state("a", "b"), _GIVEN_UP, _state("b", "c"), _reply(2))
+
+    stopped = attrs.evolve(_STOPPED, epoch=2)
+    assert log.check_log(_lines(_FIRST, *talk, stopped, _LAST)) == ()
+
+
+def test_the_log_of_a_real_lesson_is_good() -> None:
+    lines = (LESSONS / "demo.events.jsonl").read_text(encoding="utf-8").splitlines()
+
+    assert log.check_log(lines) == ()
 
 
 def test_wall_never_goes_back() -> None:

@@ -23,7 +23,8 @@ from maestra.app.config import BrainConfig, Config
 from maestra.app.session import Session, open_session
 from maestra.core import log
 from maestra.core.brief import leaks, system_prompt
-from maestra.core.log import check_log, decode
+
+from .event_logs import records
 
 pytestmark = [
     pytest.mark.anyio,
@@ -71,7 +72,7 @@ async def spoken(lines: Sequence[str], path: Path, *, apart: float) -> Path:
     return path
 
 
-async def hold(recording: Path, chat: ChatServer, events: Path) -> list[Any]:
+async def hold(recording: Path, chat: ChatServer, events: Path) -> list[log.Record]:
     """The lesson's records. After the first answer the context is reset."""
     config = Config(
         brain=BrainConfig(
@@ -87,7 +88,7 @@ async def hold(recording: Path, chat: ChatServer, events: Path) -> list[Any]:
     ):
         watch.start_soon(reset_after_the_first_answer, session)
         await session.wait()
-    return written(events)
+    return records(events)
 
 
 async def reset_after_the_first_answer(session: Session) -> None:
@@ -95,12 +96,6 @@ async def reset_after_the_first_answer(session: Session) -> None:
         if isinstance(record, log.ReplyStopped):
             await session.reset_context()
             return
-
-
-def written(events: Path) -> list[Any]:
-    lines = events.read_text(encoding="utf-8").splitlines()
-    assert not check_log(lines)
-    return [decode(line) for line in lines]
 
 
 async def test_what_may_not_be_spoken_is_not(

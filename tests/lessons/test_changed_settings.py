@@ -17,7 +17,8 @@ import av
 from maestra.app.demo import LESSON
 from maestra.app.session import Session, open_session
 from maestra.core import log
-from maestra.core.log import decode
+
+from .event_logs import records
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300), pytest.mark.models, pytest.mark.slow]
 
@@ -56,10 +57,6 @@ async def hold(lesson: Path, events: Path, *, change: bool) -> list[log.Record]:
             await session.wait()
             tasks.cancel_scope.cancel()
     return records(events)
-
-
-def records(path: Path) -> list[log.Record]:
-    return [decode(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def told(lesson: list[log.Record]) -> list[tuple[object, ...]]:

@@ -25,7 +25,8 @@ from maestra.app.config import Config, load, presets
 from maestra.app.demo import LESSON
 from maestra.app.session import Session, open_session
 from maestra.core import log
-from maestra.core.log import check_log, decode
+
+from .event_logs import records
 
 pytestmark = [
     pytest.mark.anyio,
@@ -129,15 +130,14 @@ async def hold(there: Cloud, events: Path, *, die_after: int | None = None) -> l
 
 def written(events: Path) -> list[Any]:
     """A log that is in order and holds no key."""
-    lines = events.read_text(encoding="utf-8").splitlines()
-    assert not check_log(lines)
+    text = events.read_text(encoding="utf-8")
     secrets = (OPENAI_KEY, deepgram_server.KEY, elevenlabs_server.KEY)
-    assert not any(secret in line for line in lines for secret in secrets)
-    return [decode(line) for line in lines]
+    assert not any(secret in text for secret in secrets)
+    return records(events)
 
 
-def of(records: list[Any], kind: type[Any]) -> list[Any]:
-    return [record for record in records if isinstance(record, kind)]
+def of(found: list[Any], kind: type[Any]) -> list[Any]:
+    return [record for record in found if isinstance(record, kind)]
 
 
 async def test_a_lesson_with_every_part_in_the_cloud(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from maestra.app.config import Config, FaceConfig
 from maestra.app.session import open_session
 from maestra.core import log
-from maestra.core.log import check_log, decode
 
+from .event_logs import records
 from .test_whole_lessons import excerpt
 
 pytestmark = [
@@ -102,9 +102,7 @@ async def test_a_failing_face_costs_pictures_and_no_sound(
     ) as session:
         await session.wait()
 
-    lines = events.read_text(encoding="utf-8").splitlines()
-    assert not check_log(lines)
-    found = [decode(line) for line in lines]
+    found = records(events)
     done = [
         r.level if isinstance(r, log.FaceDegraded) else r.after
         for r in found

@@ -10,8 +10,8 @@ from fakes.distribution import bring
 from maestra.app.config import Config, VoiceConfig
 from maestra.app.session import open_session
 from maestra.core import log
-from maestra.core.log import check_log, decode
 
+from .event_logs import records
 from .test_whole_lessons import excerpt, longest_pause
 
 pytestmark = [
@@ -79,9 +79,7 @@ async def test_the_next_voice_is_heard_within_two_seconds(
     ) as session:
         await session.wait()
 
-    lines = events.read_text(encoding="utf-8").splitlines()
-    assert not check_log(lines)
-    found = [decode(line) for line in lines]
+    found = records(events)
     switched = [r for r in found if isinstance(r, log.AdapterSwitched) and r.port == "voice"]
     assert [("failing", "piper")] == [(r.before, r.after) for r in switched]
     stopped = next(r for r in found if isinstance(r, log.ReplyStopped))

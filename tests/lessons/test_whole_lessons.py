@@ -25,9 +25,10 @@ from maestra.app.config import Config
 from maestra.app.demo import LESSON
 from maestra.app.session import Session, open_session
 from maestra.core import log
-from maestra.core.log import check_log, decode
 from maestra.ports.brain import Brain, BrainRequest, SpokenClause
 from maestra.ports.errors import BackendRefused, BrainError
+
+from .event_logs import records
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180), pytest.mark.models]
 
@@ -53,12 +54,6 @@ def leaves_no_process() -> Iterator[None]:
     while left := [c for c in me.children(recursive=True) if c.pid not in before]:
         assert time.monotonic() < deadline, f"left behind: {left}"
         time.sleep(0.05)
-
-
-def records(path: Path) -> list[log.Record]:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    assert not check_log(lines)
-    return [decode(line) for line in lines]
 
 
 async def hold(events: Path, *, publish: Path | None = None) -> list[log.Record]:
@@ -244,8 +239,8 @@ async def test_a_brain_that_fails_is_replaced_within_two_seconds(
     events = tmp_path / "events.jsonl"
     async with open_session(ingest=str(LESSON), pace="fast", events_path=events) as session:
         await first_answer(session)
-    found = [decode(line) for line in events.read_text(encoding="utf-8").splitlines()]
 
+    found = records(events)
     failed = next(r for r in found if isinstance(r, log.AdapterFailed))
     switched = next(r for r in found if isinstance(r, log.AdapterSwitched))
     text = next(r for r in found if isinstance(r, log.ReplyText))
@@ -402,7 +397,7 @@ def test_a_lesson_that_is_killed_leaves_no_orphan_and_a_file_that_plays(tmp_path
     assert not alive
     with av.open(str(video)) as playable:
         assert sum(1 for _ in playable.decode(video=0)) >= 50
-    assert not check_log(events.read_text(encoding="utf-8").splitlines(), complete=False)
+    assert records(events, complete=False)
 
 
 async def test_a_running_session_can_be_asked_changed_and_reset(tmp_path: Path) -> None:
