@@ -91,14 +91,18 @@ class _Led:
 
     def draw(self, number: int) -> Frame:
         """Its next picture from ``number`` on; in a thread."""
+        try:
+            return self._next(number)
+        except BaseException:
+            self._frames, self.slot, self.due, self.anchor = None, -1, -1, None
+            raise
+
+    def _next(self, number: int) -> Frame:
         if self._frames is None:
             self._frames = self.face.frames()
         while True:
-            try:
-                frame = next(self._frames)
-            except BaseException:
-                self._frames, self.slot, self.due, self.anchor = None, -1, -1, None
-                raise
+            if (frame := next(self._frames, None)) is None:
+                raise FaceError("drew no picture")
             self.due, self.ready, self.warm = frame.number + 1, frame.ready, True
             if frame.number >= number:
                 break

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
@@ -18,6 +19,7 @@ from maestra.app.workers.pictures import Pictures
 from maestra.app.workers.spoken import Reply
 from maestra.ports.audio import FRAME_RATE, PLAYOUT_RATE_HZ, SLICE_SAMPLES
 from maestra.ports.errors import FaceError, FaceOutOfMemory
+from maestra.ports.face import Frame
 
 pytestmark = pytest.mark.anyio
 
@@ -56,6 +58,21 @@ class Face(FakeFace):
         assert isinstance(self._clock, Clock)
         self._clock.now += self.took
         return pictures
+
+
+class Odd(Face):
+    """From the moment it is ``odd``, its pictures are none: whatever stands in for them."""
+
+    def __init__(self, clock: Clock, instead: object) -> None:
+        super().__init__(clock)
+        self.instead = instead
+        self.odd = False
+
+    def frames(self) -> Iterator[Frame]:
+        for frame in super().frames():
+            if self.odd and self.instead == "the end":
+                return
+            yield self.instead if self.odd else frame  # type: ignore[misc]
 
 
 class Stage:
@@ -233,6 +250,34 @@ async def test_what_failed_is_asked_again_then_left_and_tried_again_later() -> N
         assert ["again", "face 1", "face 0"] == scene.steps
         await scene.show(2)
         assert first.asked[-1].number == 11
+
+
+@pytest.mark.parametrize(
+    ("instead", "told"),
+    [
+        ("the end", "drew no picture"),
+        (None, "drew no picture"),
+        (Frame(number=999, picture=np.zeros((3, 3, 3), np.uint8)), r"drew uint8 \(3, 3, 3\)"),
+        (Frame(number=999, picture=np.zeros((2, 4, 3))), r"drew float64 \(2, 4, 3\)"),
+        (Frame(number=999, picture=None), "NoneType"),  # type: ignore[arg-type]
+        (7, "'int' object has no attribute 'number'"),
+    ],
+    ids=["the end", "none", "shape", "floats", "no array", "no frame"],
+)
+async def test_what_is_no_picture_is_a_failure_like_any_other(instead: object, told: str) -> None:
+    clock = Clock()
+    first, second = Odd(clock, instead), Face(clock)
+    async with stage(lambda: first, lambda: second, clock=clock) as scene:
+        await scene.show(2)
+        first.odd = True
+        shown = await scene.show(8)
+
+        assert ["again", "face 1"] == scene.steps
+        assert [None, None, 9] == list(map(number, [*shown[:2], shown[-1]]))
+        failed = [report for report in scene.reports if isinstance(report, Failed)]
+        assert 2 == len(failed)
+        for report in failed:
+            assert re.search(told, report.text)
 
 
 async def test_without_memory_it_shrinks_or_is_built_anew_once_and_then_the_next_serves() -> None:

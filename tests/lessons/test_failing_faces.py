@@ -1,4 +1,5 @@
-"""A face that is slow, hangs or has no memory left, in a whole lesson: what is heard and seen."""
+"""A face that is slow, hangs, fails or has no memory left, in a whole lesson: what is heard and
+seen."""
 
 from __future__ import annotations
 
@@ -47,6 +48,10 @@ class Failing(Puppet):
                     time.sleep(6)
                 case "out of memory":
                     raise FaceOutOfMemory("The GPU is full.")
+                case "raises":
+                    raise ZeroDivisionError
+                case "returns nothing":
+                    return None
         return super().draw(moments)
 
 def build(config, who):
@@ -86,6 +91,8 @@ def _answer(video: Path) -> NDArray[np.bool_]:
         ("hangs", ["held", "still", "fewer", "full"]),
         ("hangs for good", ["held", "still", "anew", "puppet"]),
         ("out of memory", ["anew", "puppet"]),
+        ("raises", ["again", "puppet"]),
+        ("returns nothing", ["again", "puppet"]),
     ],
 )
 async def test_a_failing_face_costs_pictures_and_no_sound(
