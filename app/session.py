@@ -513,15 +513,16 @@ class Session:
         }
         self._settings = start
         pipes = {"speaker": (to_playout,), "playout": (to_speaker,)}
+        # Before the first is there: who is cut off while they start leaves those that are.
+        stack.callback(self._join_workers)
+        # They load side by side, and are told to leave side by side.
+        stack.callback(self._stop_workers)
         for name, settings in start.items():
             worker = Worker(name, settings, pipes=pipes.get(name, ()))
             self._workers[name] = await anyio.to_thread.run_sync(worker.__enter__)
             worker.listen()
         if self._ingest_url.is_browser:
             self._browsers.open_microphone()
-        stack.callback(self._join_workers)
-        # They load side by side, and are told to leave side by side.
-        stack.callback(self._stop_workers)
         details: dict[str, str] = {}
 
         async def await_hello(name: str) -> None:

@@ -93,10 +93,7 @@ async def test_the_demo_lesson_goes_as_its_script_says(tmp_path: Path) -> None:
     assert 2 == sum(isinstance(r, log.Wake) for r in found)
     kinds = [r.kind.value for r in found if isinstance(r, log.Question)]
     assert ["wake", "follow_up"] == kinds[:2]
-    with av.open(str(tmp_path / "teacher.mp4")) as video:
-        frames = sum(1 for _ in video.decode(video=0))
-    duration = found[-1].t
-    assert abs(frames - duration * 25) <= 3
+    assert abs(pictures_in(tmp_path / "teacher.mp4") - found[-1].t * 25) <= 3
 
 
 def excerpt(path: Path, begin: float, end: float) -> Path:
@@ -133,9 +130,7 @@ async def test_fast_tells_the_same_story_as_real_time(tmp_path: Path) -> None:
         stories.append(conversation(found))
         answered = next(r for r in found if isinstance(r, log.ReplyStarted))
         assert answered.latency.total < 2.0
-        with av.open(str(video)) as playable:
-            frames = sum(1 for _ in playable.decode(video=0))
-        assert abs(frames - found[-1].t * 25) <= 4
+        assert abs(pictures_in(video) - found[-1].t * 25) <= 4
 
     assert stories[0] == stories[1]
     assert ("stopped", "finished") in stories[0]
@@ -338,65 +333,125 @@ async def first_answer(session: Session) -> None:
             return
 
 
-def command(*arguments: str) -> subprocess.Popen[bytes]:
+def command(*arguments: str, lesson: Path = LESSON) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "maestra.app.cli", "lesson", str(LESSON), *arguments],
+        [sys.executable, "-m", "maestra.app.cli", "lesson", str(lesson), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
 
 
-def wait_until_seen(path: Path, *, seconds: int, limit: float = 60) -> None:
-    """Until the output has run for ``seconds``: the log says so once a second."""
+def wait_until_seen(path: Path, what: str, *, times: int = 1, limit: float = 60) -> None:
+    """Until the log holds ``what`` so many times."""
     deadline = time.monotonic() + limit
-    while not path.exists() or path.read_text(encoding="utf-8").count('"slice"') < seconds:
-        assert time.monotonic() < deadline, "nothing was put out"
+    while not path.exists() or path.read_text(encoding="utf-8").count(what) < times:
+        assert time.monotonic() < deadline, f"no {what}"
         time.sleep(0.05)
 
 
-def test_a_signal_before_the_first_picture_leaves_a_file_that_plays(tmp_path: Path) -> None:
+def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Its workers. Once it has ended they would be nobody's children, and not to be found."""
+    found: list[psutil.Process] = psutil.Process(process.pid).children(recursive=True)
+    return found
+
+
+def all_gone(workers: list[psutil.Process]) -> bool:
+    _, left = psutil.wait_procs(workers, timeout=10)
+    return not left
+
+
+def pictures_in(video: Path) -> int:
+    with av.open(str(video)) as playable:
+        return sum(1 for _ in playable.decode(video=0))
+
+
+SLOT_RECORDED = '"slice"'
+"""The log has one of these for every second that was put out."""
+
+
+def wait_for(moment: str, events: Path, video: Path) -> int:
+    """Until the lesson of ``events`` is at ``moment``; how many pictures there are at least."""
+    match moment:
+        case "starting":
+            wait_until_seen(events, '"session_started"')
+            return 0
+        case "loading":  # the output is opened before the models are loaded
+            deadline = time.monotonic() + 60
+            while not video.exists():
+                assert time.monotonic() < deadline, "no output"
+                time.sleep(0.05)
+            return 1
+        case "idle":
+            wait_until_seen(events, SLOT_RECORDED, times=2)
+        case "speaking":
+            wait_until_seen(events, '"reply_started"')
+    return 25
+
+
+@pytest.mark.parametrize(
+    ("how", "moment"),
+    [
+        pytest.param(signal.SIGINT, "starting", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, "starting", marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, "loading", marks=pytest.mark.slow),
+        (signal.SIGTERM, "loading"),
+        (signal.SIGINT, "idle"),
+        (signal.SIGTERM, "idle"),
+        pytest.param(signal.SIGINT, "speaking", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, "speaking", marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_ends_a_lesson_well(how: signal.Signals, moment: str, tmp_path: Path) -> None:
+    """Whenever it comes: no worker is left, and a file that plays, from the output's opening on."""
     events, video = tmp_path / "events.jsonl", tmp_path / "teacher.mp4"
-    process = command("--publish", str(video), "--events", str(events))
-    while not (events.exists() and "session_started" in events.read_text(encoding="utf-8")):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=30)
-
-    assert 0 == process.returncode, output.decode()
-    assert "stopped" == records(events)[-1].cause  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_lesson_well(how: signal.Signals, tmp_path: Path) -> None:
-    events, video = tmp_path / "events.jsonl", tmp_path / "teacher.mp4"
-    process = command("--publish", str(video), "--events", str(events))
-    wait_until_seen(events, seconds=2)
+    lesson = excerpt(tmp_path / "lesson.wav", 25.0, 48.0) if moment == "speaking" else LESSON
+    process = command("--publish", str(video), "--events", str(events), lesson=lesson)
+    pictures = wait_for(moment, events, video)
+    workers = workers_of(process)
     process.send_signal(how)
     output, _ = process.communicate(timeout=30)
 
     assert 0 == process.returncode, output.decode()
     assert b"Traceback" not in output
+    assert all_gone(workers)
     found = records(events)
     assert isinstance(found[-1], log.SessionEnded)
     assert "stopped" == found[-1].cause
-    with av.open(str(video)) as playable:
-        assert sum(1 for _ in playable.decode(video=0)) >= 25
+    if pictures:
+        assert workers
+        assert pictures <= pictures_in(video)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_everything_at_once(how: signal.Signals, tmp_path: Path) -> None:
+    events, video = tmp_path / "events.jsonl", tmp_path / "teacher.mp4"
+    process = command("--publish", str(video), "--events", str(events))
+    wait_for("idle", events, video)
+    workers = workers_of(process)
+    process.send_signal(how)
+    time.sleep(0.05)  # two at once would count as one
+    process.send_signal(how)
+    output, _ = process.communicate(timeout=10)
+
+    assert process.returncode in (0, 130, -how), output.decode()
+    assert all_gone(workers)
+    assert 25 <= pictures_in(video)
+    assert records(events, complete=False)
 
 
 def test_a_lesson_that_is_killed_leaves_no_orphan_and_a_file_that_plays(tmp_path: Path) -> None:
     events, video = tmp_path / "events.jsonl", tmp_path / "teacher.mp4"
     process = command("--publish", str(video), "--events", str(events))
-    wait_until_seen(events, seconds=5)
-    workers = psutil.Process(process.pid).children(recursive=True)
+    wait_until_seen(events, SLOT_RECORDED, times=5)
+    workers = workers_of(process)
     assert 5 <= len(workers)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=10)
 
-    _, alive = psutil.wait_procs(workers, timeout=10)
-    assert not alive
-    with av.open(str(video)) as playable:
-        assert sum(1 for _ in playable.decode(video=0)) >= 50
+    assert all_gone(workers)
+    assert 50 <= pictures_in(video)
     assert records(events, complete=False)
 
 
