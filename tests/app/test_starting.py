@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 import anyio
 import pytest
+from fakes.leftovers import leaving_nothing
 
 from maestra.app import session
 from maestra.app.demo import LESSON
@@ -19,6 +21,14 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    with leaving_nothing(monkeypatch, tmp_path_factory.mktemp("temporary")):
+        yield
 
 
 @pytest.mark.parametrize("late", [1, 3, 5])

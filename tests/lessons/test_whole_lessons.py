@@ -17,6 +17,7 @@ import av
 import numpy as np
 import psutil
 import pytest
+from fakes.leftovers import leaving_nothing
 from numpy.typing import NDArray
 
 from maestra.app import composition
@@ -45,15 +46,12 @@ def embedded_default() -> None:
 
 
 @pytest.fixture(autouse=True)
-def leaves_no_process() -> Iterator[None]:
-    """Whatever a lesson does, its workers are gone when it is over."""
-    me = psutil.Process()
-    before = {child.pid for child in me.children(recursive=True)}
-    yield
-    deadline = time.monotonic() + 5
-    while left := [c for c in me.children(recursive=True) if c.pid not in before]:
-        assert time.monotonic() < deadline, f"left behind: {left}"
-        time.sleep(0.05)
+def leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Whatever a lesson does, all that it made for itself is gone when it is over."""
+    with leaving_nothing(monkeypatch, tmp_path_factory.mktemp("temporary")):
+        yield
 
 
 async def hold(events: Path, *, publish: Path | None = None) -> list[log.Record]:
