@@ -6,8 +6,10 @@ import ast
 import re
 import subprocess
 import sys
+import tarfile
 import textwrap
 import tomllib
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -101,17 +103,23 @@ def test_nothing_lands_beside_maestra() -> None:
     assert not top & {*LAYERS, "tests", "docs", "src"}
 
 
-@pytest.mark.slow
-def test_the_wheel_holds_maestra_and_nothing_else(tmp_path: Path) -> None:
+def _built(target: str, folder: Path) -> Path:
+    """The wheel or sdist of this checkout, made by what makes it for everybody: without pip, which
+    would first download that."""
+    pytest.importorskip("hatchling")
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", "-w", tmp_path, ROOT],
+        [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", folder],
+        cwd=ROOT,
         check=True,
-        timeout=110,
+        stdout=subprocess.DEVNULL,
+        timeout=60,
     )
-    import zipfile
+    (made,) = folder.iterdir()
+    return made
 
-    (wheel,) = tmp_path.glob("*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
+
+def test_the_wheel_holds_maestra_and_nothing_else(tmp_path: Path) -> None:
+    names = zipfile.ZipFile(_built("wheel", tmp_path)).namelist()
     tops = {name.partition("/")[0] for name in names}
     sources = {
         str(path.relative_to(ROOT))
@@ -123,6 +131,20 @@ def test_the_wheel_holds_maestra_and_nothing_else(tmp_path: Path) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"maestra"}
     assert {f"maestra/{source}" for source in sources} <= set(names)
     assert "maestra/py.typed" in names
+
+
+def test_the_source_archive_holds_what_its_pages_and_tests_speak_of(tmp_path: Path) -> None:
+    with tarfile.open(_built("sdist", tmp_path)) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+
+    for folder in ("benchmarks", "deploy", "docs", "examples", "tests"):
+        sources = {
+            str(path.relative_to(ROOT))
+            for path in (ROOT / folder).rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+        assert sources and sources <= names, folder
+    assert {"LICENSE", "Makefile", "README.md", "constraints.txt", "tox.ini"} <= names
 
 
 def _distributions(requirements: list[str]) -> set[str]:
