@@ -15,6 +15,9 @@ import anyio
 import maestra
 from maestra.core import log
 
+NEXT_PIECE = 20.0
+"""Seconds without playing after which the student is taken to have turned to another piece."""
+
 
 async def hold(ingest: str, publish: str | None) -> None:
     async with anyio.create_task_group() as tasks:
@@ -26,7 +29,9 @@ async def hold(ingest: str, publish: str | None) -> None:
 
 
 async def follow(session: maestra.Session, events: maestra.Events) -> None:
-    """Show what a meeting would show; a new piece is a new context."""
+    """Show what a meeting would show. A new piece is a new context: what was said of the one before
+    is forgotten, what was played is not."""
+    played_until = None
     async for record in events:
         match record:
             case log.Wake(text=text):
@@ -35,7 +40,12 @@ async def follow(session: maestra.Session, events: maestra.Events) -> None:
                 print(f"{record.t:7.2f}  caption: {text}")
             case log.ReplyStopped(cause=cause, heard_text=heard):
                 print(f"{record.t:7.2f}  the teacher stopped ({cause}) after: {heard}")
-            case log.TakeEnded(take=take, notes=notes):
+            case log.TakeStarted(start=start):
+                if played_until is not None and start - played_until > NEXT_PIECE:
+                    report = await session.reset_context()
+                    print(f"{record.t:7.2f}  a new piece: {report.turns} turns are forgotten")
+            case log.TakeEnded(take=take, end=end, notes=notes):
+                played_until = end
                 print(f"{record.t:7.2f}  take {take} is over: {notes} notes")
             case log.AdapterFailed(port=port, text=text):
                 print(f"{record.t:7.2f}  look into the {port}: {text}", file=sys.stderr)
