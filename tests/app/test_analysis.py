@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from attrs import evolve, fields
+from matplotlib.figure import Figure as Figures
 from numpy.typing import NDArray
 
 from maestra.app import composition
@@ -15,9 +19,21 @@ from maestra.app.analysis import Analysis, analyse_sound, plot
 from maestra.app.cli import main
 from maestra.core.hearing import FloorChanged, FloorLabel
 from maestra.core.media_time import from_samples, from_seconds
+from maestra.core.performance.figure import UNITS, Figure
 from maestra.core.performance.notes import Beat, Level, MusicEvent, Onset, PerformedNote
+from maestra.core.performance.observations import observe
+from maestra.core.performance.summary import (
+    ForeignNote,
+    Hesitation,
+    LoudNote,
+    MissedNotes,
+    PitchClassIntonation,
+    TakeSummary,
+)
 from maestra.ports.audio import EAR_RATE_HZ, AudioChunk
 from maestra.ports.errors import StreamError
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "analysis.md"
 
 
 class ScriptedFloor:
@@ -163,10 +179,90 @@ def test_nothing_gives_an_empty_answer(tmp_path: Path) -> None:
     assert (tmp_path / "empty.png").stat().st_size > 1000
 
 
-def test_the_picture_is_drawn(analysis: Analysis, tmp_path: Path) -> None:
+def test_the_page_tells_of_every_field(analysis: Analysis) -> None:
+    place: dict[str, Any] = {"at": 2.0, "place": "at the start"}
+    figure = Figure(value=1.0, unit="s", confidence=1.0, start=0.0, end=1.0)
+    note: dict[str, Any] = {"midi": 60, "name": "C"}
+    figures: dict[str, Any] = {
+        one.name: figure for one in fields(TakeSummary) if one.default is None
+    }
+    take = evolve(
+        analysis.summary.takes[0],
+        pitch_classes=(PitchClassIntonation(pitch_class=0, name="C", deviation=figure, count=1),),
+        hesitations=(Hesitation(**place, gap=figure, since_start=figure),),
+        missed=(MissedNotes(**place, count=1, confidence=1.0, since_start=figure),),
+        foreign=(ForeignNote(**place, **note, confidence=1.0, since_start=figure),),
+        loud=(LoudNote(**place, midi=60, excess=figure),),
+        **figures,
+    )
+    take = evolve(take, fixed_pitch=True, key="C major", dynamics_shape="level")
+    summary = evolve(analysis.summary, takes=(take,))
+    content = evolve(analysis, summary=summary, observations=observe(summary)).to_dict()
+
+    page = PAGE.read_text(encoding="utf-8")
+    parts = re.split(r"^#+ (.*)$", page, flags=re.MULTILINE)
+    tables = {
+        heading: set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+        for heading, text in zip(parts[1::2], parts[2::2], strict=True)
+    }
+    (measured,) = content["summary"]["takes"]
+    assert {
+        "What `maestra analyse --json` prints": set(content),
+        "A note": set(content["notes"][0]),
+        "A take": set(content["takes"][0]),
+        "An observation": set(content["observations"][0]),
+        "The summary": set(),
+        "A take's figures": set(measured),
+    } == tables
+    for name in (*content["summary"], *UNITS, *measured["tempo_bpm"]):
+        assert f"`{name}`" in page, name
+    for name in ("hesitations", "missed", "foreign", "loud"):
+        (row,) = re.findall(rf"^\| `{name}` \|.*$", page, re.MULTILINE)
+        assert {name, *measured[name][0]} == set(re.findall(r"`(\w+)`", row))
+
+
+def test_the_picture_is_written(analysis: Analysis, tmp_path: Path) -> None:
     plot(analysis, tmp_path / "lesson.png")
 
     assert (tmp_path / "lesson.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_picture_shows_what_was_measured(
+    analysis: Analysis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(Figures, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    plot(analysis, tmp_path / "lesson.png")
+    (picture,) = drawn
+    pitch, tuning, tempo, level, _colours = picture.axes
+
+    assert "2 takes  ·  32 notes  ·  120 beats a minute" == picture.get_suptitle()
+    labels = ["pitch", "tuning, cents", "beats a minute", "level, dBFS"]
+    assert labels == [row.get_ylabel() for row in picture.axes[:4]]
+    assert ("seconds", (0, 26)) == (level.get_xlabel(), level.get_xlim())
+    for row in picture.axes[:4]:
+        spans = [(p.get_x(), p.get_x() + p.get_width()) for p in row.patches[-2:]]
+        assert spans == [(take.start, take.end) for take in analysis.summary.takes]
+
+    bars = [bar for (bar,) in pitch.containers]
+    assert [(n.onset, n.duration, n.midi) for n in analysis.notes] == [
+        pytest.approx((bar.get_x(), bar.get_width(), bar.get_y() + bar.get_height() / 2))
+        for bar in bars
+    ]
+    upright = [x[0] for x in (line.get_xdata() for line in pitch.lines) if x[0] == x[1]]
+    assert [beat.at for beat in analysis.beats] == upright
+    names = [tick.get_text() for tick in pitch.get_yticklabels()]
+    assert {"C4", "D4", "E4", "F4", "G4"} <= set(names)
+
+    (dots,) = [one for one in tuning.collections if len(one.get_offsets()) > 1]
+    assert [n.deviation_cents for n in analysis.notes] == dots.get_offsets()[:, 1].tolist()
+    curves = [line for line in tempo.lines if len(line.get_xdata())]
+    assert 2 == len(curves)
+    for curve in curves:
+        assert curve.get_ydata() == pytest.approx(120, rel=0.03)
+    (area,) = level.collections
+    heights = area.get_paths()[0].vertices[:, 1]
+    assert {-60.0, -30.0} == set(heights.tolist())
 
 
 def test_a_picture_of_no_known_kind_is_refused(analysis: Analysis, tmp_path: Path) -> None:
