@@ -9,7 +9,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["hum", "line", "melody", "noise", "silence"]
+__all__ = ["hum", "line", "melody", "noise", "silence", "sung"]
 
 Sound = NDArray[np.float32]
 
@@ -42,6 +42,37 @@ def melody(seconds: float, rate: int = 16_000) -> Sound:
         for k in range(1, 9):
             out[begin:] += 0.1 / k * np.sin(2 * np.pi * k * f0 * t) * np.exp(-(2 + k) * t)
     return out.astype(np.float32)
+
+
+def sung(seconds: float, rate: int = 16_000) -> Sound:
+    """A trained voice that sings a vowel to each note, up and down a scale: a buzz with vibrato
+    through the resonances (Hz, and how wide) of A, O, I and E."""
+    vowels = (
+        ((800, 80), (1200, 90), (2500, 120), (3300, 150)),
+        ((500, 70), (900, 80), (2500, 120), (3300, 150)),
+        ((300, 60), (2200, 100), (2900, 120), (3500, 150)),
+        ((500, 70), (1800, 90), (2500, 120), (3400, 150)),
+    )
+    t = np.arange(round(0.8 * rate)) / rate
+    swell = np.clip(t / 0.06, 0, 1) * np.clip((0.76 - t) / 0.06, 0, 1)
+    vibrato = 0.3 * np.sin(2 * np.pi * 5.5 * t) * np.clip(t / 0.3, 0, 1)  # semitones
+    notes: list[NDArray[np.float64]] = []
+    while len(notes) * 0.8 < seconds:
+        midi = (60, 62, 64, 65, 67, 65, 64, 62)[len(notes) % 8]
+        f0 = 440.0 * 2 ** ((midi - 69 + vibrato) / 12)
+        phase = 2 * np.pi * np.cumsum(f0) / rate
+        note = np.zeros(len(t))
+        for k in range(1, int(7600 / f0.mean())):
+            gain = np.full(len(t), 0.002)
+            for strength, (centre, width) in zip(
+                (1.0, 0.6, 0.35, 0.25), vowels[len(notes) % 4], strict=True
+            ):
+                gain += strength / (1 + ((k * f0 - centre) / width) ** 2)
+            note += gain / np.sqrt(k) * np.sin(k * phase)
+        notes.append(note * swell)
+    voice = np.concatenate(notes)[: round(seconds * rate)]
+    sound: Sound = (0.3 * voice / np.abs(voice).max()).astype(np.float32)
+    return sound + hum(seconds, rate)
 
 
 @cache

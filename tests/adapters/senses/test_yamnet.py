@@ -70,6 +70,13 @@ def test_the_floor_passes_from_playing_to_speech_and_back() -> None:
     assert 5.3 < to_seconds(again.at) < 5.8
 
 
+def test_singing_is_known_in_three_quarters_of_a_second_and_is_not_speech() -> None:
+    changes = hear(np.concatenate([sounds.hum(1.0), sounds.sung(6.0), sounds.hum(1.0)]))
+    assert to_seconds(first(changes, FloorLabel.SINGING).at) - 1.0 <= 0.75
+    assert not any(change.label.is_speech for change in changes)
+    assert [FloorLabel.SINGING, FloorLabel.SILENCE] == [change.label for change in changes[-2:]]
+
+
 @pytest.mark.parametrize(
     "sound",
     [
