@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import numpy as np
@@ -252,13 +253,16 @@ async def test_what_failed_is_asked_again_then_left_and_tried_again_later() -> N
         assert first.asked[-1].number == 11
 
 
+_FLOATS: NDArray[Any] = np.zeros((2, 4, 3))
+
+
 @pytest.mark.parametrize(
     ("instead", "told"),
     [
         ("the end", "drew no picture"),
         (None, "drew no picture"),
         (Frame(number=999, picture=np.zeros((3, 3, 3), np.uint8)), r"drew uint8 \(3, 3, 3\)"),
-        (Frame(number=999, picture=np.zeros((2, 4, 3))), r"drew float64 \(2, 4, 3\)"),
+        (Frame(number=999, picture=_FLOATS), r"drew float64 \(2, 4, 3\)"),
         (Frame(number=999, picture=None), "NoneType"),  # type: ignore[arg-type]
         (7, "'int' object has no attribute 'number'"),
     ],
