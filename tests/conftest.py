@@ -19,6 +19,7 @@ settings.load_profile("maestra")
 _BY_THE_CLOCK = (
     "lessons/test_bad_answers.py",
     "lessons/test_cloud_chain.py",
+    "lessons/test_demo.py",
     "lessons/test_failing_faces.py",
     "lessons/test_gemini_lesson.py",
     "lessons/test_whole_lessons.py",
