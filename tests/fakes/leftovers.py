@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -38,13 +38,18 @@ def leaving_nothing(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[N
 
 def _present(folder: Path) -> set[str]:
     """All that there is, by names of which no two are the same."""
-    children = psutil.Process().children(recursive=True)
     return {
-        *(f"process {child.pid}: {child.name()}" for child in children if child.is_running()),
+        *(f"process {child}" for child in _children()),
         *(f"thread {thread.name} ({thread.ident})" for thread in threading.enumerate()),
         *(f"open {target}" for target in _open_files()),
         *(f"temporary {path}" for path in folder.rglob("*")),
     }
+
+
+def _children() -> Iterator[str]:
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            yield f"{child.pid}: {child.name()}"
 
 
 def _open_files() -> Iterator[str]:
