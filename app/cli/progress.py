@@ -39,6 +39,7 @@ class Progress:
     fps: float | None = None
     trouble: str = ""
     _epoch: int = 0
+    _summed_up: bool = False
 
     def take(self, record: log.Record) -> None:
         """Learn from ``record``."""
@@ -52,12 +53,18 @@ class Progress:
                 self.transcript, self.transcript_final = text, final
             case log.TakeStarted(take=take):
                 self.takes = take
+            case log.TakeEnded():
+                # An answer's summary is of what was asked; until the next take it is the newest.
+                if self._summed_up:
+                    self.facts, self._summed_up = [], False
+                self.facts = [_take(record), *self.facts][:_FACTS]
             case log.Note():
                 self.notes += 1
             case log.Question(text=text):
                 self.question = text
             case log.Summary(observations=observations):
                 self.facts = [remark.text for remark in observations[:_FACTS]]
+                self._summed_up = True
             case log.ReplyText(epoch=epoch, text=text):
                 self.reply = f"{self.reply} {text}" if epoch == self._epoch else text
                 self._epoch = epoch
@@ -79,6 +86,10 @@ class Progress:
                 pass
 
 
+def _take(record: log.TakeEnded) -> str:
+    return f"take {record.take}: {record.end - record.start:.1f} s, {record.notes} notes"
+
+
 def plain_line(record: log.Record) -> str | None:
     """One line about ``record``, or ``None`` if it is not worth one."""
     match record:
@@ -90,8 +101,8 @@ def plain_line(record: log.Record) -> str | None:
             text = f"heard: {words}"
         case log.Wake(phrase=phrase, score=score):
             text = f"woken by {phrase!r} ({score:.0f})"
-        case log.TakeEnded(take=take, start=start, end=end, notes=notes):
-            text = f"take {take}: {end - start:.1f} s, {notes} notes"
+        case log.TakeEnded():
+            text = _take(record)
         case log.Summary(observations=(first, *_)):
             text = f"measured: {first.text}"
         case log.ReplyText(text=words):
