@@ -509,13 +509,16 @@ class Coach:
     def _why(self, topic: Topic | None, subject: Observation | None, take: TakeSummary) -> _Answer:
         lead = self._pick("why", STATEMENTS["why"])
         if subject is not None and subject.kind in REASONS:
-            clauses = (lead, REASONS[subject.kind], self._remedy(subject, take))
+            clauses = (lead, self._reason(subject.kind), self._remedy(subject, take))
             return _Answer(clauses=clauses, subject=subject, take=take.number)
         kind = None if topic is None else _TYPICAL.get(topic)
         if topic is None or kind is None:
             return self._plain("all_good", take)
-        clauses = (lead, REASONS[kind], self._general_remedy(topic, take))
+        clauses = (lead, self._reason(kind), self._general_remedy(topic, take))
         return _Answer(clauses=clauses, topic=topic, take=take.number)
+
+    def _reason(self, kind: ObservationKind) -> str:
+        return self._pick(f"reason {kind}", REASONS[kind])
 
     def _more(self, scene: _Scene, take: TakeSummary, last: _Said | None) -> _Answer:
         told = {
@@ -595,9 +598,10 @@ class Coach:
 
     def _meaning(self, question: Question, asked: str) -> tuple[str, ...] | None:
         heard = asked.lower()
-        for word, meaning in MEANINGS.items():
+        for word, meanings in MEANINGS.items():
             if word in heard:
-                return (self._pick("meaning", STATEMENTS["meaning"]), meaning)
+                lead = self._pick("meaning", STATEMENTS["meaning"])
+                return (lead, self._pick(f"term {word}", meanings))
         return None
 
     # --- words ------------------------------------------------------------------------

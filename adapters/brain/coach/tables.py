@@ -296,44 +296,180 @@ NEXT_STEPS: tuple[Remedy, ...] = (
     Remedy("record", "Record yourself and choose the line you like best."),
 )
 
-REASONS: Mapping[Kind, str] = {
-    Kind.RUSHING: "We often rush when a part feels easy or exciting.",
-    Kind.DRAGGING: "It mostly slows where the notes get harder or the breath gets short.",
-    Kind.UNSTEADY_TEMPO: "The pulse wavers when the hands decide and not the counting.",
-    Kind.UNEVEN_RHYTHM: "Stronger fingers linger, so pairs of notes easily start to limp.",
-    Kind.HESITATION: "Mostly the eyes or the hand weren't yet ready for what comes next.",
-    Kind.MISSED_NOTES: "Notes drop out when we move on before the finger has really played.",
-    Kind.WRONG_NOTES: "Often it's a forgotten sharp or flat, or a neighbouring key.",
-    Kind.REPEATED_TRIES: "Going back becomes a habit, and the fingers learn the stop as well.",
-    Kind.SHARP: "It's often tension, or an instrument that has warmed up since tuning.",
-    Kind.FLAT: "It's often too little support, or an instrument that is still cold.",
-    Kind.NOTE_OUT_OF_TUNE: "One note that is off each time is a habit of hand or ear.",
-    Kind.UNSTABLE_PITCH: "The ear has to decide first, then the hand can find the place.",
-    Kind.CHOPPY: "It sounds choppy when each note lets go before the next one begins.",
-    Kind.FLAT_DYNAMICS: "While we look for notes we forget the loud and soft.",
-    Kind.STICKING_OUT: "A jump or a strong finger gives one note too much weight.",
-    Kind.LOW_VOICE_TOO_LOUD: "The left hand plays more notes, so it must play them lighter.",
+REASONS: Mapping[Kind, tuple[str, ...]] = {
+    Kind.RUSHING: (
+        "We often rush when a part feels easy or exciting.",
+        "Excitement pushes the tempo, and long notes get cut short.",
+        "The fingers run ahead when we stop counting.",
+    ),
+    Kind.DRAGGING: (
+        "It mostly slows where the notes get harder or the breath gets short.",
+        "We wait for the hard notes without noticing it.",
+        "The tempo sinks when the hands think from note to note.",
+    ),
+    Kind.UNSTEADY_TEMPO: (
+        "The pulse wavers when the hands decide and not the counting.",
+        "Easy places go faster and hard places slower, unless somebody counts.",
+        "Without a pulse inside, each phrase finds its own speed.",
+    ),
+    Kind.UNEVEN_RHYTHM: (
+        "Stronger fingers linger, so pairs of notes easily start to limp.",
+        "The stronger finger takes a little more time than the weaker one.",
+        "Hands like to swing by themselves when nobody counts the small notes.",
+    ),
+    Kind.HESITATION: (
+        "Mostly the eyes or the hand weren't yet ready for what comes next.",
+        "We stop where the next notes aren't clear in the mind yet.",
+        "A stop often comes before a jump or a new line.",
+    ),
+    Kind.MISSED_NOTES: (
+        "Notes drop out when we move on before the finger has really played.",
+        "A weak finger sometimes doesn't reach the bottom of the key.",
+        "The eye skips a note when the hand is in a hurry.",
+    ),
+    Kind.WRONG_NOTES: (
+        "Often it's a forgotten sharp or flat, or a neighbouring key.",
+        "The hand lands one step beside it when the eyes are elsewhere.",
+        "A sharp or flat from the beginning of the line is quickly forgotten.",
+    ),
+    Kind.REPEATED_TRIES: (
+        "Going back becomes a habit, and the fingers learn the stop as well.",
+        "We want to mend a slip at once, and so we practise stopping.",
+        "The spot isn't quite safe, so the hands ask for another go.",
+    ),
+    Kind.SHARP: (
+        "It's often tension, or an instrument that has warmed up since tuning.",
+        "Pressing or blowing too hard drives the pitch up.",
+        "Instruments change as they warm, so the tuning drifts upwards.",
+    ),
+    Kind.FLAT: (
+        "It's often too little support, or an instrument that is still cold.",
+        "The pitch sinks when the breath or the bow gets tired.",
+        "A cold instrument sits low, and the ear gets used to it.",
+    ),
+    Kind.NOTE_OUT_OF_TUNE: (
+        "One note that is off each time is a habit of hand or ear.",
+        "The finger always lands on the same spot, a little beside the note.",
+        "On many instruments some notes need a small correction.",
+    ),
+    Kind.UNSTABLE_PITCH: (
+        "The ear has to decide first, then the hand can find the place.",
+        "Without hearing the note beforehand, the hand has to guess.",
+        "The hand searches when the next note isn't in the ear yet.",
+    ),
+    Kind.CHOPPY: (
+        "It sounds choppy when each note lets go before the next one begins.",
+        "We leave a note early when we are busy with the next one.",
+        "A new bow, breath or finger for each note leaves a gap.",
+    ),
+    Kind.FLAT_DYNAMICS: (
+        "While we look for notes we forget the loud and soft.",
+        "Playing carefully often means playing everything alike.",
+        "Loud and soft come last, when the notes need all our thought.",
+    ),
+    Kind.STICKING_OUT: (
+        "A jump or a strong finger gives one note too much weight.",
+        "The hand falls onto a note that it had to reach for.",
+        "A note that we fear is often hit too hard.",
+    ),
+    Kind.LOW_VOICE_TOO_LOUD: (
+        "The left hand plays more notes, so it must play them lighter.",
+        "Low notes ring longer and fuller, so they cover the tune easily.",
+        "Both hands like to play with the same weight.",
+    ),
 }
 
-MEANINGS: Mapping[str, str] = {
-    "legato": "Legato means joined: each note lasts until the next one begins.",
-    "staccato": "Staccato means short and light, with air between the notes.",
-    "tempo": "Tempo is how fast the beat goes.",
-    "rhythm": "Rhythm is how long and short notes are placed on the beat.",
-    "dynamics": "Dynamics are the loud and the soft, and the way from one to the other.",
-    "intonation": "Intonation is how well each note is in tune.",
-    "ritardando": "Ritardando means slowing down gradually, as at an ending.",
-    "rubato": "Rubato means stretching some notes and making up for it with others.",
-    "phrase": "A phrase is a musical sentence, something you could sing in one breath.",
-    "articulation": "Articulation is how notes begin and end, joined or apart.",
-    "metronome": "A metronome is a click that keeps an even beat for you.",
-    "drone": "A drone is one long held note that you tune against.",
-    "crescendo": "Crescendo means getting louder bit by bit.",
-    "sharp": "Sharp means a little too high.",
-    "flat": "Flat means a little too low.",
-    "cents": "Cents are hundredths of a half step, the marks on a tuner.",
-    "pulse": "The pulse is the even beat that you could tap your foot to.",
-    "subdivide": "Subdividing means counting the small notes inside each beat.",
+MEANINGS: Mapping[str, tuple[str, ...]] = {
+    "legato": (
+        "Legato means joined: each note lasts until the next one begins.",
+        "Legato is smooth playing, without any gap between the notes.",
+        "If it's legato, the notes hang together as in one breath.",
+    ),
+    "staccato": (
+        "Staccato means short and light, with air between the notes.",
+        "Staccato notes are let go early, like little drops.",
+        "If it's staccato, each note is short and stands alone.",
+    ),
+    "tempo": (
+        "Tempo is how fast the beat goes.",
+        "The tempo is the speed of the music.",
+        "By tempo I mean how quickly the beats follow each other.",
+    ),
+    "rhythm": (
+        "Rhythm is how long and short notes are placed on the beat.",
+        "The rhythm is the pattern of long and short notes.",
+        "By rhythm I mean when each note comes, and how long it lasts.",
+    ),
+    "dynamics": (
+        "Dynamics are the loud and the soft, and the way from one to the other.",
+        "By dynamics I mean how loud and how soft you play.",
+        "The dynamics are the changes of loudness in the music.",
+    ),
+    "intonation": (
+        "Intonation is how well each note is in tune.",
+        "By intonation I mean whether the notes are too high or too low.",
+        "Good intonation means that each note has just the right height.",
+    ),
+    "ritardando": (
+        "Ritardando means slowing down gradually, as at an ending.",
+        "A ritardando is when the music slows down bit by bit.",
+        "With a ritardando the beats come later and later, often at the close.",
+    ),
+    "rubato": (
+        "Rubato means stretching some notes and making up for it with others.",
+        "In rubato you take some time here and give it back there.",
+        "Rubato is playing freely with the time, without losing the pulse.",
+    ),
+    "phrase": (
+        "A phrase is a musical sentence, something you could sing in one breath.",
+        "By a phrase I mean a group of notes that belong together.",
+        "A phrase is a short stretch of melody with a beginning and an end.",
+    ),
+    "articulation": (
+        "Articulation is how notes begin and end, joined or apart.",
+        "By articulation I mean whether the notes are short or joined.",
+        "The articulation is how you speak the notes, crisply or smoothly.",
+    ),
+    "metronome": (
+        "A metronome is a click that keeps an even beat for you.",
+        "A metronome ticks evenly, as fast as you set it.",
+        "The metronome is a little machine or app that clicks the beat.",
+    ),
+    "drone": (
+        "A drone is one long held note that you tune against.",
+        "By a drone I mean a note that sounds on while you play.",
+        "A drone is a steady note underneath, so that you hear what is in tune.",
+    ),
+    "crescendo": (
+        "Crescendo means getting louder bit by bit.",
+        "In a crescendo the sound grows little by little.",
+        "A crescendo goes from softer to louder, without a jump.",
+    ),
+    "sharp": (
+        "Sharp means a little too high.",
+        "A note is sharp when it sounds higher than it should.",
+        "By sharp I mean above the right pitch.",
+    ),
+    "flat": (
+        "Flat means a little too low.",
+        "A note is flat when it sounds lower than it should.",
+        "By flat I mean below the right pitch.",
+    ),
+    "cents": (
+        "Cents are hundredths of a half step, the marks on a tuner.",
+        "A cent is a tiny step of pitch, the smallest mark on a tuner.",
+        "Tuners measure in cents, tiny parts of a half step.",
+    ),
+    "pulse": (
+        "The pulse is the even beat that you could tap your foot to.",
+        "By pulse I mean the steady beat under the music.",
+        "The pulse is what you would clap along with.",
+    ),
+    "subdivide": (
+        "Subdividing means counting the small notes inside each beat.",
+        "To subdivide is to split each beat into equal parts and count those.",
+        "When you subdivide, you count the little steps between the beats.",
+    ),
 }
 
 SAYINGS: Mapping[str, tuple[str, ...]] = {

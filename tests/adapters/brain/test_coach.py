@@ -11,7 +11,15 @@ from attrs import evolve
 
 from maestra.adapters.brain.coach import Coach
 from maestra.adapters.brain.coach.intents import Ask, Topic, understand
-from maestra.adapters.brain.coach.tables import FAULTS, NEXT_STEPS, PRAISE, REMEDIES, SAYINGS
+from maestra.adapters.brain.coach.tables import (
+    FAULTS,
+    MEANINGS,
+    NEXT_STEPS,
+    PRAISE,
+    REASONS,
+    REMEDIES,
+    SAYINGS,
+)
 from maestra.app.experiments.made_performances import (
     PIECES,
     Detector,
@@ -348,12 +356,30 @@ def test_no_figure_is_said_that_was_not_measured() -> None:
 def test_no_wording_twice_running() -> None:
     for fault in (Fault.CLEAN, Fault.RUSH, Fault.SHARP):
         talk = Conversation(made(fault))
-        for question in ("", "How can I fix that?", "what about my tempo", "was anything good"):
+        for question in (
+            "",
+            "How can I fix that?",
+            "what about my tempo",
+            "was anything good",
+            "why",
+            "Why does it sound so choppy?",
+            "What is legato?",
+            "What do you mean by cents?",
+        ):
             said = [talk.wake(question) for _ in range(12)]
 
             for one, other in pairwise(said):
-                assert one != other
-                assert not set(one[:1]) & set(other[:1])
+                assert not set(one) & set(other), question
+
+
+def test_reasons_and_meanings_have_several_wordings_without_figures() -> None:
+    assert set(REASONS) == {kind for kind in ObservationKind if not kind.is_praise}
+    for wordings in (*REASONS.values(), *MEANINGS.values()):
+        assert len(set(wordings)) == 3
+        for each in wordings:
+            assert unmeasured_figures(each, ()) == ()
+            assert each.endswith(".")
+            assert len(each.split()) <= 16
 
 
 @pytest.mark.parametrize("fault", [Fault.RUSH, Fault.CLEAN])
