@@ -734,15 +734,18 @@ def _words_of(observation: Observation) -> dict[str, str]:
     _put(words, "since", facts.get("since_start"), amounts.whole_seconds)
     _put(words, "percent", facts.get("drift"), amounts.whole)
     _put(words, "share", facts.get("long_share"), amounts.whole)
+    _put(words, "ragged", facts.get("raggedness"), amounts.whole)
+    _put(words, "held", facts.get("articulation"), amounts.percent_of)
     _put(words, "unsteadiness", facts.get("unsteadiness"), amounts.whole)
-    _put(words, "decibels", facts.get("excess") or facts.get("balance"), amounts.whole)
-    _put(words, "range", facts.get("dynamics_range"), amounts.whole)
+    _put(words, "decibels", facts.get("excess") or facts.get("balance"), amounts.decibels)
+    _put(words, "range", facts.get("dynamics_range"), amounts.decibels)
     _put(words, "spread", facts.get("spread"), amounts.whole)
+    _put(words, "wander", facts.get("spread"), amounts.part_of_a_tone)
     _put(words, "part", facts.get("deviation"), amounts.part_of_a_tone)
     _put(words, "cents", facts.get("deviation"), amounts.whole)
     count = facts.get("count") or facts.get("tries")
     if count is not None and count.value > 1:
-        words["count"] = amounts.whole(count)
+        words["count"], words["times"] = amounts.whole(count), amounts.times(count)
     return words
 
 

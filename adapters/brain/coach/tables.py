@@ -1,7 +1,8 @@
 """What the coach can say: wordings of facts, and remedies.
 
 Data only. A wording is a template: ``{place}`` is a place in words ("in the second half"), the
-others are named in :mod:`.wording`. A template is only used where everything it names was measured.
+others are filled in by :mod:`.coach`. A template is only used where everything it names
+was measured.
 
 Manner: fourteen words on average, one fact at a time, nobody is scolded. Praise is specific. A
 remedy is an action.
@@ -117,9 +118,9 @@ FAULTS: Mapping[Kind, tuple[str, ...]] = {
         "Your tempo wavered {place}, faster and slower around {tempo} beats a minute.",
     ),
     Kind.UNEVEN_RHYTHM: (
-        "The short notes were uneven {place}: they came {order} instead of equal.",
-        "Listen to the pairs of quick notes: {place} they were {order}, not even.",
-        "The rhythm was uneven {place}, neighbouring short notes came out {order}.",
+        "The short notes were uneven {place}: the first of two took {share} percent, not half.",
+        "Listen to the pairs of quick notes: {place} the first took {share} percent, not half.",
+        "The rhythm was uneven {place}: pairs came out {order}, {share} percent for the first.",
     ),
     Kind.HESITATION: (
         "There was a pause {place}: the music stood still for {gap}, then went on.",
@@ -127,71 +128,71 @@ FAULTS: Mapping[Kind, tuple[str, ...]] = {
         "{Place} you waited {gap} before going on, and the pulse got lost.",
     ),
     Kind.MISSED_NOTES: (
-        "Some notes were missing {place}: the beat went on but I heard a gap.",
-        "{Place} I think you left out a note, there was a hole in the rhythm.",
-        "I missed a note or two {place}, the rhythm had a gap there.",
+        "Some notes were missing {place}, about {since} in, though the beat went on.",
+        "{Place}, about {since} in, I think you left out a note.",
+        "I missed a note or two {place}, the rhythm had a gap about {since} in.",
     ),
     Kind.WRONG_NOTES: (
-        "There was a wrong note {place}, I think: {note} doesn't belong to {key}.",
-        "{Place} I heard {note}, which doesn't fit in {key}, so check that note.",
-        "Some notes sounded wrong: {place} a {note} slipped in that isn't in {key}.",
+        "There was a wrong note {place}, about {since} in: {note} doesn't belong to {key}.",
+        "{Place}, about {since} in, I heard {note}, which doesn't fit in {key}.",
+        "Some notes sounded wrong: {place}, about {since} in, {note} isn't in {key}.",
     ),
     Kind.REPEATED_TRIES: (
-        "{Place} you stopped and went back to try the same notes again.",
-        "You restarted the same spot {place}, so that passage isn't safe yet.",
-        "The spot {place} needed several tries.",
+        "You stopped and went back {times}, first {place}.",
+        "{Place} you began to try the same notes again: you went back {times}.",
+        "You went back {times} to try again, first {place}, so that isn't safe yet.",
     ),
     Kind.SHARP: (
         "Everything was a little sharp {place}, {part}.",
         "Your pitch sat a bit too high {place}: all of it sharp, {part}.",
-        "The whole take was sharp by the same amount, {part}.",
+        "{Place} it was sharp by the same amount, {part}.",
     ),
     Kind.FLAT: (
         "Everything was a little flat {place}, {part}.",
         "Your pitch sat a bit too low {place}: all of it flat, {part}.",
-        "The whole take was flat by the same amount, {part}.",
+        "{Place} it was flat by the same amount, {part}.",
     ),
     Kind.NOTE_OUT_OF_TUNE: (
-        "One note is out of tune: your {note} is {direction} each time, {part}.",
-        "Listen to your {note}: it comes out {direction} each time, {part}.",
-        "Only the {note} is off, it is {direction} each time, {part}.",
+        "One note is out of tune: your {note} is {direction} {place}, {part}.",
+        "Listen to your {note}: {place} it is {direction}, {part}.",
+        "Only the {note} is off, it is {direction} {place}, {part}.",
     ),
     Kind.UNSTABLE_PITCH: (
-        "The pitch wandered: the same note was higher one time and lower the next.",
-        "Your notes haven't found one home yet, the same note moved up and down.",
-        "The tuning varied from note to note, sometimes above and sometimes below.",
+        "The pitch wandered {place}: the same note moved up and down by {wander}.",
+        "{Place} your notes hadn't found one home yet, each moved by {wander}.",
+        "The tuning varied {place}, the same note was higher or lower by {wander}.",
     ),
     Kind.CHOPPY: (
-        "The notes were short and apart, so the line sounded choppy.",
-        "There was air between all the notes, it didn't join into a line yet.",
-        "The notes let go early, so the melody came in pieces.",
+        "{Place} the notes were apart: they sounded for only {held} percent of their time.",
+        "There was air between the notes {place}, they filled just {held} percent of their time.",
+        "The melody came in pieces {place}: each note was let go after {held} percent of its time.",
     ),
     Kind.FLAT_DYNAMICS: (
-        "It was all at one level, without loud and soft.",
-        "The loudness hardly changed from start to end.",
-        "I didn't hear louder and softer yet, the dynamics stayed flat.",
+        "{Place} it stayed at one level, soft and loud were only {range} apart.",
+        "The loudness hardly changed {place}, by {range} in all.",
+        "I didn't hear louder and softer {place} yet, only {range} of difference.",
     ),
     Kind.STICKING_OUT: (
-        "One note jumped out {place}, much louder than its neighbours.",
-        "{Place} a single note stuck out of the line.",
-        "There was an accent {place} that broke the line.",
+        "One note jumped out {place}, {decibels} louder than its neighbours.",
+        "{Place} a single note stuck out of the line, by {decibels}.",
+        "There was an accent {place} that broke the line, {decibels} above the rest.",
     ),
     Kind.LOW_VOICE_TOO_LOUD: (
-        "The low notes were louder than the tune, so they covered it.",
-        "Your left hand was a bit heavy, the melody got lost.",
-        "The accompaniment sat on top of the melody.",
+        "The low notes covered the tune {place}, they were {decibels} louder.",
+        "Your left hand was a bit heavy {place}: {decibels} louder than the melody.",
+        "{Place} the accompaniment sat on top of the melody, by {decibels}.",
     ),
 }
 
 DIFFERING: tuple[str, ...] = (
-    "There may be a wrong note {place}: {note} isn't what you played there the other time.",
-    "{Place} I heard {note}, but the same line had another note before, so check which is right.",
-    "One note came out differently {place}: {note}, where the same line had another.",
+    "There may be a wrong note {place}, about {since} in: {note} wasn't there the other time.",
+    "{Place}, about {since} in, I heard {note}, where the same line had another note.",
+    "One note came out differently {place}, about {since} in: {note}, so check which is right.",
 )
 BESIDE_THE_BEAT: tuple[str, ...] = (
-    "The rhythm was uneven {place}, many notes fell beside the beat.",
-    "Many notes didn't meet the beat {place}, so the rhythm sounded uneven.",
-    "I often lost the beat {place}, the notes fell before or after it.",
+    "The rhythm was uneven {place}, {ragged} percent of the notes fell beside the beat.",
+    "{Place} {ragged} percent of your notes didn't meet the beat, so it sounded uneven.",
+    "I often lost the beat {place}, {ragged} percent of the notes fell before or after it.",
 )
 
 REMEDIES: Mapping[Kind, tuple[Remedy, ...]] = {
@@ -737,8 +738,8 @@ STATEMENTS: Mapping[str, tuple[str, ...]] = {
         "You waited {gap_exact} there.",
     ),
     "how_much_tries": (
-        "I heard you go back {count} times.",
-        "You went back {count} times.",
+        "I heard you go back {times}.",
+        "You went back {times}.",
         "There were {count} restarts.",
     ),
     "how_much_missed": (
@@ -762,19 +763,19 @@ STATEMENTS: Mapping[str, tuple[str, ...]] = {
         "A tuner would show about {spread} cents up and down.",
     ),
     "how_much_dynamics": (
-        "Soft and loud were only about {range} decibels apart.",
-        "The whole range was about {range} decibels.",
-        "About {range} decibels between soft and loud.",
+        "Soft and loud were only {range} apart.",
+        "The whole range was {range}.",
+        "{range} between soft and loud.",
     ),
     "how_much_accent": (
-        "It was about {decibels} decibels louder than its neighbours.",
-        "About {decibels} decibels above the notes around it.",
-        "It stuck out by about {decibels} decibels.",
+        "It was {decibels} louder than its neighbours.",
+        "{decibels} above the notes around it.",
+        "It stuck out by {decibels}.",
     ),
     "how_much_balance": (
-        "The low notes were about {decibels} decibels louder.",
-        "About {decibels} decibels, in favour of the low notes.",
-        "The low voice was ahead by about {decibels} decibels.",
+        "The low notes were {decibels} louder.",
+        "{decibels}, in favour of the low notes.",
+        "The low voice was ahead by {decibels}.",
     ),
     "where": (
         "That was {place}.",

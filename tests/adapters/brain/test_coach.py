@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import pytest
 from attrs import evolve
 
-from maestra.adapters.brain.coach import Coach
+from maestra.adapters.brain.coach import Coach, amounts
 from maestra.adapters.brain.coach.intents import Ask, Topic, understand
 from maestra.adapters.brain.coach.tables import (
     FAULTS,
@@ -29,11 +30,20 @@ from maestra.app.experiments.made_performances import (
 )
 from maestra.core.conversation.commands import QuestionKind
 from maestra.core.conversation.history import Turn
-from maestra.core.figures import unmeasured_figures
+from maestra.core.figures import stated_figures, unmeasured_figures
 from maestra.core.performance.accumulator import PerformanceAccumulator
+from maestra.core.performance.figure import Figure
 from maestra.core.performance.notes import PerformedNote
-from maestra.core.performance.observations import ObservationKind, observe
-from maestra.core.performance.summary import PerformanceSummary
+from maestra.core.performance.observations import ObservationKind, observe, observe_take
+from maestra.core.performance.summary import (
+    ForeignNote,
+    Hesitation,
+    LoudNote,
+    MissedNotes,
+    PerformanceSummary,
+    PitchClassIntonation,
+    TakeSummary,
+)
 from maestra.core.persona import Persona
 from maestra.ports.brain import BrainRequest, Remembers
 
@@ -172,7 +182,7 @@ def test_a_note_is_asked_for_by_its_name() -> None:
 EXPECTED_WORDS: Mapping[Fault, Sequence[str]] = {
     Fault.RUSH: ("sped up", "crept up", "rushed"),
     Fault.DRAG: ("slowed down", "sagged", "lost speed"),
-    Fault.UNEVEN: ("uneven", "not even"),
+    Fault.UNEVEN: ("uneven", "not half"),
     Fault.PAUSE: ("pause", "hesitated", "waited"),
     Fault.MISSED: ("missing", "left out", "missed a note"),
     Fault.WRONG_NOTES: ("wrong", "doesn't fit", "differently", "check"),
@@ -193,6 +203,198 @@ def test_says_something_good_then_what_matters_then_an_exercise(fault: Fault) ->
     assert any(words in remark for words in EXPECTED_WORDS[fault]), remark
     assert remedy.endswith(".")
     assert len(" ".join((praise, remark, remedy)).split()) <= 60
+
+
+def figure(value: float, unit: str) -> Figure:
+    return Figure(value=value, unit=unit, confidence=0.95, start=10.0, end=70.0)
+
+
+PLAIN_TAKE = TakeSummary(
+    number=1,
+    start=10.0,
+    end=70.0,
+    note_count=figure(60, "count"),
+    duration=figure(60, "s"),
+    tempo_bpm=figure(92, "bpm"),
+    practice_tempo_bpm=figure(74, "bpm"),
+    key="D major",
+)
+
+
+def stop(at: float, *, went_back: bool = False) -> Hesitation:
+    return Hesitation(
+        at=at,
+        gap=figure(1.6, "s"),
+        place="in the middle",
+        since_start=figure(at, "s"),
+        went_back=went_back,
+    )
+
+
+def stray(at: float, *, differs: bool = False) -> ForeignNote:
+    return ForeignNote(
+        at=at,
+        midi=65,
+        name="F",
+        place="in the second half",
+        confidence=0.9,
+        since_start=figure(at, "s"),
+        differs=differs,
+    )
+
+
+def drifting(first: float, last: float) -> TakeSummary:
+    return evolve(
+        PLAIN_TAKE,
+        tempo_start_bpm=figure(first, "bpm"),
+        tempo_end_bpm=figure(last, "bpm"),
+        tempo_drift=evolve(figure(100 * (last / first - 1), "percent"), start=50.0),
+    )
+
+
+IN_TUNE = evolve(
+    PLAIN_TAKE,
+    fixed_pitch=False,
+    intonation=figure(0, "cents"),
+    intonation_spread=figure(8, "cents"),
+)
+
+
+FAULTY: Mapping[str, tuple[ObservationKind, TakeSummary]] = {
+    "rushing": (ObservationKind.RUSHING, drifting(96, 108)),
+    "dragging": (ObservationKind.DRAGGING, drifting(108, 96)),
+    "unsteady": (
+        ObservationKind.UNSTEADY_TEMPO,
+        evolve(PLAIN_TAKE, tempo_unsteadiness=figure(9, "percent")),
+    ),
+    "long and short": (
+        ObservationKind.UNEVEN_RHYTHM,
+        evolve(PLAIN_TAKE, long_share=figure(58.3, "percent")),
+    ),
+    "beside the beat": (
+        ObservationKind.UNEVEN_RHYTHM,
+        evolve(PLAIN_TAKE, rhythm_raggedness=figure(31.2, "percent")),
+    ),
+    "hesitation": (ObservationKind.HESITATION, evolve(PLAIN_TAKE, hesitations=(stop(31.0),))),
+    "tries": (
+        ObservationKind.REPEATED_TRIES,
+        evolve(
+            PLAIN_TAKE,
+            hesitations=(stop(31.0, went_back=True), stop(40.0, went_back=True)),
+            repeated_tries=figure(2, "count"),
+        ),
+    ),
+    "missed": (
+        ObservationKind.MISSED_NOTES,
+        evolve(
+            PLAIN_TAKE,
+            missed=(
+                MissedNotes(
+                    at=218.0,
+                    count=1,
+                    place="in the middle",
+                    confidence=0.9,
+                    since_start=figure(208.0, "s"),
+                ),
+            ),
+            missed_count=figure(1, "count"),
+        ),
+    ),
+    "wrong": (
+        ObservationKind.WRONG_NOTES,
+        evolve(PLAIN_TAKE, foreign=(stray(44.4), stray(48.0)), foreign_count=figure(2, "count")),
+    ),
+    "differing": (
+        ObservationKind.WRONG_NOTES,
+        evolve(
+            PLAIN_TAKE,
+            foreign=(stray(44.4, differs=True), stray(48.0, differs=True)),
+            foreign_count=figure(2, "count"),
+        ),
+    ),
+    "sharp": (ObservationKind.SHARP, evolve(IN_TUNE, intonation=figure(26, "cents"))),
+    "flat": (ObservationKind.FLAT, evolve(IN_TUNE, intonation=figure(-41, "cents"))),
+    "one note out": (
+        ObservationKind.NOTE_OUT_OF_TUNE,
+        evolve(
+            IN_TUNE,
+            pitch_classes=(
+                PitchClassIntonation(
+                    pitch_class=9, name="A", deviation=figure(31, "cents"), count=8
+                ),
+            ),
+        ),
+    ),
+    "unstable": (
+        ObservationKind.UNSTABLE_PITCH,
+        evolve(IN_TUNE, intonation_spread=figure(36, "cents")),
+    ),
+    "choppy": (ObservationKind.CHOPPY, evolve(IN_TUNE, articulation=figure(0.347, "ratio"))),
+    "one level": (
+        ObservationKind.FLAT_DYNAMICS,
+        evolve(PLAIN_TAKE, dynamics_range=figure(0.6, "db")),
+    ),
+    "sticking out": (
+        ObservationKind.STICKING_OUT,
+        evolve(
+            PLAIN_TAKE,
+            loud=(LoudNote(at=66.0, midi=60, excess=figure(9.4, "db"), place="right at the end"),),
+        ),
+    ),
+    "low too loud": (
+        ObservationKind.LOW_VOICE_TOO_LOUD,
+        evolve(PLAIN_TAKE, balance=figure(4, "db")),
+    ),
+}
+
+
+def test_there_is_a_faulty_take_for_every_fault() -> None:
+    assert {kind for kind, _ in FAULTY.values()} == set(FAULTS)
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_the_first_remark_names_its_figure_and_its_place(name: str) -> None:
+    kind, take = FAULTY[name]
+    summary = PerformanceSummary(takes=(take,))
+    (fault,) = [each for each in observe_take(take) if each.kind is kind]
+    coach, remarks = Coach(), set()
+    for epoch in range(1, 13):
+        request = BrainRequest(
+            epoch=epoch,
+            kind=QuestionKind.WAKE,
+            question="",
+            summary=summary,
+            observations=(fault,),
+            history=(),
+            persona=PERSONA,
+        )
+        clauses = coach.compose(request)
+        coach.heard(" ".join(clauses))
+        remarks.add(clauses[1])
+
+    assert len(remarks) >= 3
+    for remark in remarks:
+        assert fault.place in remark.lower()
+        assert stated_figures(remark, summary.named_figures()), remark
+        assert unmeasured_figures(remark, summary.figures()) == ()
+        assert len(remark.split()) <= 21, remark
+
+
+@pytest.mark.parametrize("since", [0.2, 1.4, 1.6, 44.5, 104.9, 105.0, 134.9, 165.2, 3599.0])
+def test_how_far_in_something_was_is_said_as_people_say_it(since: float) -> None:
+    said = f"About {amounts.whole_seconds(figure(since, 's'))} in you stopped."
+
+    assert unmeasured_figures(said, [figure(since, "s")]) == ()
+    assert not any(int(number) > 105 for number in re.findall(r"\d+", said))
+
+
+@pytest.mark.parametrize("level", [0.0, 0.4, 1.2, 1.6, 3.5, 9.4, 12.5])
+def test_a_level_is_said_in_whole_decibels(level: float) -> None:
+    said = f"It was {amounts.decibels(figure(level, 'db'))} louder."
+
+    assert unmeasured_figures(said, [figure(level, "db")]) == ()
+    assert "0 " not in said
+    assert "1 decibels" not in said
 
 
 def test_clean_playing_is_praised_and_given_a_next_step() -> None:
