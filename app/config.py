@@ -287,8 +287,8 @@ class VoiceConfig(Section):
         default=1.5,
         validator=_check,
         metadata=_about(
-            "Without sound for this long, it has failed; the last in line has nearly three times"
-            " as long.",
+            "Without sound for this long, it has failed; the last in line asks for a moment, and"
+            " has nearly three times as long.",
             unit="s",
             minimum=0.1,
             maximum=60,

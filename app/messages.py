@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "APOLOGY",
+    "ONE_MOMENT",
     "Advance",
     "Advanced",
     "Answered",
@@ -75,6 +76,9 @@ __all__ = [
 
 APOLOGY = "I am sorry, I lost my train of thought. Please ask me again."
 """Spoken from memory when nothing else can be: the speaker prepares it when the session starts."""
+
+ONE_MOMENT = "One moment, please."
+"""Likewise, when the only voice lets them wait. It is no part of the answer."""
 
 # --- any worker ---------------------------------------------------------------
 

@@ -123,7 +123,7 @@ class Speaker:
         self._tasks: TaskGroup | None = None
 
     async def load(self, tasks: TaskGroup) -> str:
-        """Build the first voice and face that can be built, and prepare the apology.
+        """Build the first voice and face that can be built, and prepare what is known by heart.
 
         :param tasks: what they do meanwhile and from now on runs in there.
         :returns: their names.
@@ -165,6 +165,7 @@ class Speaker:
                 self._replies[epoch].written = True
             case Start(epoch=epoch) if epoch in self._replies:
                 self._playing = self._replies[epoch]
+                self._playing.started = True
                 self._unseen_since = time.monotonic()
                 self._paused = False
                 self._next_slice = 0
@@ -227,6 +228,8 @@ class Speaker:
                     await self._changed.wait()
                 elif not await self._voices.speak(reply, reply.to_speak.popleft(), told=told):
                     self._report(ReplyLost(epoch=reply.epoch, text="no voice can speak it"))
+                    if reply.asked_for_a_moment:
+                        self._voices.apologise(reply)
                     reply.complete = True
                     self._wake()
                     return

@@ -21,7 +21,7 @@ from maestra.ports.lifetime import Checks, Lives
 from maestra.ports.voice import AlignedSound, SpokenCharacter, Voice
 
 from ..breaker import Breaker
-from ..messages import APOLOGY, Say, Spoken
+from ..messages import APOLOGY, ONE_MOMENT, Say, Spoken
 from .line import Choice, Line
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ next voice takes for its first sound, and the pause between two sentences, that 
 
 _NOBODY_ELSE = 2.7
 """Of its time-out, how much a voice may take after which there is nobody: four seconds, by default.
-It is slow because the machine is busy, and to begin again would throw away what it has done."""
+It is slow because the machine is busy, and to begin again would throw away what it has done. They
+are asked for a moment once the time-out itself is over."""
 
 _LATE = 0.4
 """Of its time-out, how much a voice may take for its first sound before the next is built: that
@@ -72,12 +73,15 @@ class Reply:
     begun_at: float = 0.0
     first_at: float = 0.0
     primed: bool = False
+    started: bool = False
+    """It is being heard, or was."""
     sliced: int = 0
     voice: int = 0
     """The first of the voices that may speak the rest of it: it does not change back half-way."""
 
     _room: Samples = field(factory=lambda: np.zeros(_ROOM, np.float32))
     _spoken: int = 0
+    _beside: int = 0
     _ends: list[int] = field(factory=list)
     _positions: list[int] = field(factory=list)
 
@@ -100,6 +104,29 @@ class Reply:
         self._spoken = end
         if position is not None:
             self.mark(end, position)
+
+    def put_in(self, sound: Samples) -> None:
+        """Add 48 kHz ``sound`` that says nothing of the reply's text."""
+        self.append(sound, self._positions[-1] if self._positions else 0)
+        self._beside += len(sound)
+
+    def take_back(self) -> None:
+        """What was put in isn't needed any more, unless it is being heard. Nothing was added after
+        it."""
+        if self._beside and not self.started:
+            self._spoken, self._beside = self._spoken - self._beside, 0
+            kept = bisect.bisect_right(self._ends, self._spoken)
+            del self._ends[kept:], self._positions[kept:]
+
+    @property
+    def asked_for_a_moment(self) -> bool:
+        """Whether anything was put in."""
+        return self._beside > 0
+
+    @property
+    def answered(self) -> int:
+        """Samples that say its text."""
+        return self._spoken - self._beside
 
     @property
     def sound(self) -> Samples:
@@ -211,7 +238,7 @@ class Voices:
         self._clock = clock
         self._tasks: TaskGroup | None = None
         self._building = anyio.Lock()
-        self._apology = np.zeros(0, np.float32)
+        self._by_heart: dict[str, Samples] = {}
 
     @property
     def name(self) -> str:
@@ -219,7 +246,7 @@ class Voices:
         return self._line.name
 
     async def load(self, tasks: TaskGroup) -> None:
-        """Build the first voice that works, and have it prepare the apology.
+        """Build the first voice that works, and have it prepare what is known by heart.
 
         :param tasks: what a voice owns for the whole session lives in there.
         :raises BackendRefused: a key, a voice or a model is not accepted.
@@ -229,14 +256,20 @@ class Voices:
         for choice in self._line.choices:
             if choice.name in self._served:
                 await self._check(choice)
-        reply = Reply(epoch=0)
-        say = Say(epoch=0, clause=APOLOGY, position=0)
-        if not await self.speak(reply, say, told=lambda: None):
-            if isinstance(self._line.last_error, MaestraError):
-                raise self._line.last_error
-            text = "no voice can be built; maestra doctor says what is missing"
-            raise VoiceError(text) from self._line.last_error
-        self._apology = reply.sound
+        for clause in (APOLOGY, ONE_MOMENT):
+            reply = Reply(epoch=0)
+            say = Say(epoch=0, clause=clause, position=0)
+            if not await self.speak(reply, say, told=lambda: None):
+                if isinstance(self._line.last_error, MaestraError):
+                    raise self._line.last_error
+                text = "no voice can be built; maestra doctor says what is missing"
+                raise VoiceError(text) from self._line.last_error
+            self._by_heart[clause] = reply.sound
+
+    def apologise(self, reply: Reply) -> None:
+        """No voice can speak ``reply``, for which they were asked to wait: say so within it."""
+        if (known := self._by_heart.get(APOLOGY)) is not None:
+            reply.put_in(known)
 
     async def _check(self, choice: Choice[Voice]) -> None:
         voice = await self._built(choice)
@@ -263,17 +296,22 @@ class Voices:
             reply.settle(begun, say.position, end)
             told()
             return True
+        asked_at = self._clock()
         for index, choice, alone in self._turns(reply.voice):
-            begun = len(reply.sound)
+            answered = reply.answered
             try:
                 voice = await self._built(choice)
                 if voice is None:
                     continue
-                with self._next_at_hand(index, reply):
+                waited = self._clock() - asked_at
+                with (
+                    self._next_at_hand(index, reply),
+                    self._moment_asked(reply, told, alone=alone, waited=waited),
+                ):
                     await self._speak_with(choice, voice, reply, say, told, alone=alone)
             except Exception as error:  # a voice of somebody else's may give anything
                 self._line.failed(choice, error)
-                if len(reply.sound) == begun:
+                if reply.answered == answered:
                     continue
                 # Half a clause was spoken: go on with the next.
             except BaseException:
@@ -291,7 +329,7 @@ class Voices:
             sound = np.asarray(say.sound, np.float32)
             resampled: Samples = soxr.resample(sound, say.sample_rate_hz, PLAYOUT_RATE_HZ)
             return resampled
-        return self._apology if say.clause == APOLOGY and len(self._apology) else None
+        return self._by_heart.get(say.clause)
 
     def _turns(self, first: int) -> Iterator[tuple[int, Choice[Voice], bool]]:
         """Whom to ask, one after the other, and whether there is nobody after it. That one is asked
@@ -327,6 +365,39 @@ class Voices:
         finally:
             soon.cancel()
 
+    @contextmanager
+    def _moment_asked(
+        self, reply: Reply, told: Callable[[], None], *, alone: bool, waited: float
+    ) -> Iterator[None]:
+        """While a voice after which there is nobody lets them wait in silence, ask for a moment,
+        once in a reply.
+
+        :param waited: how long (s) they have been waiting for this clause.
+        """
+        known = self._by_heart.get(ONE_MOMENT)
+        if not alone or known is None or self._tasks is None or not reply.epoch:
+            yield
+            return
+        answered, soon = reply.answered, anyio.CancelScope()
+
+        async def ask() -> None:
+            patience = max(self._timeout - waited, _LATE * self._timeout)
+            with soon:
+                waiting = patience + (reply.in_hand if reply.primed else 0.0)
+                while waiting:
+                    await anyio.sleep(waiting)
+                    paused = reply.primed and reply.slices > reply.sliced  # nobody waits yet
+                    waiting = patience + reply.in_hand if paused else 0.0
+                if reply.answered == answered and not reply.asked_for_a_moment:
+                    reply.put_in(known)
+                    told()
+
+        self._tasks.start_soon(ask)
+        try:
+            yield
+        finally:
+            soon.cancel()
+
     async def _built(self, choice: Choice[Voice]) -> Voice | None:
         async with self._building:
             fresh = choice.built is None
@@ -351,7 +422,7 @@ class Voices:
         *,
         alone: bool,
     ) -> None:
-        asked_at, begun = self._clock(), len(reply.sound)
+        asked_at, begun, answered = self._clock(), len(reply.sound), reply.answered
         end = say.position + len(say.clause)
         ttfb, aligned = 0.0, False
         alignment = _Alignment(say.clause)
@@ -368,6 +439,9 @@ class Voices:
             async for sound in pieces:
                 if not ttfb:
                     ttfb = self._clock() - asked_at
+                if reply.answered == answered:
+                    reply.take_back()
+                    begun = len(reply.sound)
                 samples = sound
                 if isinstance(sound, AlignedSound):
                     samples = sound.samples
@@ -381,9 +455,9 @@ class Voices:
                 reply.append(resampled, None if aligned else guess)
                 told()
         rest = to_playout.resample_chunk(np.zeros(0, np.float32), last=True)
-        reply.append(rest, end)
-        if len(reply.sound) == begun:
+        if reply.answered == answered and not len(rest):
             raise VoiceError(f"made no sound of {say.clause!r}")
+        reply.append(rest, end)
         if not aligned:
             reply.settle(begun, say.position, end)
         told()

@@ -549,6 +549,21 @@ def test_a_lost_answer_is_apologised_for(lesson: Lesson) -> None:
     assert isinstance(lesson.playout[-1], Flush), "an apology gives way, too"
 
 
+def test_an_answer_that_was_lost_after_a_moment_was_asked_for_leaves_no_turn(
+    lesson: Lesson,
+) -> None:
+    """The speaker apologises within it."""
+    reply = lesson.answering()
+    lesson.conductor.lost(reply.number)
+    lesson.conductor.played_out(PlayedOut(epoch=reply.number, slot=200, heard_to=0))
+
+    assert lesson.is_in(ConversationState.ACTIVE_LISTENING)
+    (stopped,) = lesson.of(log.ReplyStopped)
+    assert ("failed", "") == (stopped.cause, stopped.heard_text)
+    lesson.says(9.0, 10.0, "What about my tempo?")
+    assert () == lesson.making[-1].history
+
+
 def test_old_reports_change_nothing(lesson: Lesson) -> None:
     old = lesson.answering()
     lesson.speech(4.0)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from maestra.adapters.face.streaming import Moment
 from maestra.app.messages import (
     APOLOGY,
+    ONE_MOMENT,
     Cancel,
     EndOfReply,
     Failed,
@@ -306,18 +307,20 @@ async def test_a_face_that_fell_is_tried_again_after_a_reply_and_not_while_it_is
 
 @define
 class Slow(FakeVoice):
-    """The first clause is the apology. Of the others the first takes twice the time-out, or fails
-    with ``trouble``."""
+    """The first two clauses are what is known by heart. Of the others the first takes ``pause``
+    seconds, or fails with ``trouble``."""
 
     trouble: Exception | None = None
+    pause: float = 2 * VOICE_TIMEOUT
+    late: int = 3
     asked: int = 0
 
     async def synthesise(self, clause: str) -> AsyncIterator[NDArray[np.float32]]:
         self.asked += 1
-        if self.asked == 2:
+        if self.asked == self.late:
             if self.trouble is not None:
                 raise self.trouble
-            await anyio.sleep(2 * VOICE_TIMEOUT)
+            await anyio.sleep(self.pause)
         async for sound in super().synthesise(clause):
             yield sound
 
@@ -326,11 +329,147 @@ async def test_the_only_voice_is_waited_for_longer() -> None:
     voice = Slow()
     async with speaking(voice) as (speaker, output):
         say(speaker, 1, "Good.")
-        await until(lambda: output.of(Primed))
+        await until(lambda: output.of(Spoken))
 
     assert not output.of(Failed) and not output.of(ReplyLost)
-    assert [APOLOGY, "Good."] == voice.spoke
-    assert 2 == voice.asked
+    assert [APOLOGY, ONE_MOMENT, "Good."] == voice.spoke
+    assert 3 == voice.asked
+
+
+def seconds_of(clause: str) -> float:
+    return len(clause) * SECONDS_PER_CHARACTER
+
+
+def sounding(slices: Sequence[Slice]) -> float:
+    """How many seconds of them aren't silent."""
+    samples = np.frombuffer(b"".join(one.sound or b"" for one in slices), np.int16)
+    return float(np.count_nonzero(samples)) / PLAYOUT_RATE_HZ
+
+
+async def answered(speaker: Speaker, output: Output) -> float:
+    """Play reply 1 as soon as that is possible, to its end; returns when it began to sound, from
+    now on (s)."""
+    asked_at = anyio.current_time()
+    await until(lambda: output.of(Primed))
+    speaker.handle(Start(epoch=1))
+    await until(lambda: output.speech)
+    began = anyio.current_time() - asked_at
+    await until(lambda: output.speech[-1].last)
+    return began
+
+
+async def test_whom_the_only_voice_lets_wait_is_asked_for_a_moment() -> None:
+    voice = Slow()
+    async with speaking(voice) as (speaker, output):
+        say(speaker, 1, "Good.", "Again.")
+        began = await answered(speaker, output)
+
+    assert VOICE_TIMEOUT <= began < 1.8 * VOICE_TIMEOUT, "before the voice has made a sound"
+    expected = seconds_of(ONE_MOMENT) + seconds_of("Good.Again.")
+    assert abs(sounding(output.speech) - expected) < 0.01
+    heard = [one.heard_to for one in output.speech]
+    moment = int(seconds_of(ONE_MOMENT) / 0.04)
+    assert not any(heard[:moment]), "it is none of the answer's words"
+    assert heard == sorted(heard) and heard[-1] == len("Good. Again.")
+    first, _ = output.of(Spoken)
+    assert first.ttfb >= 2 * VOICE_TIMEOUT  # type: ignore[attr-defined]
+    assert abs(first.duration - seconds_of("Good.")) < 0.01  # type: ignore[attr-defined]
+    assert not output.of(Failed) and not output.of(ReplyLost)
+
+
+async def test_whom_the_only_voice_forsakes_is_asked_for_a_moment_and_then_for_pardon() -> None:
+    voice = FakeVoice()
+    async with speaking(voice) as (speaker, output):
+        voice.hangs = True
+        say(speaker, 1, "Good.")
+        began = await answered(speaker, output)
+
+    assert began < 1.8 * VOICE_TIMEOUT
+    assert 1 == len(output.of(Failed)) == len(output.of(ReplyLost)) == voice.hanging
+    assert abs(sounding(output.speech) - seconds_of(ONE_MOMENT + APOLOGY)) < 0.01
+    assert not any(one.heard_to for one in output.speech)
+
+
+async def test_a_moment_is_asked_for_in_mid_reply_once_what_was_spoken_is_over() -> None:
+    voice = Slow(late=4, pause=2.5 * VOICE_TIMEOUT)
+    async with speaking(voice) as (speaker, output):
+        say(speaker, 1, "Good.", "Again.", "And on.")
+        await answered(speaker, output)
+
+    expected = seconds_of(ONE_MOMENT) + seconds_of("Good.Again.And on.")
+    assert abs(sounding(output.speech) - expected) < 0.01
+    heard = [one.heard_to for one in output.speech]
+    assert heard == sorted(heard) and heard[-1] == len("Good. Again. And on.")
+    moment = int(seconds_of(ONE_MOMENT) / 0.04)
+    assert heard.count(len("Good.")) >= moment - 1
+    assert not output.of(Failed)
+
+
+async def test_no_moment_is_asked_for_while_what_was_spoken_lasts() -> None:
+    voice = Slow(late=4)
+    async with speaking(voice, greedy=False) as (speaker, output):
+        say(speaker, 1, "A sentence of two seconds, which are more.", "Again.")
+        await until(lambda: output.of(Primed))
+        speaker.handle(Start(epoch=1))
+        await until(lambda: len(output.of(Spoken)) == 2)
+
+        def played() -> bool:
+            speaker.handle(SlotTaken(slot=output.slices[-1].slot))
+            return output.speech[-1].last
+
+        await until(played)
+
+    expected = seconds_of("A sentence of two seconds, which are more.Again.")
+    assert abs(sounding(output.speech) - expected) < 0.01
+
+
+async def test_a_moment_that_nobody_has_begun_to_hear_is_not_asked_for() -> None:
+    """An answer is prepared while the question is still being asked."""
+    async with speaking(Slow()) as (speaker, output):
+        say(speaker, 1, "Good.", "Again.")
+        await until(lambda: len(output.of(Spoken)) == 2)
+        await answered(speaker, output)
+
+    assert abs(sounding(output.speech) - seconds_of("Good.Again.")) < 0.01
+    assert output.speech[-1].heard_to == len("Good. Again.")
+
+
+async def test_no_moment_is_asked_for_where_another_voice_is_there() -> None:
+    async with speaking(Slow(pause=60.0), FakeVoice()) as (speaker, output):
+        say(speaker, 1, "Good.")
+        await answered(speaker, output)
+
+    assert output.of(Switched)
+    assert abs(sounding(output.speech) - seconds_of("Good.")) < 0.01
+
+
+def test_what_is_put_into_a_reply_is_none_of_its_words_and_can_be_taken_back() -> None:
+    three = np.full(3 * SLICE_SAMPLES, 0.5, np.float32)
+    reply = Reply(epoch=1)
+    reply.append(three, 12)
+    reply.put_in(three)
+    assert reply.asked_for_a_moment and reply.answered == len(three)
+    reply.take_back()
+    assert not reply.asked_for_a_moment and reply.answered == len(reply.sound) == len(three)
+
+    reply.started = True
+    reply.put_in(three)
+    reply.take_back()
+    reply.append(three, 24)
+
+    assert [4, 8, 12, 12, 12, 12, 16, 20, 24] == [reply.heard_to(n) for n in range(9)]
+
+
+async def test_a_reply_that_is_cancelled_asks_for_no_moment() -> None:
+    voice = FakeVoice()
+    async with speaking(voice) as (speaker, output):
+        voice.hangs = True
+        say(speaker, 1, "Good.")
+        await until(lambda: voice.hanging)
+        speaker.handle(Cancel(epoch=1))
+        await anyio.sleep(1.5 * VOICE_TIMEOUT)
+
+    assert not output.of(Primed) and not output.speech
 
 
 async def test_a_voice_that_is_not_the_last_is_not_waited_for_longer() -> None:
@@ -351,7 +490,7 @@ async def test_the_only_voice_is_asked_again_if_it_fails_at_once_and_not_built_a
 
     assert 1 == len(output.of(Failed))
     assert not output.of(ReplyLost) and not output.of(Switched)
-    assert [APOLOGY, "Good."] == voice.spoke
+    assert [APOLOGY, ONE_MOMENT, "Good."] == voice.spoke
 
 
 async def test_the_only_voice_that_hangs_is_given_up() -> None:
@@ -445,7 +584,7 @@ async def test_a_reply_that_is_cancelled_cuts_its_voice_off() -> None:
         await until(lambda: voice.cut_off)
 
         assert anyio.current_time() - begun < 0.05
-        assert not voice.spoke[1:]
+        assert [APOLOGY, ONE_MOMENT] == voice.spoke
 
 
 async def test_memory_is_given_back_when_a_reply_has_ended_and_when_it_is_cancelled(
@@ -504,7 +643,7 @@ class Halting(FakeVoice):
     async def synthesise(self, clause: str) -> AsyncIterator[NDArray[np.float32]]:
         async for sound in super().synthesise(clause):
             yield sound[:1920]
-            if clause != APOLOGY:
+            if clause not in (APOLOGY, ONE_MOMENT):
                 self.halted.set()
                 await self.on.wait()
             yield sound[1920:]
@@ -649,7 +788,7 @@ async def test_the_next_voice_is_at_hand_when_one_hangs_and_is_not_built_for_one
 
         async def synthesise(self, clause: str) -> AsyncIterator[NDArray[np.float32]]:
             self.clauses += 1
-            if self.clauses > 3:
+            if self.clauses > 4:  # two are known by heart
                 await anyio.sleep(0.35)
                 assert ["first", "next"] == built, "it is built while one waits"
                 await anyio.sleep_forever()

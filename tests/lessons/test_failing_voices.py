@@ -39,8 +39,8 @@ class Failing:
 
     async def synthesise(self, clause):
         self._clauses += 1
-        # The first is the apology, which is spoken before the lesson.
-        if self._clauses > 2:
+        # The first two are what is known by heart, which is spoken before the lesson.
+        if self._clauses > 3:
             match os.environ["FAILING_VOICE"]:
                 case "hangs":
                     await anyio.sleep_forever()
