@@ -18,7 +18,12 @@ from maestra.app.demo.latencies import Recording
 from maestra.app.experiments.bench import measures, report
 from maestra.app.experiments.bench.figures import TARGETS, Finding, quantiles, verdict
 from maestra.app.experiments.bench.material import ALL_INSTRUMENTS, Clip, ToneNote, rendered, take
-from maestra.app.experiments.bench.parts import an_hour_of_growth, onsets_found, played_f0
+from maestra.app.experiments.bench.parts import (
+    an_hour_of_growth,
+    first_sounds,
+    onsets_found,
+    played_f0,
+)
 from maestra.app.experiments.bench.script import (
     ANSWER,
     Cue,
@@ -309,6 +314,9 @@ def test_onsets_are_read_from_what_analyse_prints() -> None:
         ("wake_latency", {"p50": 0.6, "p95": 0.9}, "aim"),
         ("wake_latency", {"p50": 0.6, "p95": 1.5}, "met"),
         ("wake_latency", {"p50": 0.6, "p95": math.inf}, "missed"),
+        ("first_sound", {"p50": 0.14, "p95": 0.3}, "aim"),
+        ("first_sound", {"p50": 0.2, "p95": 0.29}, "met"),
+        ("first_sound", {"p50": 0.2, "p95": 0.31}, "missed"),
         ("fps_stability", {"share": 99.4}, "missed"),
         ("fps_stability", {"share": 100.0}, "aim"),
         ("false_wakes", {"rate": 0.0}, "aim"),
@@ -321,6 +329,19 @@ def test_onsets_are_read_from_what_analyse_prints() -> None:
 def test_a_figure_is_met_or_missed(key: str, values: dict[str, float], expected: str) -> None:
     assert verdict(TARGET[key], Finding(key=key, values=values, n=5)) == expected
     assert verdict(TARGET[key], None) == "not measured"
+
+
+def test_the_first_sounds_of_clauses_are_read_from_the_event_log() -> None:
+    spoken = [
+        {"type": "spoken", "voice": "piper", "ttfb": 0.1 + 0.05 * number} for number in range(5)
+    ]
+    found = first_sounds([{"type": "wake", "t": 3.0}, *spoken, {"type": "reply_stopped"}])
+
+    assert (found.key, found.n, found.note) == ("first_sound", 5, "piper")
+    assert found.values["p50"] == pytest.approx(0.2)
+    assert found.values["p95"] == pytest.approx(0.29)
+    assert verdict(TARGET["first_sound"], found) == "met"
+    assert verdict(TARGET["first_sound"], first_sounds([])) == "not measured"
 
 
 def test_memory_that_breathes_does_not_grow_and_one_that_leaks_does() -> None:

@@ -167,6 +167,13 @@ TARGETS: tuple[Target, ...] = (
         how="true first note of the student → last audible teacher sample's arrival",
     ),
     Target(
+        key="first_sound",
+        title="first sound of a clause",
+        unit="s",
+        limits=_latency((0.3, 0.15), (0.3, 0.3)),
+        how="spoken.ttfb in the event log: from the clause to the first sound that its voice makes",
+    ),
+    Target(
         key="fps_stability",
         title="seconds with 24 frames or more",
         unit="%",

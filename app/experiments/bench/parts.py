@@ -32,7 +32,7 @@ from .material import Clip, ToneNote
 from .recording import Seen, load
 from .script import Event
 
-__all__ = ["PARTS", "Bench", "rendered_notes"]
+__all__ = ["PARTS", "Bench", "first_sounds", "rendered_notes"]
 
 _NEW_PICTURE = 0.004
 """Mean change (0 to 255) above which a picture counts as a new one."""
@@ -148,6 +148,7 @@ def measure_live(bench: Bench) -> Iterator[Finding]:
     config = Config()
     recording, seen = load(held.video, held.seen, faces.mouth_region(config))
     yield from _latencies(bench, events, recording, published_at(held.sent))
+    yield first_sounds(live.events_of(held))
     yield from _frames(bench, held, seen)
     yield from _lips(bench, recording, seen, config)
     if held.samples:
@@ -196,6 +197,19 @@ def _latencies(
                 f"live: she answered {event.text!r} at {event.start:.1f} s, which was no question"
             )
     bench.plots["latencies"] = rows
+
+
+def first_sounds(records: Sequence[Mapping[str, Any]]) -> Finding:
+    """How long the voice took for the first sound of each clause, by the event log."""
+    spoken = [record for record in records if record["type"] == "spoken"]
+    took = [record["ttfb"] for record in spoken]
+    return Finding(
+        key="first_sound",
+        values=quantiles(took),
+        n=len(took),
+        samples=took,
+        note=", ".join(sorted({record["voice"] for record in spoken})),
+    )
 
 
 def _in_window(event: Event, heard: Sequence[tuple[float, float]]) -> bool:
