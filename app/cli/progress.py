@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "plain_line", "show"]
 
 _FACTS = 3
-"""How many of the last remarks are shown."""
+"""How many of the last facts are shown: of the takes that ended, and of what is worth saying about
+them once somebody has asked."""
 
 _PORTS = {"ingest": "the input", "publish": "the output"}
 
@@ -39,7 +40,6 @@ class Progress:
     fps: float | None = None
     trouble: str = ""
     _epoch: int = 0
-    _summed_up: bool = False
 
     def take(self, record: log.Record) -> None:
         """Learn from ``record``."""
@@ -54,17 +54,13 @@ class Progress:
             case log.TakeStarted(take=take):
                 self.takes = take
             case log.TakeEnded():
-                # An answer's summary is of what was asked; until the next take it is the newest.
-                if self._summed_up:
-                    self.facts, self._summed_up = [], False
-                self.facts = [_take(record), *self.facts][:_FACTS]
+                self.facts = [_of_take(record), *self.facts][:_FACTS]
             case log.Note():
                 self.notes += 1
             case log.Question(text=text):
                 self.question = text
             case log.Summary(observations=observations):
                 self.facts = [remark.text for remark in observations[:_FACTS]]
-                self._summed_up = True
             case log.ReplyText(epoch=epoch, text=text):
                 self.reply = f"{self.reply} {text}" if epoch == self._epoch else text
                 self._epoch = epoch
@@ -86,7 +82,7 @@ class Progress:
                 pass
 
 
-def _take(record: log.TakeEnded) -> str:
+def _of_take(record: log.TakeEnded) -> str:
     return f"take {record.take}: {record.end - record.start:.1f} s, {record.notes} notes"
 
 
@@ -102,7 +98,7 @@ def plain_line(record: log.Record) -> str | None:
         case log.Wake(phrase=phrase, score=score):
             text = f"woken by {phrase!r} ({score:.0f})"
         case log.TakeEnded():
-            text = _take(record)
+            text = _of_take(record)
         case log.Summary(observations=(first, *_)):
             text = f"measured: {first.text}"
         case log.ReplyText(text=words):
