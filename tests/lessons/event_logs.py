@@ -14,5 +14,6 @@ def records(path: Path, *, complete: bool = True) -> list[log.Record]:
     :param complete: the lesson came to its end; without, it was killed.
     """
     lines = path.read_text(encoding="utf-8").splitlines()
-    assert not check_log(lines, complete=complete)
+    complaints = check_log(lines, complete=complete)
+    assert not complaints, complaints[:10]
     return [decode(line) for line in lines]

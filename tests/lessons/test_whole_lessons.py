@@ -143,7 +143,7 @@ def words(text: str) -> tuple[str, ...]:
 async def live(lesson: Path, events: Path, video: Path) -> None:
     """Hold ``lesson`` as a meeting bot brings it: it comes to us as a stream, and so we answer."""
     student, teacher = (f"rtmp://127.0.0.1:{free_port()}/live/{who}" for who in ("in", "out"))
-    with recorder(f"{teacher}?listen=1", video, video.with_suffix(".jsonl")) as viewer:
+    with recorder(f"{teacher}?listen=1", video, video.with_suffix(".packets")) as viewer:
         async with open_session(
             ingest=f"{student}?listen=1", publish=teacher, events_path=events, end_on_close=True
         ) as session:
