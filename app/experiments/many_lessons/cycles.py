@@ -22,6 +22,8 @@ _SETTLED = 100
 """So many sessions that have ended are remembered: until then the service grows by right."""
 _ENOUGH = 120
 """Cycles that there must be for what the service grows by to be told."""
+_SEVERAL = 10
+"""Cycles of which the least is taken for what the service holds."""
 _GROWTH = 5_000_000
 """Bytes that it may grow by."""
 
@@ -119,11 +121,15 @@ def compare(found: Sequence[Cycle], left: Left) -> None:
     """Note in ``left`` what the service holds more after the last lesson than before."""
     if not found:
         return
-    first = found[min(2, len(found) - 1)]  # the first ones load what stays
-    left.descriptors = found[-1].descriptors - first.descriptors
-    left.threads = found[-1].threads - first.threads
+    # The first ones load what stays; and the least of several is looked at, for a connection that
+    # the look itself has just closed may still be there, on the other side.
+    first = found[2 : 2 + _SEVERAL] or found
+    last = found[-min(_SEVERAL, max(1, len(found) // 2)) :]
+    left.descriptors = min(one.descriptors for one in last) - min(one.descriptors for one in first)
+    left.threads = min(one.threads for one in last) - min(one.threads for one in first)
     if len(found) >= _ENOUGH:
-        left.memory = found[-1].uss - found[_SETTLED].uss
+        settled = found[_SETTLED : _SETTLED + _SEVERAL]
+        left.memory = min(one.uss for one in last) - min(one.uss for one in settled)
 
 
 def _cycle(service: Served, lesson: Lesson, folder: Path, taught: float, groups: set[int]) -> Cycle:
