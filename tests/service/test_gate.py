@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -36,12 +36,6 @@ from maestra.app.service.connections import Connections, HttpConnection
 from maestra.app.service.gate import MOST_BYTES, SDP_PATHS
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def caller() -> AsyncIterator[Caller]:
-    async with calling() as one:
-        yield one
 
 
 async def test_without_the_token_nothing_is_told(caller: Caller) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import resource
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Never
 
 import anyio
@@ -16,18 +16,12 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("prometheus_client")
 pytest.importorskip("httpx")
 
-from fakes.service import Caller, calling, start_body
+from fakes.service import Caller, start_body
 
 from maestra.app.service import server
 from maestra.app.service.lesson import Lesson
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def caller() -> AsyncIterator[Caller]:
-    async with calling() as one:
-        yield one
 
 
 async def test_an_event_that_nobody_can_count_ends_nothing(caller: Caller) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -12,17 +11,11 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("prometheus_client")
 pytest.importorskip("httpx")
 
-from fakes.service import Caller, calling, start_body
+from fakes.service import Caller, start_body
 
 from maestra.app.service.logs import Secrets
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def caller() -> AsyncIterator[Caller]:
-    async with calling() as one:
-        yield one
 
 
 async def test_a_password_that_is_found_everywhere_harms_no_session(caller: Caller) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import statistics
 import time
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -27,12 +26,6 @@ from maestra.app.service import sessions
 from maestra.app.service.lesson import Patience
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def caller() -> AsyncIterator[Caller]:
-    async with calling() as one:
-        yield one
 
 
 def is_there(pid: int) -> bool:

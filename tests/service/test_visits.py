@@ -4,7 +4,6 @@ cookie lets through."""
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio.to_thread
@@ -25,12 +24,6 @@ from maestra.app.service.server import Service, _invite
 from maestra.app.service.visits import LINK_LASTS, VISIT_LASTS, Visits
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def caller() -> AsyncIterator[Caller]:
-    async with calling() as one:
-        yield one
 
 
 def browser(service: Service, **headers: str) -> httpx.AsyncClient:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import httpx
 import pytest
 
@@ -12,19 +10,13 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("prometheus_client")
 pytest.importorskip("aiortc")
 
-from fakes.service import Caller, calling
+from fakes.service import Caller
 
 from maestra.app.service import webrtc
 
 pytestmark = pytest.mark.anyio
 
 SDP = {"Content-Type": "application/sdp"}
-
-
-@pytest.fixture
-async def caller() -> AsyncIterator[Caller]:
-    async with calling() as one:
-        yield one
 
 
 def offer(name: str = "-") -> bytes:
