@@ -243,8 +243,9 @@ class Worker:
             except subprocess.TimeoutExpired:
                 end()
                 grace = 1.0
-        for thread in (self._carrier, self._reader):
-            if thread is not None:
-                thread.join(1.0)
-        if self._control is not None:
+        threads = [thread for thread in (self._carrier, self._reader) if thread is not None]
+        for thread in threads:
+            thread.join(1.0)
+        # One that is still there would read whatever gets the pipe's number next.
+        if self._control is not None and not any(thread.is_alive() for thread in threads):
             self._control.close()

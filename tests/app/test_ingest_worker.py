@@ -178,7 +178,6 @@ def worker(
         thread.join(2)
         assert not thread.is_alive()
         ours.close()
-        theirs.close()
 
 
 def collect(ours: Connection, seconds: float) -> list[object]:
