@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from attrs import evolve, frozen
 
-from maestra.core.hearing import FloorLabel
+from maestra.core.hearing import FloorLabel, InstrumentHeard
 from maestra.core.media_time import MediaTime, from_samples, from_seconds, to_seconds
 from maestra.core.performance.accumulator import PerformanceAccumulator
 from maestra.core.performance.beside import BesideTheMusic
@@ -91,6 +91,7 @@ class Analysis:
                     "start": round(take.start, 3),
                     "end": round(take.end, 3),
                     "notes": round(take.note_count.value),
+                    "instrument": take.instrument,
                     "tempo_bpm": None if take.tempo_bpm is None else round(take.tempo_bpm.value, 2),
                 }
                 for take in self.summary.takes
@@ -193,7 +194,7 @@ def analyse_sound(
             heard.append(event)
         beside.analysed(until)
 
-    for chunk, label, changed in _labelled(chunks, floor, labels):
+    for chunk, label, changed in _labelled(chunks, floor, labels, beside):
         samples = chunk.end
         for at, before, after in changed:
             beside.floor_changed(at, before, after)
@@ -226,11 +227,15 @@ _Change = tuple[float, FloorLabel, FloorLabel]
 
 
 def _labelled(
-    chunks: Iterable[Samples], floor: FloorDetector, labels: list[tuple[float, FloorLabel]]
+    chunks: Iterable[Samples],
+    floor: FloorDetector,
+    labels: list[tuple[float, FloorLabel]],
+    beside: BesideTheMusic,
 ) -> Iterator[tuple[AudioChunk, FloorLabel, tuple[_Change, ...]]]:
     """Each chunk with the label that the floor detector gave it in the end, and what changed.
 
     :param labels: filled with the labels and since when they hold (s).
+    :param beside: is told which instrument plays, as soon as that is known.
     """
     resampler = Resampler()
     held: deque[AudioChunk] = deque()
@@ -244,6 +249,9 @@ def _labelled(
             chunk = AudioChunk(start=low, rate_hz=SPEECH_RATE_HZ, samples=block)
             low = chunk.end
             for change in floor.push(chunk):
+                if isinstance(change, InstrumentHeard):
+                    beside.instrument(to_seconds(change.at), change.instrument)
+                    continue
                 known.append((change.since, change.label))
                 labels.append((to_seconds(change.since), change.label))
 

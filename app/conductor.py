@@ -44,6 +44,7 @@ from maestra.core.hearing import (
     FloorChanged,
     FloorLabel,
     HearingEvent,
+    InstrumentHeard,
     SpeechStarted,
     SpeechStopped,
     Transcript,
@@ -227,6 +228,8 @@ class Conductor:
         match event:
             case FloorChanged():
                 self._floor_changed(event)
+            case InstrumentHeard():
+                self._beside_music.instrument(to_seconds(event.at), event.instrument)
             case SpeechStarted():
                 self._speech_started(event)
             case SpeechStopped():
@@ -281,6 +284,7 @@ class Conductor:
                             start=change.start,
                             end=change.end,
                             notes=change.notes,
+                            instrument=change.instrument,
                         )
                     )
 

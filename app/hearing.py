@@ -26,6 +26,7 @@ from maestra.core.hearing import (
     FloorChanged,
     FloorLabel,
     HearingEvent,
+    InstrumentHeard,
     SpeechStarted,
     SpeechStopped,
     Transcript,
@@ -382,6 +383,9 @@ class Hearing:
 
     def _hear_floor(self, chunk: AudioChunk, events: list[HearingEvent]) -> None:
         for change in self._floor_spells.call(partial(self._floor.push, chunk)):
+            if isinstance(change, InstrumentHeard):
+                events.append(InstrumentHeard(at=self._now, instrument=change.instrument))
+                continue
             self._label = change.label
             if change.label.is_speech:
                 if self._not_speech_since is not None:

@@ -14,8 +14,11 @@ from .media_time import MediaTime
 
 __all__ = [
     "FloorChanged",
+    "FloorEvent",
     "FloorLabel",
     "HearingEvent",
+    "Instrument",
+    "InstrumentHeard",
     "SpeechStarted",
     "SpeechStopped",
     "Transcript",
@@ -52,6 +55,67 @@ class FloorChanged:
     at: MediaTime
     label: FloorLabel
     since: MediaTime
+
+
+class Instrument(enum.StrEnum):
+    """What plays, or sings."""
+
+    ACCORDION = "accordion"
+    BANJO = "banjo"
+    BASS_GUITAR = "bass guitar"
+    CELLO = "cello"
+    CLARINET = "clarinet"
+    DOUBLE_BASS = "double bass"
+    DRUMS = "drums"
+    FLUTE = "flute"
+    GUITAR = "guitar"
+    HARMONICA = "harmonica"
+    HARP = "harp"
+    HARPSICHORD = "harpsichord"
+    HORN = "horn"
+    MALLETS = "mallets"
+    MANDOLIN = "mandolin"
+    ORGAN = "organ"
+    PIANO = "piano"
+    SAXOPHONE = "saxophone"
+    TROMBONE = "trombone"
+    TRUMPET = "trumpet"
+    UKULELE = "ukulele"
+    VIOLIN = "violin"
+    VOICE = "voice"
+
+    @property
+    def has_fixed_pitch(self) -> bool | None:
+        """Whether keys, frets or bars make the pitch; ``None`` where there is none to speak of."""
+        return None if self is Instrument.DRUMS else self not in _TUNED_BY_THE_PLAYER
+
+
+_TUNED_BY_THE_PLAYER = frozenset(
+    (
+        Instrument.CELLO,
+        Instrument.CLARINET,
+        Instrument.DOUBLE_BASS,
+        Instrument.FLUTE,
+        Instrument.HORN,
+        Instrument.SAXOPHONE,
+        Instrument.TROMBONE,
+        Instrument.TRUMPET,
+        Instrument.VIOLIN,
+        Instrument.VOICE,
+    )
+)
+
+
+@frozen(kw_only=True)
+class InstrumentHeard:
+    """What has been playing for the last seconds is known to be ``instrument``. Told again while
+    it goes on."""
+
+    at: MediaTime
+    instrument: Instrument
+
+
+FloorEvent = FloorChanged | InstrumentHeard
 
 
 @frozen(kw_only=True)
@@ -96,4 +160,4 @@ class UtteranceEnded:
     end: MediaTime
 
 
-HearingEvent = FloorChanged | SpeechStarted | SpeechStopped | Transcript | UtteranceEnded
+HearingEvent = FloorEvent | SpeechStarted | SpeechStopped | Transcript | UtteranceEnded

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from attrs import frozen
 
-from maestra.core.hearing import FloorChanged, FloorLabel, SpeechStarted, SpeechStopped
+from maestra.core.hearing import FloorEvent, FloorLabel, SpeechStarted, SpeechStopped
 from maestra.core.performance.notes import MusicEvent
 
 from .audio import AudioChunk
@@ -29,9 +29,9 @@ __all__ = [
 
 
 class FloorDetector(Protocol):
-    """Says who has the floor."""
+    """Says who has the floor and, if it knows, which instrument plays."""
 
-    def push(self, chunk: AudioChunk) -> Sequence[FloorChanged]:
+    def push(self, chunk: AudioChunk) -> Sequence[FloorEvent]:
         """Hear ``chunk`` (any rate that was agreed at construction, mono)."""
         ...
 

@@ -189,6 +189,9 @@ class FloorFeatures:
         self._harmonic = np.zeros(40, np.float32)
         self._age = 0
         self._rest = 1000
+        self.scores: Array | None = None
+        """What YAMNet makes of the second before the last block: the logits of its classes; none
+        where the sound is younger, or nothing sounds."""
 
     def push(self, samples: Samples) -> Iterator[Array]:
         """The features of the blocks that ``samples`` complete, in the order of ``FEATURE_NAMES``.
@@ -219,14 +222,15 @@ class FloorFeatures:
             self._age = 1 if self._rest > 6 else self._age + 1
             self._rest = 0
         since_onset = max(_LEAST_FRAMES, min(_PATCH, 5 * (self._age + self._rest)))
+        self.scores = None
         if self._rest > _LONG_REST:
             scores = _NOTHING
         else:
             short = self._frames[-min(_SHORT_FRAMES, since_onset) :]
-            scores = (
-                *_grouped(self._yamnet.logits(short)),
-                *_grouped(self._yamnet.logits(self._frames[-since_onset:])),
-            )
+            long = self._yamnet.logits(self._frames[-since_onset:])
+            scores = (*_grouped(self._yamnet.logits(short)), *_grouped(long))
+            if since_onset == _PATCH:
+                self.scores = long
         features = [
             *scores,
             _log_odds(float(np.mean(self._voice[-3:]))),

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from attrs import define, frozen
 
-from maestra.core.hearing import FloorChanged, FloorLabel
+from maestra.core.hearing import FloorChanged, FloorEvent, FloorLabel, InstrumentHeard
 from maestra.core.media_time import MediaTime, from_samples
 from maestra.ports.audio import SPEECH_RATE_HZ, AudioChunk
 from maestra.ports.errors import SensesError
 
 from .floor_features import BLOCK_SAMPLES, FEATURE_NAMES, FloorFeatures, Yamnet
+from .instrument import InstrumentEar
 from .silero import SpeechProbability
 
 if TYPE_CHECKING:
@@ -238,11 +239,12 @@ class YamnetFloor:
         """
         self._features = FloorFeatures(Yamnet(model), SpeechProbability(vad_model))
         self._judge = FloorJudge()
+        self._instrument = InstrumentEar()
         self._start: int | None = None
         self._blocks = 0
         self._label = FloorLabel.SILENCE
 
-    def push(self, chunk: AudioChunk) -> list[FloorChanged]:
+    def push(self, chunk: AudioChunk) -> list[FloorEvent]:
         """Hear ``chunk`` (mono, 16 kHz, following the last one without a gap).
 
         :raises SensesError: a model failed.
@@ -251,15 +253,24 @@ class YamnetFloor:
             raise SensesError(f"The floor detector hears {SPEECH_RATE_HZ} Hz, not {chunk.rate_hz}.")
         if self._start is None:
             self._start = chunk.start
-        changes: list[FloorChanged] = []
+        told: list[FloorEvent] = []
         for features in self._features.push(chunk.samples):
             self._blocks += 1
             label = self._judge.label(features)
             if label is not self._label:
                 since = self._time(self._blocks - self._age_of(label))
-                changes.append(FloorChanged(at=self._time(self._blocks), label=label, since=since))
+                told.append(FloorChanged(at=self._time(self._blocks), label=label, since=since))
                 self._label = label
-        return changes
+            told += self._hear_instrument()
+        return told
+
+    def _hear_instrument(self) -> list[FloorEvent]:
+        scores = self._features.scores
+        if scores is None or self._label not in (FloorLabel.PLAYING, FloorLabel.SINGING):
+            self._instrument.rest()
+        elif instrument := self._instrument.hear(scores):
+            return [InstrumentHeard(at=self._time(self._blocks), instrument=instrument)]
+        return []
 
     def _age_of(self, label: FloorLabel) -> int:
         """How many blocks ago it became true that ``label`` has the floor."""

@@ -58,11 +58,11 @@ def report(content: Mapping[str, Any]) -> Iterator[str]:
     if not takes:
         yield "No music was heard."
         return
-    tempo = content["tempo_bpm"]
-    yield (
-        f"{_count(len(takes), 'take')}, {_count(len(notes), 'note')}"
-        f"{'' if tempo is None else f', {tempo:.0f} beats a minute'}"
-    )
+    parts = [_count(len(takes), "take"), _count(len(notes), "note")]
+    if (tempo := content["tempo_bpm"]) is not None:
+        parts.append(f"{tempo:.0f} beats a minute")
+    parts += sorted({take["instrument"] for take in takes if take["instrument"]})
+    yield ", ".join(parts)
     for remark in content["observations"]:
         yield f"{_clock(remark['start'])} to {_clock(remark['end'])}  {remark['text']}"
     if not content["observations"]:

@@ -26,6 +26,8 @@ from maestra.core.hearing import (
     FloorChanged,
     FloorLabel,
     HearingEvent,
+    Instrument,
+    InstrumentHeard,
     SpeechStarted,
     Transcript,
     UtteranceEnded,
@@ -58,6 +60,7 @@ class Clip:
     kind: str
     samples: Samples
     truth: Mapping[str, Any]
+    instrument: str = ""
 
 
 @frozen(kw_only=True)
@@ -72,6 +75,10 @@ class Heard:
     @property
     def texts(self) -> tuple[str, ...]:
         return tuple(e.text for e in self.events if isinstance(e, UtteranceEnded) and e.text)
+
+    @property
+    def instruments(self) -> frozenset[Instrument]:
+        return frozenset(e.instrument for e in self.events if isinstance(e, InstrumentHeard))
 
     def first(self, kind: type[HearingEvent]) -> HearingEvent | None:
         return next((e for e in self.events if isinstance(e, kind)), None)
@@ -103,6 +110,7 @@ def _clips(folder: Path) -> Iterator[Clip]:
             kind=kind,
             samples=_decode(folder / file),
             truth=entry["truth"],
+            instrument=str(entry.get("instrument") or ""),
         )
 
 
@@ -218,6 +226,7 @@ def _floor(clips: Sequence[Clip]) -> None:
     delays: dict[str, list[float]] = {}
     wrong: dict[str, int] = {}
     cost: dict[str, list[float]] = {}
+    named = Counter[str]()
     for clip in clips:
         if clip.group == "meetings":
             continue
@@ -228,6 +237,8 @@ def _floor(clips: Sequence[Clip]) -> None:
         )
         counts[clip.kind] = counts.get(clip.kind, Counter()) + tally
         cost.setdefault(clip.kind, []).append(heard.cpu)
+        if heard.instruments or clip.kind in ("music", "singing"):
+            named[_named(heard, clip)] += 1
         onset = float(np.argmax(active)) * _STEP
         right = _delay(heard, clip.kind, onset)
         if right is not None:
@@ -240,6 +251,16 @@ def _floor(clips: Sequence[Clip]) -> None:
         print(f"         first right label after  {_spread(delays.get(kind, []))}")
         print(f"         clips with a wrong sort of label: {wrong.get(kind, 0)}")
         print(f"         CPU {float(np.median(cost[kind])):.3f} s per second")
+    print("instruments:", ", ".join(f"{what} {count}" for what, count in sorted(named.items())))
+
+
+def _named(heard: Heard, clip: Clip) -> str:
+    if not heard.instruments:
+        return "not named"
+    if all(instrument.value in clip.instrument for instrument in heard.instruments):
+        return "named right"
+    print("    named wrong:", clip.name, ", ".join(sorted(heard.instruments)))
+    return "named wrong"
 
 
 def _delay(heard: Heard, kind: str, onset: float) -> float | None:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 from attrs import field, frozen, validators
 
+from ..hearing import Instrument
 from .figure import Figure
 from .notes import Beat, Level, MusicEvent, Onset, PerformedNote
 from .passage import Passage, analyse_passage
@@ -55,12 +56,16 @@ class TakeStarted:
 
 @frozen(kw_only=True)
 class TakeEnded:
-    """Take ``number`` lasted from ``start`` to ``end`` and has ``notes`` notes."""
+    """Take ``number`` lasted from ``start`` to ``end`` and has ``notes`` notes.
+
+    ``instrument`` is what it was played on, where that is known.
+    """
 
     number: int
     start: float
     end: float
     notes: int
+    instrument: Instrument | None = None
 
 
 TakeEvent = TakeStarted | TakeEnded
@@ -80,6 +85,7 @@ class _Take:
         self.start = start
         self.last_sound = start
         self.version = 0
+        self._instrument: Instrument | None = None
         self._settings = settings
         self._sealed = TakeStatistics()
         self._before: Passage | None = None
@@ -105,6 +111,12 @@ class _Take:
                 self._beats.append(event.at)
             case Level():
                 self._levels.append((event.at, event.level_db))
+
+    def played_on(self, instrument: Instrument) -> None:
+        """It is known what plays."""
+        if instrument is not self._instrument:
+            self._instrument = instrument
+            self.version += 1
 
     def _seal_if_long(self) -> None:
         notes, settings = self._notes, self._settings
@@ -177,7 +189,9 @@ class _Take:
                     usual_period=self._usual_period,
                 )
             )
-        made = summarise_take(known, number=self.number, running=running)
+        made = summarise_take(
+            known, number=self.number, running=running, instrument=self._instrument
+        )
         self._summarised = (self.version, running, made)
         return made
 
@@ -246,6 +260,11 @@ class PerformanceAccumulator:
     def speech_heard(self, at: float) -> None:
         """Somebody spoke at ``at``. Playing after it, in a long enough rest, is a new take."""
         self._spoken_at = at
+
+    def instrument_heard(self, at: float, instrument: Instrument) -> None:
+        """It is known that ``instrument`` is what has been playing up to ``at``."""
+        if self._take is not None and self._take.start <= at:
+            self._take.played_on(instrument)
 
     def advance(self, at: float) -> tuple[TakeEvent, ...]:
         """Everything up to ``at`` has been heard and added: end the take if it rests."""
@@ -345,9 +364,16 @@ class PerformanceAccumulator:
         if take is None:
             return ()
         self._take = None
-        ended = TakeEnded(
-            number=take.number, start=take.start, end=take.last_sound, notes=take.count
-        )
+        instrument = None
         if take.count >= self._settings.fewest_notes:
-            self._ended.append(take.summary(running=False))
+            summary = take.summary(running=False)
+            self._ended.append(summary)
+            instrument = summary.instrument
+        ended = TakeEnded(
+            number=take.number,
+            start=take.start,
+            end=take.last_sound,
+            notes=take.count,
+            instrument=instrument,
+        )
         return (ended,)

@@ -6,35 +6,51 @@ when it has ended. The accumulator must hear of all of it in the order in which 
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Callable
+from functools import partial
+from operator import itemgetter
 
-from ..hearing import FloorLabel
+from ..hearing import FloorLabel, Instrument
 from .accumulator import PerformanceAccumulator, TakeEvent
 
 __all__ = ["BesideTheMusic"]
+
+_Tell = Callable[[float], tuple[TakeEvent, ...]]
 
 
 class BesideTheMusic:
     """Keeps what ``accumulator`` is to be told until the music up to then has been added.
 
-    Instants are seconds of media time, and come in their order.
+    Instants are seconds of media time, and come in about their order.
     """
 
     def __init__(self, accumulator: PerformanceAccumulator) -> None:
         self._accumulator = accumulator
-        self._waiting: deque[tuple[float, Callable[[float], tuple[TakeEvent, ...]]]] = deque()
+        self._waiting: deque[tuple[float, _Tell]] = deque()
 
     def floor_changed(self, at: float, before: FloorLabel, after: FloorLabel) -> None:
         """The floor is ``after`` from ``at`` on."""
         if after.is_music and not before.is_music:
-            self._waiting.append((at, self._accumulator.music_started))
+            self._wait(at, self._accumulator.music_started)
         elif before.is_music and not after.is_music:
-            self._waiting.append((at, self._accumulator.music_stopped))
+            self._wait(at, self._accumulator.music_stopped)
+
+    def instrument(self, at: float, instrument: Instrument) -> None:
+        """What plays at ``at`` is known."""
+        self._wait(at, partial(self._heard, instrument))
 
     def speech(self, at: float) -> None:
         """Somebody said something at ``at``."""
-        self._waiting.append((at, self._spoken))
+        self._wait(at, self._spoken)
+
+    def _wait(self, at: float, tell: _Tell) -> None:
+        insort(self._waiting, (at, tell), key=itemgetter(0))
+
+    def _heard(self, instrument: Instrument, at: float) -> tuple[TakeEvent, ...]:
+        self._accumulator.instrument_heard(at, instrument)
+        return ()
 
     def _spoken(self, at: float) -> tuple[TakeEvent, ...]:
         self._accumulator.speech_heard(at)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from attrs import field, fields, frozen
 
+from ..hearing import Instrument
 from .figure import Figure, NamedFigure
 
 __all__ = [
@@ -120,6 +121,7 @@ class TakeSummary:
     of their time, 50 when even, and ``long_short_ratio`` the longer over the shorter.
     ``articulation`` is sounding time over inter-onset time. ``intonation`` is the overall
     deviation, ``intonation_spread`` the spread of single notes around their own pitch class.
+    ``instrument`` is what it was played on, where that is known for sure.
     ``fixed_pitch`` says whether keys or frets make the pitch; ``None`` is not known. ``tuning_hz``
     is where the take's A4 lies. ``dynamics_range`` is between the soft and the loud passages;
     ``balance`` how much louder the low voice is than the high one. ``practice_tempo_bpm`` is a
@@ -130,6 +132,7 @@ class TakeSummary:
     start: float
     end: float
     running: bool = False
+    instrument: Instrument | None = None
     fixed_pitch: bool | None = None
     key: str | None = None
     note_count: Figure

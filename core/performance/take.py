@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from statistics import fmean, median, median_low
 from typing import TypeVar
 
+from ..hearing import Instrument
 from .figure import Figure
 from .passage import Excess, Hole, Passage, Stop, Stray
 from .pitch import find_key, pitch_name, spread_of, tuning_of, weighted_median
@@ -153,9 +154,12 @@ def _thinned(
     return points
 
 
-def summarise_take(known: TakeStatistics, *, number: int, running: bool) -> TakeSummary:
+def summarise_take(
+    known: TakeStatistics, *, number: int, running: bool, instrument: Instrument | None = None
+) -> TakeSummary:
     """The figures of a take. Those that could not be measured are ``None``."""
     start, end = known.start, known.end
+    instrument, fixed = _played_on(known, instrument)
 
     def figure(
         value: float,
@@ -200,7 +204,8 @@ def summarise_take(known: TakeStatistics, *, number: int, running: bool) -> Take
         start=start,
         end=end,
         running=running,
-        fixed_pitch=_is_fixed(known),
+        instrument=instrument,
+        fixed_pitch=fixed,
         key=key.name if key is not None else None,
         note_count=figure(known.notes, "count", 0.9),
         duration=figure(end - start, "s", 1.0),
@@ -456,6 +461,22 @@ def _is_fixed(known: TakeStatistics) -> bool | None:
     if known.repeated < FEWEST_REPEATED:
         return None
     return 2 * known.repeated_alike > known.repeated
+
+
+def _played_on(
+    known: TakeStatistics, instrument: Instrument | None
+) -> tuple[Instrument | None, bool | None]:
+    """The instrument, and whether its pitch is fixed.
+
+    The pitches are the better witness: an instrument that cannot have made them was misheard.
+    """
+    fixed = _is_fixed(known)
+    if instrument is None:
+        return None, fixed
+    expected = instrument.has_fixed_pitch
+    if fixed is None:
+        return instrument, expected
+    return (instrument if expected in (None, fixed) else None), fixed
 
 
 # --- dynamics -------------------------------------------------------------------

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from maestra.app import composition
 from maestra.app.analysis import Analysis, analyse_sound, plot
 from maestra.app.cli import main
-from maestra.core.hearing import FloorChanged, FloorLabel
+from maestra.app.cli.analyse import report
+from maestra.core.hearing import (
+    FloorChanged,
+    FloorEvent,
+    FloorLabel,
+    Instrument,
+    InstrumentHeard,
+)
 from maestra.core.media_time import from_samples, from_seconds
 from maestra.core.performance.figure import UNITS, Figure
 from maestra.core.performance.notes import Beat, Level, MusicEvent, Onset, PerformedNote
@@ -43,7 +50,7 @@ class ScriptedFloor:
         self._script = list(script)
         self._delay = delay
 
-    def push(self, chunk: AudioChunk) -> Sequence[FloorChanged]:
+    def push(self, chunk: AudioChunk) -> Sequence[FloorEvent]:
         now = chunk.end / chunk.rate_hz
         told = [one for one in self._script if one[0] + self._delay <= now]
         self._script = self._script[len(told) :]
@@ -125,6 +132,25 @@ def test_the_music_is_heard_with_the_floor_that_was_known_later() -> None:
     playing = [at for at, label in music.labels if label is FloorLabel.PLAYING]
     assert len(music.labels) == 200
     assert [min(playing), max(playing)] == pytest.approx([1.0, 1.98])
+
+
+def test_an_instrument_is_laid_beside_the_notes_it_was_heard_with() -> None:
+    class Known(ScriptedFloor):
+        def push(self, chunk: AudioChunk) -> Sequence[FloorEvent]:
+            told: list[FloorEvent] = [*super().push(chunk)]
+            if chunk.end == 16_000 * 20:
+                at = from_samples(chunk.end, chunk.rate_hz)
+                told.append(InstrumentHeard(at=at, instrument=Instrument.CELLO))
+            return told
+
+    floor = Known(
+        [(1.0, FloorLabel.PLAYING), (9.2, FloorLabel.SILENCE), (15.0, FloorLabel.PLAYING)]
+    )
+    notes = [*melody(1.0, 16), *melody(15.0, 16)]
+    found = analyse_sound(sound(26), floor=floor, music=ScriptedMusic(notes)).to_dict()
+
+    assert [None, "cello"] == [take["instrument"] for take in found["takes"]]
+    assert "2 takes, 32 notes, 120 beats a minute, cello" == next(report(found))
 
 
 def test_takes_tempo_and_notes_are_found(analysis: Analysis) -> None:

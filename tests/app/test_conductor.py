@@ -32,6 +32,8 @@ from maestra.core.conversation.conversation import ConversationState
 from maestra.core.hearing import (
     FloorChanged,
     FloorLabel,
+    Instrument,
+    InstrumentHeard,
     SpeechStarted,
     SpeechStopped,
     Transcript,
@@ -595,6 +597,25 @@ def test_the_performance_outlives_the_conversation(lesson: Lesson) -> None:
 
     lesson.conductor.reset(performance=True)
     assert 0 == lesson.conductor.accumulator.note_count
+
+
+def test_an_instrument_belongs_to_the_take_it_is_heard_in(lesson: Lesson) -> None:
+    """It is known before the notes are: it waits for them."""
+    for number, instrument in enumerate((Instrument.VIOLIN, Instrument.FLUTE)):
+        begin = 1.0 + 10 * number
+        lesson.floor(begin + 0.2, FloorLabel.PLAYING)
+        lesson.conductor.heard(InstrumentHeard(at=lesson.time(begin + 2.5), instrument=instrument))
+        lesson.floor(begin + 4.5, FloorLabel.SILENCE)
+        for step in range(8):
+            lesson.conductor.music(
+                PerformedNote(onset=begin + step * 0.5, duration=0.4, midi=60 + step)
+            )
+        lesson.time(begin + 9)
+        lesson.conductor.analysed(from_seconds(begin + 9))
+
+    assert [Instrument.VIOLIN, Instrument.FLUTE] == [
+        take.instrument for take in lesson.of(log.TakeEnded)
+    ]
 
 
 def test_cancelled_replies_are_cancelled_in_the_speaker_too(lesson: Lesson) -> None:

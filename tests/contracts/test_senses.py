@@ -63,7 +63,7 @@ def test_what_is_heard_does_not_depend_on_the_cut(
     def heard(chunks: list[AudioChunk]) -> list[tuple[object, ...]]:
         ear = build(Config())
         return [
-            (type(event).__name__, event.since, getattr(event, "label", None))
+            (type(event).__name__, getattr(event, "since", event.at), getattr(event, "label", None))
             for chunk in chunks
             for event in ear.push(chunk)
         ]

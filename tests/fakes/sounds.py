@@ -9,7 +9,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["hum", "line", "melody", "noise", "silence", "sung"]
+from maestra.app.demo import LESSON
+
+__all__ = ["hum", "line", "melody", "noise", "piano", "silence", "sung"]
 
 Sound = NDArray[np.float32]
 
@@ -75,10 +77,19 @@ def sung(seconds: float, rate: int = 16_000) -> Sound:
     return sound + hum(seconds, rate)
 
 
-@cache
 def line(name: str, rate: int = 16_000) -> Sound:
     """The spoken line ``name``."""
-    with av.open(str(_LINES / f"{name}.flac")) as container:
+    return _decoded(_LINES / f"{name}.flac", rate)
+
+
+def piano(seconds: float, rate: int = 16_000) -> Sound:
+    """What is played in the demo lesson, from its fourth note on."""
+    return _decoded(LESSON, rate)[8 * rate : round((8 + seconds) * rate)]
+
+
+@cache
+def _decoded(path: Path, rate: int) -> Sound:
+    with av.open(str(path)) as container:
         resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
         parts = [
             part.to_ndarray().ravel()

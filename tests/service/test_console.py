@@ -73,7 +73,8 @@ def play(script: Script, notes: int = 12) -> None:
     for number in range(notes):
         script.tell("beat", at=script.t, confidence=0.9)
         script.note(60 + number % 12, (number - 6) * 8)
-    script.tell("take_ended", later=0.5, take=1, start=1.0, end=script.t, notes=notes)
+    script.tell("take_ended", later=0.5, take=1, start=1.0, end=script.t, notes=notes,
+                instrument="violin")  # fmt: skip
     script.tell("floor", label="silence", since=script.t)
 
 
@@ -411,7 +412,7 @@ async def test_what_was_played_before_a_reset_counts_no_more(script: Script) -> 
         script.tell("context_reset", later=0.5, turns=0, performance=True)
         await tab.until_text("#score-now", "No notes since")
         assert [
-            "Take 1 0:06 long, 12 notes, before the reset",
+            "Take 1 0:06 long, 12 notes, violin, before the reset",
             "Take 2 0:02 long, before the reset",
         ] == await tab.page.eval_on_selector_all(".take-link", "all => all.map(e => e.textContent)")
 

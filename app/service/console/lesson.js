@@ -277,7 +277,7 @@ const TAKERS = {
   },
 
   take_started(lesson, record) {
-    const take = { take: record.take, start: record.start, end: null, notes: null, forgotten: false };
+    const take = { take: record.take, start: record.start, end: null, notes: null, instrument: null, forgotten: false };
     take.entry = lesson.add({ kind: "take", t: record.start, take });
     lesson.takes.push(take);
     if (lesson.takes.length > 2000) lesson.takes.shift();
@@ -286,7 +286,7 @@ const TAKERS = {
   take_ended(lesson, record) {
     const take = lesson.takes.findLast((one) => one.take === record.take);
     if (!take) return;
-    Object.assign(take, { end: record.end, notes: record.notes });
+    Object.assign(take, { end: record.end, notes: record.notes, instrument: record.instrument ?? null });
     take.entry.version += 1;
   },
 

@@ -168,9 +168,10 @@ function utterance(entry) {
 }
 
 function take(entry, talk) {
-  const { take: number, start, end, notes, forgotten } = entry.take;
+  const { take: number, start, end, notes, instrument, forgotten } = entry.take;
   const parts = [end === null ? "you play" : `${clock(end - start)} long`];
   if (notes !== null) parts.push(`${notes} notes`);
+  if (instrument) parts.push(instrument);
   if (forgotten) parts.push("before the reset");
   const show = () => talk.score.reveal(start, end ?? talk.lesson.t, `Take ${number}`);
   return [time(start), h("div", {}, h("button", { type: "button", class: "take-link", "data-key": "take", onclick: show }, h("b", {}, `Take ${number}`), ` ${parts.join(", ")}`))];

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from maestra.adapters.senses.floor_features import FEATURE_NAMES, log_mel
 from maestra.adapters.senses.yamnet import FloorJudge, YamnetFloor
 from maestra.app import models
-from maestra.core.hearing import FloorChanged, FloorLabel
+from maestra.core.hearing import (
+    FloorChanged,
+    FloorEvent,
+    FloorLabel,
+    Instrument,
+    InstrumentHeard,
+)
 from maestra.core.media_time import to_seconds
 from maestra.ports.audio import AudioChunk
 from maestra.ports.errors import ModelMissing, SensesError
@@ -22,16 +28,20 @@ from maestra.ports.errors import ModelMissing, SensesError
 pytestmark = pytest.mark.models
 
 
-def hear(sound: NDArray[np.float32], sizes: Sequence[int] = (320,)) -> list[FloorChanged]:
+def hear_all(sound: NDArray[np.float32], sizes: Sequence[int] = (320,)) -> list[FloorEvent]:
     floor = YamnetFloor(models.locate("yamnet"), vad_model=models.locate("silero"))
-    changes: list[FloorChanged] = []
+    told: list[FloorEvent] = []
     at = 0
     while at < len(sound):
         for size in sizes:
             chunk = AudioChunk(start=at, rate_hz=16_000, samples=sound[at : at + size])
-            changes += floor.push(chunk)
+            told += floor.push(chunk)
             at += len(chunk.samples)
-    return changes
+    return told
+
+
+def hear(sound: NDArray[np.float32], sizes: Sequence[int] = (320,)) -> list[FloorChanged]:
+    return [event for event in hear_all(sound, sizes) if isinstance(event, FloorChanged)]
 
 
 def labels(changes: Sequence[FloorChanged]) -> set[FloorLabel]:
@@ -172,3 +182,12 @@ def test_who_only_talks_is_never_heard_to_sing() -> None:
     drawn = np.random.default_rng(5).random(2000) < 0.1
     heard = [judge.label(_SINGS if held else _TALK) for held in drawn]
     assert not any(label.is_music for label in heard)
+
+
+def test_a_piano_is_known_by_its_sound_and_a_voice_that_speaks_is_no_instrument() -> None:
+    told = [
+        event.instrument
+        for event in hear_all(np.concatenate([sounds.piano(12.0), sounds.line("chat_011_s2")]))
+        if isinstance(event, InstrumentHeard)
+    ]
+    assert told and {*told} == {Instrument.PIANO}

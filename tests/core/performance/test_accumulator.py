@@ -6,11 +6,13 @@ from __future__ import annotations
 import time
 
 import pytest
+from attrs import evolve
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from maestra.app.experiments.made_performances import Fault, make_performance
+from maestra.core.hearing import Instrument
 from maestra.core.performance.accumulator import (
     AccumulatorSettings,
     PerformanceAccumulator,
@@ -200,6 +202,52 @@ def test_what_began_before_a_clear_and_comes_late_is_forgotten_too() -> None:
     (ended,) = cleared.advance(made.duration + 60)  # no music from before the clear goes on
     assert isinstance(ended, TakeEnded)
     assert ended.number == 1
+
+
+def test_a_take_says_what_it_was_played_on_where_that_is_known() -> None:
+    accumulator = PerformanceAccumulator()
+    accumulator.instrument_heard(0.5, Instrument.HARP)  # of what was played before anything counts
+    told = [accumulator.add(each) for each in melody(1.0)]
+    accumulator.instrument_heard(3.0, Instrument.FLUTE)
+    (running,) = accumulator.summary().takes
+    told += [accumulator.add(each) for each in melody(30.0)]
+    first, second = accumulator.summary().takes
+
+    assert [Instrument.FLUTE] * 2 + [None] == [each.instrument for each in (running, first, second)]
+    (ended,) = [each for events in told for each in events if isinstance(each, TakeEnded)]
+    assert ended.instrument is Instrument.FLUTE
+    assert "flute" == first.to_dict()["instrument"] and "instrument" not in second.to_dict()
+    accumulator.clear()
+    for each in melody(60.0):
+        accumulator.add(each)
+    assert accumulator.summary().takes[0].instrument is None
+
+
+@pytest.mark.parametrize(
+    ("cents", "heard", "known", "fixed"),
+    [
+        ((), Instrument.PIANO, Instrument.PIANO, True),
+        ((), Instrument.VIOLIN, Instrument.VIOLIN, False),
+        ((), Instrument.DRUMS, Instrument.DRUMS, None),
+        ((), None, None, None),
+        ((0.0, 0.3), Instrument.PIANO, Instrument.PIANO, True),
+        ((0.0, 0.3), Instrument.VIOLIN, None, True),
+        ((-14.0, 9.0), Instrument.VIOLIN, Instrument.VIOLIN, False),
+        ((-14.0, 9.0), Instrument.PIANO, None, False),
+    ],
+)
+def test_the_pitches_are_a_better_witness_than_the_sound(
+    cents: tuple[float, ...], heard: Instrument | None, known: Instrument | None, fixed: bool | None
+) -> None:
+    accumulator = PerformanceAccumulator()
+    for k, each in enumerate(melody(1.0, count=40)):
+        deviation = cents[(k // 5) % 2] if cents else None
+        accumulator.add(evolve(each, deviation_cents=deviation, f0_hz=440.0 if cents else None))
+    if heard is not None:
+        accumulator.instrument_heard(9.0, heard)
+    (take,) = accumulator.summary().takes
+
+    assert (known, fixed) == (take.instrument, take.fixed_pitch)
 
 
 def test_empty_until_something_is_played() -> None:

@@ -1,0 +1,80 @@
+"""When an instrument is named, and when it is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from maestra.adapters.senses.instrument import InstrumentEar
+from maestra.core.hearing import Instrument
+
+# Classes of YAMNet, and the scores they get: next to none is -8.
+PIANO, GUITAR, VIOLIN, FLUTE = 148, 135, 186, 191
+
+
+def scores(**heard: float) -> NDArray[np.float32]:
+    """``violin=0.8`` and the like, as logits of the 521 classes."""
+    made = np.full(521, -8.0, np.float32)
+    for name, probability in heard.items():
+        place = {"piano": PIANO, "guitar": GUITAR, "violin": VIOLIN, "flute": FLUTE}[name]
+        made[place] = np.log(probability / (1 - probability))
+    return made
+
+
+def hear(ear: InstrumentEar, looks: int, **heard: float) -> list[tuple[int, Instrument]]:
+    """What is said, and at which look."""
+    said = [(number, ear.hear(scores(**heard))) for number in range(1, looks + 1)]
+    return [(number, instrument) for number, instrument in said if instrument is not None]
+
+
+def rest(ear: InstrumentEar, seconds: float) -> None:
+    for _ in range(round(20 * seconds)):
+        ear.rest()
+
+
+def test_it_is_named_after_two_seconds_and_again_every_five() -> None:
+    said = hear(InstrumentEar(), 260, violin=0.8)
+    assert [(40, Instrument.VIOLIN), (140, Instrument.VIOLIN), (240, Instrument.VIOLIN)] == said
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        {"violin": 0.3},
+        {"violin": 0.8, "flute": 0.4},
+        {"piano": 0.05},
+        {"piano": 0.13, "guitar": 0.22},
+        {},
+    ],
+    ids=["too faint", "two alike", "a faint piano", "piano or guitar", "nothing"],
+)
+def test_what_is_not_sure_is_not_named(heard: dict[str, float]) -> None:
+    assert [] == hear(InstrumentEar(), 300, **heard)
+
+
+def test_a_piano_needs_less() -> None:
+    assert Instrument.PIANO in dict(hear(InstrumentEar(), 40, piano=0.08)).values()
+
+
+def test_another_is_named_as_soon_as_it_is_sure() -> None:
+    ear = InstrumentEar()
+    hear(ear, 100, violin=0.8)
+    (first, *_) = hear(ear, 200, flute=0.8)
+    assert first[1] is Instrument.FLUTE and 100 < first[0] < 160
+
+
+def test_after_a_pause_it_is_named_anew() -> None:
+    ear = InstrumentEar()
+    hear(ear, 60, violin=0.8)
+    rest(ear, 0.5)
+    assert [] == hear(ear, 50, violin=0.8)
+    rest(ear, 1.5)
+    assert [(40, Instrument.VIOLIN)] == hear(ear, 50, violin=0.8)
+
+
+def test_after_a_rest_what_was_heard_before_counts_no_more() -> None:
+    ear = InstrumentEar()
+    hear(ear, 200, violin=0.8)
+    rest(ear, 4.0)
+    assert [(40, Instrument.FLUTE)] == hear(ear, 60, flute=0.8)
