@@ -16,6 +16,7 @@ from maestra.core.brief import (
 )
 from maestra.core.conversation.commands import QuestionKind
 from maestra.core.conversation.history import Turn
+from maestra.core.hearing import Instrument
 from maestra.core.performance.accumulator import PerformanceAccumulator
 from maestra.core.performance.notes import PerformedNote
 from maestra.core.performance.observations import observe
@@ -34,6 +35,7 @@ def steady() -> PerformanceSummary:
     accumulator = PerformanceAccumulator()
     for number in range(24):
         accumulator.add(PerformedNote(onset=1 + number * 0.5, duration=0.45, midi=60 + number % 12))
+    accumulator.instrument_heard(8.0, Instrument.FLUTE)
     return accumulator.summary()
 
 
@@ -45,6 +47,7 @@ def test_the_facts_are_compact_json_with_units_and_confidences() -> None:
     assert facts["observations"][0]["text"] == "The tempo is steady, at 120 beats a minute."
     assert facts["observations"][0]["facts"]["tempo_bpm"] == [120.0, "bpm", 1.0]
     assert facts["takes"][0]["practice_tempo_bpm"] == [96.0, "bpm", 1.0]
+    assert facts["takes"][0]["instrument"] == "flute"
     assert "intonation" not in facts["takes"][0], "what was not measured is not there"
     assert "tempo_curve" not in text
     assert ": " not in text and ", " not in text.replace("steady, at", "")
