@@ -62,6 +62,9 @@ _INSTRUMENTS: Final = tuple(_SOUNDS)
 _AHEAD: Final = 2.5
 """How many times the score of the next likely instrument it must have."""
 
+_STILL: Final = 0.6
+"""The share of both that will do for the one that was named last."""
+
 _LEAST: Final = np.array([sound.least for sound in _SOUNDS.values()])
 
 _FEWEST: Final = 40
@@ -119,6 +122,7 @@ class InstrumentEar:
     @property
     def _known(self) -> Instrument | None:
         *_, second, first = (int(place) for place in np.argsort(self._mean))
-        if self._mean[first] < max(_LEAST[first], _AHEAD * self._mean[second]):
-            return None
-        return _INSTRUMENTS[first]
+        needed = max(_LEAST[first], _AHEAD * self._mean[second])
+        if _INSTRUMENTS[first] is self._told:
+            needed *= _STILL
+        return _INSTRUMENTS[first] if self._mean[first] >= needed else None

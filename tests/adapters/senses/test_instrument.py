@@ -57,11 +57,20 @@ def test_a_piano_needs_less() -> None:
     assert Instrument.PIANO in dict(hear(InstrumentEar(), 40, piano=0.08)).values()
 
 
+def test_it_is_named_on_where_it_is_less_clear() -> None:
+    ear = InstrumentEar()
+    hear(ear, 100, violin=0.8)
+    assert {Instrument.VIOLIN} == {each for _, each in hear(ear, 400, violin=0.4, flute=0.2)}
+    assert [] == hear(InstrumentEar(), 400, violin=0.4, flute=0.2)
+
+
 def test_another_is_named_as_soon_as_it_is_sure() -> None:
     ear = InstrumentEar()
     hear(ear, 100, violin=0.8)
-    (first, *_) = hear(ear, 200, flute=0.8)
-    assert first[1] is Instrument.FLUTE and 100 < first[0] < 160
+    said = hear(ear, 200, flute=0.8)
+    named = [instrument for _, instrument in said]
+    changed = said[named.index(Instrument.FLUTE)][0]
+    assert 100 < changed < 160 and Instrument.VIOLIN not in named[named.index(Instrument.FLUTE) :]
 
 
 def test_after_a_pause_it_is_named_anew() -> None:
