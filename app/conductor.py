@@ -201,6 +201,7 @@ class Conductor:
         self._interruption = InterruptionPolicy()
         self._speech_since: MediaTime | None = None
         self._speech_until: MediaTime | None = None
+        self._utterance = 0
         self._utterance_text = ""
         self._utterance_end = SESSION_START
         self._hold_until = SESSION_START
@@ -241,6 +242,31 @@ class Conductor:
                 self._transcript(event)
             case UtteranceEnded():
                 self._utterance_ended(event)
+
+    def ear_lost(self) -> None:
+        """The hearing has died. What was being said is over, as far as it was written down, and
+        nothing sounds until the next ear hears it."""
+        now, since = self.now, self._speech_since
+        if since is not None:
+            ended = UtteranceEnded(
+                at=now, utterance=self._utterance, text=self._utterance_text, start=since, end=now
+            )
+            if self._speech_until is None:
+                self.heard(SpeechStopped(at=now, since=now))
+            if ended.text:
+                self.heard(
+                    Transcript(
+                        at=now,
+                        utterance=ended.utterance,
+                        text=ended.text,
+                        start=since,
+                        end=now,
+                        final=True,
+                    )
+                )
+            self.heard(ended)
+        if self.floor is not FloorLabel.SILENCE:
+            self.heard(FloorChanged(at=now, label=FloorLabel.SILENCE, since=now))
 
     def music(self, event: MusicEvent) -> None:
         """The music analysis reports ``event``."""
@@ -335,6 +361,7 @@ class Conductor:
 
     def _transcript(self, event: Transcript) -> None:
         self.transcript = event.text
+        self._utterance = event.utterance
         self._utterance_text = event.text
         self._stage.log(
             log.Transcript(

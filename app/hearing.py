@@ -214,6 +214,7 @@ class Hearing:
     :param wake: what the wake phrases are, so that `configure` can change one thing at a time.
     :param fast: make the result independent of this machine's speed.
     :param recognise: begins a transcript; by default the recogniser in a thread, or at once.
+    :param utterances: how many another ear heard before.
     """
 
     def __init__(
@@ -227,6 +228,7 @@ class Hearing:
         timings: HearingTimings | None = None,
         wake: WakePhraseMatcher | None = None,
         recognise: Recognise | None = None,
+        utterances: int = 0,
     ) -> None:
         self._floor, self._vad, self._recogniser = floor, vad, recogniser
         self._endpointing = endpointing
@@ -248,7 +250,7 @@ class Hearing:
         self._voice_since: int | None = None
         self._told_of_voice = False
         self._utterance: _Utterance | None = None
-        self._utterances = 0
+        self._utterances = utterances
         self._job: _Job | None = None
         self._lateness = 0.0
         self._stuck: Future[Recognition] | None = None

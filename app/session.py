@@ -31,7 +31,7 @@ from maestra.core import log
 from maestra.core.conversation.commands import QuestionKind
 from maestra.core.conversation.conversation import ConversationState
 from maestra.core.conversation.history import Turn
-from maestra.core.hearing import FloorChanged, FloorLabel
+from maestra.core.hearing import FloorChanged, FloorLabel, Transcript
 from maestra.core.log import Summary
 from maestra.core.media_time import SESSION_START, MediaTime, from_samples, from_seconds, to_seconds
 from maestra.core.performance.observations import Observation, observe
@@ -225,6 +225,7 @@ class Session:
         self._music_batch: list[MusicHeard] = []
         self._input_ended = False
         self._fed_to = SESSION_START
+        self._utterances = 0
         self._written_to = 0
         self._fps: float | None = None
         self._drawn = (0.0, 0.0)  # seconds the face took lately, and of speech that it drew
@@ -631,13 +632,19 @@ class Session:
         # What it would have said of what it was told is lost; what comes now is heard again.
         self._progress[name] = max(self._progress[name], self._fed_to)
         self._keeping_up[name].started_anew(time.monotonic())
+        if name == "hearing":
+            lost = self._progress[name]
+            self._floors.append((lost, FloorLabel.SILENCE))
+            self._when(lost, self._conductor.ear_lost)
         if self._input_ended:
             worker.send(EndOfStream())
         return True
 
     def _settings_anew(self, name: str) -> object:
         match self._settings[name]:
-            case HearingSettings() | SpeakerSettings() as settings:
+            case HearingSettings() as settings:
+                return evolve(settings, anew=True, utterances=self._utterances)
+            case SpeakerSettings() as settings:
                 return evolve(settings, anew=True)
             case settings:
                 return settings
@@ -672,6 +679,8 @@ class Session:
             case Heard(event=event):
                 if isinstance(event, FloorChanged):
                     self._floors.append((event.since, event.label))
+                elif isinstance(event, Transcript):
+                    self._utterances = event.utterance
                 self._when(event.at, lambda: conductor.heard(event))
             case MusicHeard():
                 self._music_batch.append(message)

@@ -106,8 +106,11 @@ def whisper_folder(name: str) -> Path:
     )
 
 
-def hearing(config: Config, *, fast: bool) -> Hearing:
-    """The whole ear, but for the music."""
+def hearing(config: Config, *, fast: bool, utterances: int = 0) -> Hearing:
+    """The whole ear, but for the music.
+
+    :param utterances: how many were heard before.
+    """
     from ..hearing import Hearing
 
     return Hearing(
@@ -117,6 +120,7 @@ def hearing(config: Config, *, fast: bool) -> Hearing:
         endpointing=endpointing(config),
         wake=wake(config),
         fast=fast,
+        utterances=utterances,
     )
 
 

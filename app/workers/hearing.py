@@ -23,11 +23,13 @@ __all__ = ["HearingSettings", "run"]
 @frozen(kw_only=True)
 class HearingSettings:
     """``fast`` makes the result independent of how fast this machine is. ``anew``: the lesson has
-    begun, so a key that is not accepted any more costs a recogniser, and not the lesson."""
+    begun, so a key that is not accepted any more costs a recogniser, and not the lesson; and
+    ``utterances`` were heard before."""
 
     config: Config
     fast: bool
     anew: bool = False
+    utterances: int = 0
 
 
 def run(control: Connection, settings: HearingSettings) -> None:
@@ -35,7 +37,9 @@ def run(control: Connection, settings: HearingSettings) -> None:
     from .. import composition
 
     try:
-        hearing = composition.hearing(settings.config, fast=settings.fast)
+        hearing = composition.hearing(
+            settings.config, fast=settings.fast, utterances=settings.utterances
+        )
     except MaestraError as error:
         _fail(control, error)
         return

@@ -240,6 +240,41 @@ def test_the_window_ends_no_utterance_that_began_with_the_last_word(lesson: Less
     assert lesson.is_in(ConversationState.RESPONDING)
 
 
+def test_an_ear_that_dies_in_mid_question_does_not_hold_the_window(lesson: Lesson) -> None:
+    lesson.answering()
+    lesson.played_out(8.0)
+    lesson.speech(16.0)
+    lesson.time(16.2)
+    lesson.conductor.ear_lost()
+    lesson.time(19.0)
+
+    assert lesson.is_in(ConversationState.PASSIVE_LISTENING)
+    assert "expired" == lesson.of(log.Timer)[-1].action
+    assert 1 == len([each for each in lesson.of(log.SpeechStopped) if each.t == 16.2])
+
+
+def test_what_was_written_down_before_the_ear_died_is_answered(lesson: Lesson) -> None:
+    lesson.floor(0.5, FloorLabel.PLAYING)
+    lesson.floor(1.0, FloorLabel.SPEECH)
+    lesson.speech(1.1)
+    lesson.interim(2.0, "Teacher, comment.")
+    lesson.time(2.1)
+    lesson.conductor.ear_lost()
+
+    assert lesson.is_in(ConversationState.RESPONDING)
+    assert ["Teacher, comment."] == [each.text for each in lesson.of(log.Wake)]
+    assert [False, True] == [each.final for each in lesson.of(log.Transcript)]
+    assert FloorLabel.SILENCE is lesson.of(log.Floor)[-1].label
+
+
+def test_an_ear_that_dies_in_silence_changes_nothing(lesson: Lesson) -> None:
+    lesson.time(1.0)
+    lesson.conductor.ear_lost()
+
+    assert lesson.is_in(ConversationState.PASSIVE_LISTENING)
+    assert not lesson.of(log.SpeechStopped) and not lesson.of(log.Floor)
+
+
 def test_where_the_time_went_to_the_first_word_is_told(lesson: Lesson) -> None:
     lesson.says(1.0, 2.0, "Teacher, comment.")
     reply = lesson.write()

@@ -40,7 +40,7 @@ class Revoked:
 
 @pytest.mark.parametrize("anew", [False, True])
 def test_a_key_that_was_revoked_ends_no_lesson(monkeypatch: pytest.MonkeyPatch, anew: bool) -> None:
-    monkeypatch.setattr(composition, "hearing", lambda config, fast: Revoked())
+    monkeypatch.setattr(composition, "hearing", lambda config, **options: Revoked())
     script = Script(deque([Stop()]))
     run(script, HearingSettings(config=Config(), fast=False, anew=anew))  # type: ignore[arg-type]
 

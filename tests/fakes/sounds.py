@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from maestra.app.demo import LESSON
 
-__all__ = ["hum", "line", "melody", "noise", "piano", "silence", "sung"]
+__all__ = ["demo", "hum", "line", "melody", "noise", "silence", "sung"]
 
 Sound = NDArray[np.float32]
 
@@ -82,9 +82,9 @@ def line(name: str, rate: int = 16_000) -> Sound:
     return _decoded(_LINES / f"{name}.flac", rate)
 
 
-def piano(seconds: float, rate: int = 16_000) -> Sound:
-    """What is played in the demo lesson, from its fourth note on."""
-    return _decoded(LESSON, rate)[8 * rate : round((8 + seconds) * rate)]
+def demo(begin: float, end: float, rate: int = 16_000) -> Sound:
+    """The demo lesson from ``begin`` to ``end`` seconds. Until the 33rd, a piano is played."""
+    return _decoded(LESSON, rate)[round(begin * rate) : round(end * rate)]
 
 
 @cache

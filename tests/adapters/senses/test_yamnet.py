@@ -187,7 +187,7 @@ def test_who_only_talks_is_never_heard_to_sing() -> None:
 def test_a_piano_is_known_by_its_sound_and_a_voice_that_speaks_is_no_instrument() -> None:
     told = [
         event.instrument
-        for event in hear_all(np.concatenate([sounds.piano(12.0), sounds.line("chat_011_s2")]))
+        for event in hear_all(np.concatenate([sounds.demo(8.0, 20.0), sounds.line("chat_011_s2")]))
         if isinstance(event, InstrumentHeard)
     ]
     assert told and {*told} == {Instrument.PIANO}
