@@ -7,17 +7,14 @@ to pass on, and what is passed on in it need not be converted again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from maestra.ports.audio import Picture
 
-__all__ = ["BLACK", "Colour", "i420_shape", "rgb"]
-
-BLACK: Final = (16, 128)
-"""Of luma and of both chromas."""
+__all__ = ["Colour", "i420_shape", "rgb"]
 
 
 def i420_shape(width: int, height: int) -> tuple[int, int]:

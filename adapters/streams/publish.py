@@ -338,9 +338,16 @@ class PyavPublish:
     # --- ending ---------------------------------------------------------------
 
     def close(self) -> None:
-        """Finish the file or say goodbye; idempotent. What goes wrong now is of no use to know."""
+        """Finish the file or say goodbye; idempotent. What goes wrong now is of no use to know.
+
+        A file to which nothing was written gets one dark slice.
+        """
         if self._closed:
             return
+        if self._url.is_file and self._next_slot is None:
+            # A file of nothing would not play, and FFmpeg crashes at the end of such an MP4.
+            with contextlib.suppress(StreamError):
+                self.write(np.zeros(SLICE_SAMPLES, np.float32), None)
         self._closed = True
         if self._broken:
             return

@@ -25,7 +25,7 @@ from maestra.ports.audio import FRAME_RATE, SLICE_SAMPLES
 from maestra.ports.errors import StreamError, StreamRefused
 from maestra.ports.streams import Publish
 
-from ..colour import BLACK, i420_shape
+from ..colour import i420_shape
 from ..messages import (
     Advance,
     Advanced,
@@ -112,7 +112,6 @@ class _Writer:
     report: Callable[[str, str, bool], None]
     restored: Callable[[float], None]
     """Is told that the output is back, and for how long (s) it was gone."""
-    is_file: bool
     patient: bool
     """Whether a full queue makes ``put`` wait; else the oldest job is dropped."""
 
@@ -189,18 +188,7 @@ class _Writer:
             if not self._refused and self._ensure_open():
                 self._write(job, fresh)
         if self._publish is not None:
-            self._finish(self._publish)
-
-    def _finish(self, publish: Publish) -> None:
-        """Close the output; a file to which nothing came gets one dark slice, so that it plays."""
-        try:
-            if self.is_file and not self._shown:
-                dark = np.full(i420_shape(self.size, self.size), BLACK[1], np.uint8)
-                dark[: self.size] = BLACK[0]
-                publish.write(_samples(None), dark, 0)
-        except StreamError:
-            pass  # the file is as good as it can be
-        publish.close()
+            self._publish.close()
 
     def _seen(self, job: _Job) -> Picture | None:
         """The picture of ``job`` if it is a new one; remembered for a new connection."""
@@ -559,7 +547,6 @@ def playout(
             backoff=BackOff(stream.reconnect_min, stream.reconnect_max),
             report=report,
             restored=restored,
-            is_file=settings.url.is_file,
             patient=settings.fast,
         )
         if settings.url.is_file:

@@ -120,7 +120,6 @@ def test_an_output_that_is_back_and_breaks_again_in_the_same_way_is_told_of_agai
         backoff=BackOff(0.1, 0.4),
         report=lambda kind, text, fatal: told.append(text),
         restored=lambda after: told.append("restored"),
-        is_file=False,
         patient=False,
     )
     writer._failed(StreamError("it is gone"))
