@@ -1,5 +1,6 @@
 """For every test: Hypothesis tries the same examples each time; a busy machine is no failure; what
-lives by the clock is marked, so that it can be run with the machine to itself."""
+lives by the clock is marked, so that it can be run with the machine to itself, and held again where
+the machine stood still."""
 
 from __future__ import annotations
 
@@ -15,6 +16,8 @@ from hypothesis import settings  # noqa: E402
 
 settings.register_profile("maestra", deadline=None, derandomize=True)
 settings.load_profile("maestra")
+
+pytest_plugins = ["fakes.stood_still"]
 
 _BY_THE_CLOCK = (
     "lessons/test_bad_answers.py",

@@ -92,7 +92,7 @@ def test_every_stage_of_a_face_is_measured(
     assert found.picture is not None and found.first is not None
     # The stages are what takes the time, and no more than it.
     whole = sum(spread.p50 for spread in found.stages.values())
-    assert 0.2 * found.picture.p50 < whole < 2 * found.picture.p95
+    assert 0.1 * found.picture.p50 < whole < 4 * found.picture.p95
     assert found.rtf == pytest.approx(25 / found.fps if found.fps else None)
     assert [*found.at_once] == [1, 2]
     assert found.first.n == 2

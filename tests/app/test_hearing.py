@@ -307,7 +307,7 @@ def test_leaving_leaves_no_thread() -> None:
     deadline = time.monotonic() + 5
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 def test_lost_sound_is_heard_as_silence() -> None:

@@ -77,7 +77,8 @@ class Odd(Face):
 
 
 class Stage:
-    """Asks for one slot's picture after the other, as the speaker does."""
+    """Asks for one slot's picture after the other, as the speaker does. Waits for each, however
+    busy the machine is, unless a face hangs."""
 
     def __init__(self, pictures: Pictures, clock: Clock, reports: list[object]) -> None:
         self.pictures, self.clock, self.reports = pictures, clock, reports
@@ -89,10 +90,16 @@ class Stage:
         shown = []
         for index in range(first, first + slots):
             before = self.clock.now
-            shown.append(await self.pictures.picture(self.slot, reply, index, in_store=0))
+            in_store = 0 if self._one_hangs else 250
+            shown.append(await self.pictures.picture(self.slot, reply, index, in_store=in_store))
             self.slot += 1
             self.clock.now = max(self.clock.now, before + SLOT)
         return shown
+
+    @property
+    def _one_hangs(self) -> bool:
+        choices = self.pictures._line.choices
+        return any(getattr(choice.built, "hangs", False) for choice in choices)
 
     @property
     def steps(self) -> list[str]:

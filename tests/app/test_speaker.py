@@ -80,11 +80,17 @@ class Output:
 
 
 VOICE_TIMEOUT = 0.2
+UNHURRIED = 2 * VOICE_TIMEOUT
+"""A voice's time-out where something is to come between it and a later one."""
 
 
 @asynccontextmanager
 async def speaking(
-    *voices: Voice, faces: tuple[Face, ...] = (), greedy: bool = True
+    *voices: Voice,
+    faces: tuple[Face, ...] = (),
+    greedy: bool = True,
+    voice_timeout: float = VOICE_TIMEOUT,
+    face_timeout: float = 5.0,
 ) -> AsyncIterator[tuple[Speaker, Output]]:
     output = Output()
 
@@ -100,8 +106,8 @@ async def speaking(
         ],
         report=output.reports.append,
         put=put,
-        voice_timeout=VOICE_TIMEOUT,
-        face_timeout=0.3,
+        voice_timeout=voice_timeout,
+        face_timeout=face_timeout,
     )
     async with anyio.create_task_group() as tasks:
         await speaker.load(tasks)
@@ -269,14 +275,14 @@ async def test_sound_does_not_wait_for_a_slow_picture() -> None:
             speaker.handle(SlotTaken(slot=slot))
         took = time.monotonic() - begun
 
-    assert took < len(output.speech) * 0.04 + 0.3
+    assert took < len(output.speech) * 0.04 + 1.5
     shown = [one for one in output.speech if one.picture is not None]
     assert len(output.speech) / 10 < len(shown) < len(output.speech) / 2, "fewer pictures"
 
 
 async def test_a_hanging_face_is_left_for_the_next() -> None:
     hung, works = FakeFace(), FakeFace()
-    async with speaking(FakeVoice(), faces=(hung, works)) as (speaker, output):
+    async with speaking(FakeVoice(), faces=(hung, works), face_timeout=0.3) as (speaker, output):
         hung.hangs = True
         say(speaker, 1, "Good.")
         await until(lambda: output.of(Primed))
@@ -359,12 +365,12 @@ async def answered(speaker: Speaker, output: Output) -> float:
 
 
 async def test_whom_the_only_voice_lets_wait_is_asked_for_a_moment() -> None:
-    voice = Slow()
-    async with speaking(voice) as (speaker, output):
+    voice = Slow(pause=2.2 * UNHURRIED)
+    async with speaking(voice, voice_timeout=UNHURRIED) as (speaker, output):
         say(speaker, 1, "Good.", "Again.")
         began = await answered(speaker, output)
 
-    assert VOICE_TIMEOUT <= began < 1.8 * VOICE_TIMEOUT, "before the voice has made a sound"
+    assert UNHURRIED <= began < 2.1 * UNHURRIED, "before the voice has made a sound"
     expected = seconds_of(ONE_MOMENT) + seconds_of("Good.Again.")
     assert abs(sounding(output.speech) - expected) < 0.01
     heard = [one.heard_to for one in output.speech]
@@ -372,27 +378,27 @@ async def test_whom_the_only_voice_lets_wait_is_asked_for_a_moment() -> None:
     assert not any(heard[:moment]), "it is none of the answer's words"
     assert heard == sorted(heard) and heard[-1] == len("Good. Again.")
     first, _ = output.of(Spoken)
-    assert first.ttfb >= 2 * VOICE_TIMEOUT  # type: ignore[attr-defined]
+    assert first.ttfb >= 2.2 * UNHURRIED  # type: ignore[attr-defined]
     assert abs(first.duration - seconds_of("Good.")) < 0.01  # type: ignore[attr-defined]
     assert not output.of(Failed) and not output.of(ReplyLost)
 
 
 async def test_whom_the_only_voice_forsakes_is_asked_for_a_moment_and_then_for_pardon() -> None:
     voice = FakeVoice()
-    async with speaking(voice) as (speaker, output):
+    async with speaking(voice, voice_timeout=UNHURRIED) as (speaker, output):
         voice.hangs = True
         say(speaker, 1, "Good.")
         began = await answered(speaker, output)
 
-    assert began < 1.8 * VOICE_TIMEOUT
+    assert began < 2.6 * UNHURRIED, "before the voice is given up"
     assert 1 == len(output.of(Failed)) == len(output.of(ReplyLost)) == voice.hanging
     assert abs(sounding(output.speech) - seconds_of(ONE_MOMENT + APOLOGY)) < 0.01
     assert not any(one.heard_to for one in output.speech)
 
 
 async def test_a_moment_is_asked_for_in_mid_reply_once_what_was_spoken_is_over() -> None:
-    voice = Slow(late=4, pause=2.5 * VOICE_TIMEOUT)
-    async with speaking(voice) as (speaker, output):
+    voice = Slow(late=4, pause=2.2 * UNHURRIED)
+    async with speaking(voice, voice_timeout=UNHURRIED) as (speaker, output):
         say(speaker, 1, "Good.", "Again.", "And on.")
         await answered(speaker, output)
 
@@ -575,7 +581,7 @@ async def test_a_voice_lives_as_long_as_the_speaker() -> None:
 
 async def test_a_reply_that_is_cancelled_cuts_its_voice_off() -> None:
     voice = FakeVoice()
-    async with speaking(voice) as (speaker, _):
+    async with speaking(voice, voice_timeout=5.0) as (speaker, _):
         voice.hangs = True
         say(speaker, 1, "One.")
         await until(lambda: voice.hanging)
@@ -583,7 +589,7 @@ async def test_a_reply_that_is_cancelled_cuts_its_voice_off() -> None:
         speaker.handle(Cancel(epoch=1))
         await until(lambda: voice.cut_off)
 
-        assert anyio.current_time() - begun < 0.05
+        assert anyio.current_time() - begun < 1.0
         assert [APOLOGY, ONE_MOMENT] == voice.spoke
 
 

@@ -99,7 +99,7 @@ class _Fake:
         url = first["ingest"]["url"]
         self._how = url.rpartition("/")[2].partition("?")[0]
         if self._how == "late":
-            time.sleep(1.6)
+            time.sleep(2.8)
         if self._how != "script":
             self.event("session_started", ingest="rtmp://x/live/***")
         match self._how:

@@ -27,7 +27,9 @@ from maestra.app.service.server import Service, open_service
 
 FAKE_RUNNER = (sys.executable, "-S", str(Path(__file__).with_name("runner.py")))
 TOKEN = "a-token-that-is-long-enough"
+PATIENT = Patience(answer=10.0, loading=20.0, hung=10.0, stop=10.0, orphans=4.0)
 QUICK = Patience(answer=1.0, loading=20.0, hung=5.0, stop=1.0, orphans=1.0)
+"""Where sessions misbehave, and their ends are waited for."""
 
 
 @define
@@ -75,7 +77,7 @@ async def nowhere(host: str, port: int) -> list[str]:
 async def calling(
     *settings: str,
     token: str | None = TOKEN,
-    patience: Patience = QUICK,
+    patience: Patience = PATIENT,
     capacity: Capacity | None = None,
     measure: Callable[[], Awaitable[Capacity]] | None = None,
     memory: Callable[[], int | None] = lambda: None,

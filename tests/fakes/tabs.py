@@ -102,7 +102,7 @@ class Tab:
     async def text(self, selector: str) -> str:
         return (await self.page.inner_text(selector)).strip()
 
-    async def until(self, expression: str, *, within: float = 8.0) -> None:
+    async def until(self, expression: str, *, within: float = 30.0) -> None:
         """Until the JavaScript ``expression`` is true. (Playwright's own way of waiting evaluates
         a string in the page, which the page's policy forbids.)"""
         with anyio.move_on_after(within):
@@ -112,7 +112,7 @@ class Tab:
                 await anyio.sleep(0.03)
         raise AssertionError(f"never became true: {expression}")
 
-    async def until_text(self, selector: str, text: str, *, within: float = 8.0) -> None:
+    async def until_text(self, selector: str, text: str, *, within: float = 30.0) -> None:
         """Until the first element of ``selector`` has ``text`` in it."""
         find = f"document.querySelector({json.dumps(selector)})?.textContent"
         await self.until(f"({find} ?? '').includes({json.dumps(text)})", within=within)
@@ -136,7 +136,7 @@ async def browser(*more: str) -> AsyncGenerator[Browser]:
 async def open_tab(one: Browser, **options: Any) -> Tab:
     context = await one.new_context(**options)
     tab = Tab(await context.new_page())
-    tab.page.set_default_timeout(8000)
+    tab.page.set_default_timeout(30_000)
     tab.page.on(
         "console",
         lambda message: (

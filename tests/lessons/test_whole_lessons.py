@@ -152,12 +152,24 @@ async def live(lesson: Path, events: Path, video: Path) -> None:
         assert 0 == await anyio.to_thread.run_sync(viewer.wait, 10)
 
 
+async def live_undisturbed(lesson: Path, events: Path, video: Path) -> None:
+    """``live``, and again, twice at most, where sound came too late: what a machine stands still
+    for is left out, as it should be, and the story is another."""
+    for _ in range(3):
+        for path in (events, video):
+            path.unlink(missing_ok=True)
+        await live(lesson, events, video)
+        if not any(isinstance(r, log.Warned) and r.source == "ingest" for r in records(events)):
+            return
+
+
+@pytest.mark.timeout(400)
 async def test_fast_tells_the_same_story_as_real_time(tmp_path: Path) -> None:
     """The end of a piece, "Teacher, comment", and the whole of the answer: as live streams, and as
     a file that is read as fast as can be."""
     # It begins with a note, which is a note only after something else.
     lesson = excerpt(tmp_path / "lesson.wav", 24.95, 48.0, silence=0.5)
-    await live(lesson, tmp_path / "live.jsonl", tmp_path / "live.mp4")
+    await live_undisturbed(lesson, tmp_path / "live.jsonl", tmp_path / "live.mp4")
     async with open_session(
         ingest=str(lesson),
         publish=str(tmp_path / "fast.mp4"),

@@ -18,7 +18,7 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("prometheus_client")
 pytest.importorskip("playwright")
 
-from fakes.service import QUICK, Caller, calling
+from fakes.service import PATIENT, Caller, calling
 from fakes.tabs import CHROMIUM, PHONE, Script, Tab, browser, come_in, open_tab
 from playwright.async_api import Route
 
@@ -29,7 +29,6 @@ pytestmark = [
 slow = pytest.mark.slow
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-PATIENT = evolve(QUICK, answer=30.0)
 
 TEXT = "The tempo crept up, from 96 to 115 beats a minute. Tap your foot."
 LATENCY = {
@@ -633,7 +632,7 @@ async def test_an_hours_lesson_stays_smooth(
     monkeypatch.setattr("maestra.app.service.lesson.Events.__init__.__defaults__", (60_000,))
     an_hour(script)
     async with (
-        calling(patience=PATIENT) as caller,
+        calling(patience=evolve(PATIENT, answer=30.0)) as caller,
         browser("--enable-precise-memory-info", "--js-flags=--expose-gc") as one,
     ):
         await caller.start("script")
