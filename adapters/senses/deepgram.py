@@ -371,6 +371,9 @@ class Deepgram:
     def _connected(self, socket: Any) -> None:
         """Begin a connection with what of the utterance no final result has covered."""
         with self._changed:
+            if self._closed.is_set():
+                # Nobody says goodbye to it, and what is drained here was to end its threads.
+                raise SensesError("Deepgram is not listened to any more.")
             self._socket = socket
             self._trouble = None
             while not self._outgoing.empty():

@@ -114,6 +114,12 @@ class _Peer:
     name: str = field(factory=lambda: secrets.token_urlsafe(16))
     patience: asyncio.TimerHandle | None = None
     viewer: _Viewer | None = None
+    closing: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        # What a stranger's offer has made of it may be such that it cannot even be closed.
+        with suppress(Exception):
+            await asyncio.wait_for(self.connection.close(), _CLOSES_WITHIN)
 
 
 class _Track(MediaStreamTrack):
@@ -195,6 +201,7 @@ class WebRtcPeers:
         self._coming = 0
         self._watched = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closings: set[asyncio.Task[None]] = set()
 
     # --- being heard ----------------------------------------------------------
 
@@ -377,9 +384,13 @@ class WebRtcPeers:
             self._speaking = False
             self._events.silent()
         self._look()
-        # What a stranger's offer has made of it may be such that it cannot even be closed.
-        with suppress(Exception):
-            await asyncio.wait_for(peer.connection.close(), _CLOSES_WITHIN)
+        if peer.closing is None:
+            # A task of its own: whoever is cancelled while aiortc closes a connection takes from
+            # all others that wait for it, aiortc itself among them, what they wait for.
+            peer.closing = asyncio.get_running_loop().create_task(peer.close())
+            self._closings.add(peer.closing)
+            peer.closing.add_done_callback(self._closings.discard)
+        await asyncio.wait([peer.closing])
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -392,6 +403,8 @@ class WebRtcPeers:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._closings:
+            await asyncio.wait(self._closings)
 
 
 class _Offer:

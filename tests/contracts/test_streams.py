@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("aiortc")
 
+from aioice import ice
 from fakes.browsers import Events, FakePeers, FakeSliceEncoder, Tone, browser
 
 from maestra.adapters.streams.packets import PacketEncoder
@@ -69,7 +70,10 @@ def events() -> Events:
 
 
 @pytest.fixture(params=["fake", "webrtc"])
-async def peers(request: pytest.FixtureRequest, events: Events) -> AsyncIterator[Peers]:
+async def peers(
+    request: pytest.FixtureRequest, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Peers]:
+    monkeypatch.setattr(ice, "get_host_addresses", ice.get_host_addresses)  # as it was, afterwards
     gather_on(lambda: ["127.0.0.1"])
     kind = FakePeers if request.param == "fake" else WebRtcPeers
     made: Peers = kind(most_viewers=2, events=events)

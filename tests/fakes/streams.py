@@ -214,9 +214,11 @@ def mute_server() -> Iterator[int]:
                 while True:
                     held.append(server.accept()[0])
 
-        threading.Thread(target=accept, daemon=True).start()
+        accepting = threading.Thread(target=accept, daemon=True)
+        accepting.start()
         yield server.getsockname()[1]
         server.shutdown(socket.SHUT_RDWR)
+        accepting.join()
         for connection in held:
             connection.close()
 
@@ -230,7 +232,8 @@ def rtsp_server(sound: NDArray[np.float32]) -> Iterator[int]:
             with contextlib.suppress(OSError):
                 while True:
                     connection = server.accept()[0]
-                    with connection, contextlib.suppress(OSError):
+                    # Who leaves in the middle of a request has not numbered it yet.
+                    with connection, contextlib.suppress(OSError, KeyError):
                         _serve_rtsp(connection, sound)
 
         threading.Thread(target=serve, daemon=True).start()

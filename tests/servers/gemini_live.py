@@ -109,8 +109,8 @@ class _Session:
 @define(eq=False)
 class GeminiServer:
     """``sent`` has the moment (monotonic) of each piece of sound that went out, ``interruptions``
-    of each answer that was stopped; ``stopped`` is set at the first. ``acknowledges`` says whether
-    that is told, ``resumes`` whether handles are still known."""
+    of each answer that was stopped; ``stopped`` is set at each. ``acknowledges`` says whether that
+    is told, ``resumes`` whether handles are still known."""
 
     script: list[Answer] = field(factory=lambda: [Answer()])
     greetings: list[Greeting] = field(factory=lambda: [Greeting()])
@@ -228,6 +228,8 @@ class GeminiServer:
                 if asks:
                     answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
                     turn = asyncio.create_task(self._answer(connection, session, answer))
+                    # One that the next takes the place of may have ended with its connection.
+                    turn.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         finally:
             if turn is not None:
                 turn.cancel()

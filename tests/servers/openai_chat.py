@@ -195,13 +195,11 @@ class _Connection:
         if play.status != 200:
             return await self._json(play.status, {"error": dict(play.error)}, play.headers)
         watch = asyncio.create_task(self._reader.read(1))
+        telling = asyncio.create_task(self._tell(play))
         try:
-            telling = asyncio.create_task(self._tell(play))
             await asyncio.wait({watch, telling}, return_when=asyncio.FIRST_COMPLETED)
             if not telling.done():
                 self._chat.hung_up.set()
-                telling.cancel()
-                await asyncio.gather(telling, return_exceptions=True)
                 return False
             try:
                 return telling.result()
@@ -209,8 +207,9 @@ class _Connection:
                 self._chat.hung_up.set()
                 return False
         finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+            for task in (watch, telling):
+                task.cancel()
+            await asyncio.gather(watch, telling, return_exceptions=True)
 
     async def _tell(self, play: Play) -> bool:
         await self._send(

@@ -87,24 +87,26 @@ class SpeechServer:
         begin = h11.Response(status_code=answer.status, headers=list(headers.items()))
         writer.write(http.send(begin) or b"")
         hung_up = asyncio.create_task(reader.read(1))
-        for at in range(0, len(sound), answer.piece):
-            if answer.silent or hung_up.done() or at >= (answer.drop_after or len(sound)):
-                break
-            writer.write(http.send(h11.Data(data=sound[at : at + answer.piece])) or b"")
-            try:
-                await writer.drain()
-            except ConnectionError:
+        try:
+            for at in range(0, len(sound), answer.piece):
+                if answer.silent or hung_up.done() or at >= (answer.drop_after or len(sound)):
+                    break
+                writer.write(http.send(h11.Data(data=sound[at : at + answer.piece])) or b"")
+                try:
+                    await writer.drain()
+                except ConnectionError:
+                    self.gone.set()
+                    break
+                await asyncio.sleep(0)
+            else:
+                writer.write(http.send(h11.EndOfMessage()) or b"")
+            if answer.silent:
+                await asyncio.wait([hung_up])
+            if hung_up.done():
                 self.gone.set()
-                break
-            await asyncio.sleep(0)
-        else:
-            writer.write(http.send(h11.EndOfMessage()) or b"")
-        if answer.silent:
-            await hung_up
-        if hung_up.done():
-            self.gone.set()
-        hung_up.cancel()
-        await asyncio.gather(hung_up, return_exceptions=True)
+        finally:
+            hung_up.cancel()
+            await asyncio.gather(hung_up, return_exceptions=True)
 
     async def _list(
         self, http: h11.Connection, head: h11.Request, writer: asyncio.StreamWriter

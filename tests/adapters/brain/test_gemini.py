@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("google.genai")
 
+from contracts.quiet import quickest
 from google.genai.types import LiveServerContent
 from servers.gemini_live import (
     RATE_HZ,
@@ -277,23 +278,29 @@ async def test_an_answer_that_is_cut_off_stops_there_too(pem: Path, acknowledges
     server = GeminiServer(
         script=[
             Answer(sentences=LONG, between=0.02),
-            Answer(sentences=("Slower, then.",), before_first=0.4),
+            Answer(sentences=LONG, between=0.02, before_first=0.4),
         ],
         acknowledges=acknowledges,
     )
     async with connected(server, pem) as brain:
-        clauses = brain.reply(asked())
-        first = await anext(clauses)
-        assert isinstance(first, SpokenClause) and "You kept a steady beat." == first.text
-        begun = time.monotonic()
-        await clauses.aclose()  # type: ignore[attr-defined]
-        assert time.monotonic() - begun < 0.05
-        async with asyncio.timeout(1):  # it is told to stop before anything else is asked
-            await server.stopped.wait()
+
+        async def once() -> float:
+            server.stopped.clear()
+            clauses = brain.reply(asked())
+            first = await anext(clauses)
+            assert isinstance(first, SpokenClause) and "You kept a steady beat." == first.text
+            begun = time.monotonic()
+            await clauses.aclose()  # type: ignore[attr-defined]
+            closed = time.monotonic()
+            async with asyncio.timeout(20):  # it is told to stop before anything else is asked
+                await server.stopped.wait()
+            return max(closed, server.interruptions[-1]) - begun
+
+        await quickest(once, 0.05)
+        server.script = [Answer(sentences=("Slower, then.",), before_first=0.4)]
         turn = Turn(question="How was that?", heard="You kept a")
         again = await answered(brain, asked("And now?", history=(turn,)))
 
-    assert server.interruptions[0] - begun < 0.05
     assert "Slower, then." == words(again)
     (clause,) = again
     assert isinstance(clause, SpokenClause)
@@ -540,7 +547,7 @@ async def test_an_answer_that_does_not_come_is_an_error(
     pem: Path, answer: Answer, expected: str
 ) -> None:
     server = GeminiServer(script=[answer, Answer()])
-    async with connected(server, pem, first_timeout=0.3, stall_timeout=0.3) as brain:
+    async with connected(server, pem, first_timeout=1.0, stall_timeout=1.0) as brain:
         with pytest.raises(BrainError, match=expected):
             await answered(brain, asked())
         assert await answered(brain, asked("And now?")), "the next question is answered"
@@ -551,7 +558,7 @@ async def test_a_server_that_comes_back_is_found(pem: Path) -> None:
     async with serving(server, pem):
         url, port = server.url, server.port
     brain = GeminiLive(
-        GeminiLiveSettings(base_url=url, patience=0.1, backoff=0.05), key=KEY, persona=PERSONA
+        GeminiLiveSettings(base_url=url, patience=0.5, backoff=0.05), key=KEY, persona=PERSONA
     )
     living = asyncio.create_task(brain.live())
     with pytest.raises(BrainError, match=r"not connected|broke"):

@@ -15,6 +15,7 @@ from pathlib import Path
 import anyio
 import pytest
 from attrs import evolve
+from contracts.quiet import quickest
 from fakes import llama_child
 from fakes.lifetime import living
 
@@ -90,7 +91,7 @@ async def test_a_child_that_dies_costs_one_answer() -> None:
         with pytest.raises(BrainError, match=r"signal 9 \(out of memory\)"):
             async for clause in asked.reply(asks("Please die")):
                 came.append(clause)
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 1.9, "and not the 2 s that it has for its end"
         assert came == ["Lovely tone."]
 
         with pytest.raises(BrainError, match="signal 9"):
@@ -102,17 +103,19 @@ async def test_a_child_that_dies_costs_one_answer() -> None:
 
 async def test_an_answer_nobody_wants_any_more_ends_between_two_tokens() -> None:
     async with brain(max_tokens=1000) as asked:
-        clauses = asked.reply(asks("a long one"))
-        assert isinstance(clauses, AsyncGenerator)
-        await anext(clauses)
-        begun = time.monotonic()
-        await clauses.aclose()
-        closed = time.monotonic() - begun
-        assert await answer(asked)
-        again = time.monotonic() - begun
 
-    assert closed < 0.05
-    assert again < 1, "the model was free again"
+        async def once() -> float:
+            clauses = asked.reply(asks("a long one"))
+            assert isinstance(clauses, AsyncGenerator)
+            await anext(clauses)
+            begun = time.monotonic()
+            await clauses.aclose()
+            return time.monotonic() - begun
+
+        await quickest(once, 0.05)
+        begun = time.monotonic()
+        assert await answer(asked)
+        assert time.monotonic() - begun < 4, "the model was free again, and not after 5 s"
 
 
 async def test_a_child_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +192,11 @@ async def test_what_is_prepared_is_read_beforehand() -> None:
     async with brain() as asked:
         asked.prepare(asks(""))
         await anyio.wait_all_tasks_blocked()
+        # What is not read yet when somebody asks is left out, and has to be told again.
+        with anyio.fail_after(20):
+            while await answer(asked, "what do you know") == ["I read 0."]:
+                asked.prepare(asks(""))
+                await anyio.sleep(0.1)
 
         assert await answer(asked, "what do you know") == ["I read 1."]
 

@@ -40,9 +40,15 @@ def events() -> Events:
     return Events()
 
 
+@pytest.fixture(autouse=True)
+def on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For this test, and not for those that come after it."""
+    monkeypatch.setattr(ice, "get_host_addresses", ice.get_host_addresses)
+    gather_on(lambda: ["127.0.0.1"])
+
+
 @pytest.fixture
 async def peers(events: Events) -> AsyncIterator[WebRtcPeers]:
-    gather_on(lambda: ["127.0.0.1"])
     made = WebRtcPeers(most_viewers=3, events=events)
     yield made
     await made.close()
@@ -197,12 +203,14 @@ async def test_sound_is_heard_soon_after_it_was_sent(peers: WebRtcPeers, events:
 async def test_who_says_nothing_at_all_is_heard_no_longer(
     peers: WebRtcPeers, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webrtc, "_SPEAKS_WITHIN", 0.3)
     async with browser(microphone=Tone()) as one:
         await listening(peers, one)
         await until(lambda: len(events.sound) > 5)
+        monkeypatch.setattr(webrtc, "_SPEAKS_WITHIN", 0.3)
+        heard = len(events.sound)
+        await until(lambda: len(events.sound) > heard)  # what is waited for by then goes by it
         one.vanish()
-        await until(lambda: events.told.count("silent") == 2, within=3)
+        await until(lambda: events.told.count("silent") == 2, within=5)
     async with browser(microphone=Tone()) as another:
         await listening(peers, another)
 
@@ -396,18 +404,18 @@ async def test_whatever_is_sent_in_an_offer_s_place_is_answered_or_refused(
 async def test_one_who_never_comes_is_waited_for_only_so_long(
     peers: WebRtcPeers, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webrtc, "_CONNECTS_WITHIN", 0.2)
+    monkeypatch.setattr(webrtc, "_CONNECTS_WITHIN", 1.0)
     before = sockets()
     async with browser(microphone=Tone()) as speaker, browser(watches=("video",)) as viewer:
         heard = await peers.publish(await speaker.offer())
         await peers.view(await viewer.offer())
         assert len(peers._peers) == 2
-        await until(lambda: not peers._peers, within=2)
+        await until(lambda: not peers._peers)
         with pytest.raises(PeerRefused):
             await peers.hang_up(heard.peer)
         await peers.publish(await speaker.offer())  # the place is free
     await peers.close()
-    await until(lambda: sockets() <= before, within=2)
+    await until(lambda: sockets() <= before)
 
 
 async def test_a_viewer_who_vanished_is_let_go(
@@ -434,7 +442,6 @@ async def test_a_flood_of_datagrams_is_not_kept(peers: WebRtcPeers) -> None:
 
 
 async def test_after_closing_there_is_no_thread_no_socket_and_no_task(events: Events) -> None:
-    gather_on(lambda: ["127.0.0.1"])
     before = sockets()
     tasks = len(asyncio.all_tasks())
     made = WebRtcPeers(most_viewers=3, events=events)
@@ -453,3 +460,24 @@ async def test_after_closing_there_is_no_thread_no_socket_and_no_task(events: Ev
     await until(lambda: len(asyncio.all_tasks()) <= tasks, within=3)
     await until(lambda: sockets() <= before, within=3)
     assert not [one for one in threading.enumerate() if "decoder" in one.name]
+
+
+async def test_closing_while_browsers_leave_is_no_fault() -> None:
+    """aiortc closes the connections meanwhile, too, and its own tasks must not be failed by it."""
+    told: list[object] = []
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: told.append(context.get("exception")))
+    for _ in range(3):
+        made = WebRtcPeers(most_viewers=3, events=Events())
+        async with (
+            browser(microphone=Tone()) as speaker,
+            browser(watches=("video",)) as viewer,
+        ):
+            await listening(made, speaker)
+            await watching(made, viewer)
+        await made.close()
+        assert not made._closings
+    gc.collect()
+    loop.set_exception_handler(before)
+    assert not told

