@@ -40,5 +40,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     places = [tests / place for place in _BY_THE_CLOCK]
     for item in items:
-        if any(item.path == place or place in item.path.parents for place in places):
+        lives_by_it = any(item.path == place or place in item.path.parents for place in places)
+        if lives_by_it and item.get_closest_marker("virtual") is None:
             item.add_marker(pytest.mark.realtime)

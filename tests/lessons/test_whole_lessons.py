@@ -83,6 +83,7 @@ def conversation(all_records: list[log.Record]) -> list[tuple[str, ...]]:
     return told
 
 
+@pytest.mark.virtual
 async def test_the_demo_lesson_goes_as_its_script_says(tmp_path: Path) -> None:
     found = await hold(tmp_path / "events.jsonl", publish=tmp_path / "teacher.mp4")
 
@@ -219,6 +220,7 @@ def sound(path: Path, samples: np.ndarray, rate: int) -> str:
         pytest.param("wide", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.virtual
 async def test_odd_sound_wakes_nobody(what: str, tmp_path: Path) -> None:
     rate = {"narrow": 8_000, "wide": 96_000}.get(what, 16_000)
     noise = np.random.default_rng(3).normal(0, 0.2, 6 * rate)
@@ -511,6 +513,7 @@ def test_a_lesson_that_is_killed_leaves_no_orphan_and_a_file_that_plays(tmp_path
     assert records(events, complete=False)
 
 
+@pytest.mark.virtual
 async def test_a_running_session_can_be_asked_changed_and_reset(tmp_path: Path) -> None:
     events = tmp_path / "events.jsonl"
     async with open_session(ingest=str(LESSON), pace="fast", events_path=events) as session:
