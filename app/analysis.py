@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -152,23 +153,21 @@ def analyse(path: Path, config: Config) -> Analysis:
     from .workers.ingest import IngestSettings
 
     ingest = composition.ingest(IngestSettings(url=composition.stream_url(str(path)), fast=True))
+    chunks = ingest.chunks()
     damage: StreamError | None = None
 
-    def heard() -> Iterator[Samples]:
+    def heard(first: Sequence[Samples]) -> Iterator[Samples]:
         nonlocal damage
-        begun = False
+        yield from first
         try:
-            for samples in ingest.chunks():
-                begun = True
-                yield samples
+            yield from chunks
         except StreamError as error:
-            if not begun:
-                raise
             damage = error
 
     try:
+        first = [*islice(chunks, 1)]  # what cannot be read is said before models are loaded
         found = analyse_sound(
-            heard(), floor=composition.floor(config), music=composition.music(config)
+            heard(first), floor=composition.floor(config), music=composition.music(config)
         )
     finally:
         ingest.close()

@@ -558,6 +558,11 @@ class Session:
         except ExceptionGroup as group:
             told = [error for error in leaves(group) if isinstance(error, MaestraError)]
             raise (told[0] if told else group) from None
+        finally:
+            # Who still loads hears nothing until it has, and has nothing to finish.
+            for name in ("hearing", "music", "speaker"):
+                if name not in details:
+                    self._workers[name].kill()
 
         self._anchor = self._input_at = time.monotonic()
         for name in ("playout", "ingest"):
