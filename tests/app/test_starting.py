@@ -38,6 +38,7 @@ async def test_the_workers_that_are_there_are_left_when_it_is_cut_off(
     scope = anyio.CancelScope()
     entered: list[str] = []
     left: list[str] = []
+    killed: list[str] = []
 
     class Worker:
         def __init__(self, name: str, settings: object, *, pipes: object) -> None:
@@ -56,6 +57,9 @@ async def test_the_workers_that_are_there_are_left_when_it_is_cut_off(
             await anyio.sleep_forever()
             raise AssertionError
 
+        def kill(self) -> None:
+            killed.append(self.name)
+
         def stop(self) -> None:
             left.append(f"{self.name} told")
 
@@ -69,6 +73,7 @@ async def test_the_workers_that_are_there_are_left_when_it_is_cut_off(
             raise AssertionError("it has started")
 
     assert late == len(entered)
+    assert (["hearing", "music", "speaker"] if late == 5 else []) == killed, "who still loads"
     assert [*(f"{name} told" for name in entered), *entered] == left
     lines = events.read_text(encoding="utf-8").splitlines()
     assert not check_log(lines)
