@@ -249,7 +249,8 @@ def _labelled(
             low = chunk.end
             for change in floor.push(chunk):
                 if isinstance(change, InstrumentHeard):
-                    beside.instrument(to_seconds(change.at), change.instrument)
+                    at, since = to_seconds(change.at), to_seconds(change.since)
+                    beside.instrument(at, since, change.instrument)
                     continue
                 known.append((change.since, change.label))
                 labels.append((to_seconds(change.since), change.label))

@@ -230,7 +230,8 @@ class Conductor:
             case FloorChanged():
                 self._floor_changed(event)
             case InstrumentHeard():
-                self._beside_music.instrument(to_seconds(event.at), event.instrument)
+                at, since = to_seconds(event.at), to_seconds(event.since)
+                self._beside_music.instrument(at, since, event.instrument)
             case SpeechStarted():
                 self._speech_started(event)
             case SpeechStopped():
@@ -246,13 +247,17 @@ class Conductor:
     def ear_lost(self) -> None:
         """The hearing has died. What was being said is over, as far as it was written down, and
         nothing sounds until the next ear hears it."""
-        now, since = self.now, self._speech_since
+        now, since, text = self.now, self._speech_since, self._utterance_text
         if since is not None:
-            ended = UtteranceEnded(
-                at=now, utterance=self._utterance, text=self._utterance_text, start=since, end=now
-            )
             if self._speech_until is None:
                 self.heard(SpeechStopped(at=now, since=now))
+            ended = UtteranceEnded(
+                at=now,
+                utterance=self._utterance if text else self._utterance + 1,
+                text=text,
+                start=since,
+                end=now if self._speech_until is None else self._speech_until,
+            )
             if ended.text:
                 self.heard(
                     Transcript(
@@ -260,7 +265,7 @@ class Conductor:
                         utterance=ended.utterance,
                         text=ended.text,
                         start=since,
-                        end=now,
+                        end=ended.end,
                         final=True,
                     )
                 )

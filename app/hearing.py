@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from maestra.core.endpointing import EndpointingPolicy, EndpointingSettings
 from maestra.core.hearing import (
@@ -386,7 +386,7 @@ class Hearing:
     def _hear_floor(self, chunk: AudioChunk, events: list[HearingEvent]) -> None:
         for change in self._floor_spells.call(partial(self._floor.push, chunk)):
             if isinstance(change, InstrumentHeard):
-                events.append(InstrumentHeard(at=self._now, instrument=change.instrument))
+                events.append(evolve(change, at=self._now))
                 continue
             self._label = change.label
             if change.label.is_speech:

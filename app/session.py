@@ -226,6 +226,8 @@ class Session:
         self._input_ended = False
         self._fed_to = SESSION_START
         self._utterances = 0
+        self._deaf_since: MediaTime | None = None
+        self._reconfigured: dict[str, object] = {}
         self._written_to = 0
         self._fps: float | None = None
         self._drawn = (0.0, 0.0)  # seconds the face took lately, and of speech that it drew
@@ -280,6 +282,7 @@ class Session:
             return config
         self._conductor.configure(config)
         self.config = config
+        self._reconfigured |= values
         self._workers["hearing"].send(Configure(values=dict(values)))
         self.log(log.ConfigChanged(t=self._t, values=dict(values)))
         return self.config
@@ -518,12 +521,6 @@ class Session:
         stack.callback(self._join_workers)
         # They load side by side, and are told to leave side by side.
         stack.callback(self._stop_workers)
-        for name, settings in start.items():
-            worker = Worker(name, settings, pipes=pipes.get(name, ()))
-            self._workers[name] = await anyio.to_thread.run_sync(worker.__enter__)
-            worker.listen()
-        if self._ingest_url.is_browser:
-            self._browsers.open_microphone()
         details: dict[str, str] = {}
 
         async def await_hello(name: str) -> None:
@@ -547,6 +544,12 @@ class Session:
 
         loading = anyio.create_task_group()
         try:
+            for name, settings in start.items():
+                worker = Worker(name, settings, pipes=pipes.get(name, ()))
+                self._workers[name] = await anyio.to_thread.run_sync(worker.__enter__)
+                worker.listen()
+            if self._ingest_url.is_browser:
+                self._browsers.open_microphone()
             with anyio.fail_after(_LOADING):
                 async with loading:
                     loading.start_soon(self._answering.check)
@@ -561,7 +564,7 @@ class Session:
         finally:
             # Who still loads hears nothing until it has, and has nothing to finish.
             for name in ("hearing", "music", "speaker"):
-                if name not in details:
+                if name in self._workers and name not in details:
                     self._workers[name].kill()
 
         self._anchor = self._input_at = time.monotonic()
@@ -638,12 +641,21 @@ class Session:
         self._progress[name] = max(self._progress[name], self._fed_to)
         self._keeping_up[name].started_anew(time.monotonic())
         if name == "hearing":
-            lost = self._progress[name]
-            self._floors.append((lost, FloorLabel.SILENCE))
+            worker.send(Configure(values=self._reconfigured))
+            self._deaf_since = lost = self._progress[name]
+            if self._floors[-1][1].is_speech:
+                self._hear_anew()  # who spoke may play by now, and is to be heard
             self._when(lost, self._conductor.ear_lost)
         if self._input_ended:
             worker.send(EndOfStream())
         return True
+
+    def _hear_anew(self) -> None:
+        """The new ear begins in silence. Until it has begun, what sounded still does: music that is
+        played meanwhile is music."""
+        if self._deaf_since is not None:
+            self._floors.append((self._deaf_since, FloorLabel.SILENCE))
+            self._deaf_since = None
 
     def _settings_anew(self, name: str) -> object:
         match self._settings[name]:
@@ -682,6 +694,7 @@ class Session:
             case Feed():
                 self._feed(message)
             case Heard(event=event):
+                self._hear_anew()
                 if isinstance(event, FloorChanged):
                     self._floors.append((event.since, event.label))
                 elif isinstance(event, Transcript):
@@ -703,6 +716,7 @@ class Session:
                     lambda: conductor.analysed(MediaTime(up_to - _SETTLED)),
                 )
             case Progress(up_to=up_to):
+                self._hear_anew()
                 self._progress["hearing"] = up_to
                 self._keeping_up["hearing"].said(time.monotonic(), up_to)
                 self._release_music()

@@ -86,11 +86,24 @@ class Instrument(enum.StrEnum):
 
     @property
     def has_fixed_pitch(self) -> bool | None:
-        """Whether keys, frets or bars make the pitch; ``None`` where there is none to speak of."""
-        return None if self is Instrument.DRUMS else self not in _TUNED_BY_THE_PLAYER
+        """Whether keys or bars make the pitch, and whoever plays can do nothing about it; ``None``
+        where that is hard to say: frets and open strings are tuned by the player, after all."""
+        if self in _KEYS:
+            return True
+        return False if self in _TUNED_WHILE_PLAYED else None
 
 
-_TUNED_BY_THE_PLAYER = frozenset(
+_KEYS = frozenset(
+    (
+        Instrument.ACCORDION,
+        Instrument.HARMONICA,
+        Instrument.HARPSICHORD,
+        Instrument.MALLETS,
+        Instrument.ORGAN,
+        Instrument.PIANO,
+    )
+)
+_TUNED_WHILE_PLAYED = frozenset(
     (
         Instrument.CELLO,
         Instrument.CLARINET,
@@ -108,10 +121,11 @@ _TUNED_BY_THE_PLAYER = frozenset(
 
 @frozen(kw_only=True)
 class InstrumentHeard:
-    """What has been playing for the last seconds is known to be ``instrument``. Told again while
-    it goes on."""
+    """What has been playing since ``since`` is known to be ``instrument``. Told again while it
+    goes on, for what was told may have been forgotten."""
 
     at: MediaTime
+    since: MediaTime
     instrument: Instrument
 
 

@@ -22,7 +22,7 @@ import attrs
 from attrs import Attribute, field, frozen
 
 from .conversation.commands import QuestionKind
-from .hearing import FloorLabel, Instrument
+from .hearing import FloorLabel
 
 __all__ = [
     "RECORD_TYPES",
@@ -224,8 +224,9 @@ class TakeEnded(Record):
     start: float = field(metadata=_about("media seconds where it starts"))
     end: float = field(metadata=_about("media seconds where it ends"))
     notes: int = field(metadata=_about("how many notes it has"))
-    instrument: Instrument | None = field(
-        default=None, metadata=_about("what it was played on, where that is known for sure")
+    instrument: str | None = field(
+        default=None,
+        metadata=_about("what it was played on (`violin`, ...), where that is known for sure"),
     )
 
 

@@ -46,7 +46,7 @@ class Publish(Protocol):
         ...
 
     def close(self) -> None:
-        """Finish the file or say goodbye."""
+        """Finish the file or say goodbye. A file must play, even if nothing was written to it."""
         ...
 
 

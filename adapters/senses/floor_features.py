@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
+from attrs import frozen
 
 from maestra.ports.audio import SPEECH_RATE_HZ
 from maestra.ports.errors import ModelMissing, SensesError
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["BLOCK_SAMPLES", "FEATURE_NAMES", "FloorFeatures", "Yamnet", "log_mel"]
+__all__ = ["BLOCK_SAMPLES", "FEATURE_NAMES", "FloorFeatures", "Look", "Yamnet", "log_mel"]
 
 BLOCK_SAMPLES = 800
 """One set of features for each 800 samples at 16 kHz (50 ms)."""
@@ -172,10 +173,20 @@ def _log_odds(probability: float) -> float:
     return float(np.log(p / (1.0 - p)))
 
 
-class FloorFeatures:
-    """A stream of 16 kHz samples in, a vector of features per block of 50 ms out.
+@frozen
+class Look:
+    """``features`` of a block, in the order of ``FEATURE_NAMES``. ``scores`` is what YAMNet makes
+    of the second that ends with it: the logits of its classes; ``None`` where the sound is younger,
+    or nothing sounds."""
 
-    The vectors do not depend on how the samples are cut into pushes.
+    features: Array
+    scores: Array | None
+
+
+class FloorFeatures:
+    """A stream of 16 kHz samples in, a look per block of 50 ms out.
+
+    The looks do not depend on how the samples are cut into pushes.
     """
 
     def __init__(self, yamnet: Yamnet, speech: SpeechProbability) -> None:
@@ -189,12 +200,9 @@ class FloorFeatures:
         self._harmonic = np.zeros(40, np.float32)
         self._age = 0
         self._rest = 1000
-        self.scores: Array | None = None
-        """What YAMNet makes of the second before the last block: the logits of its classes; none
-        where the sound is younger, or nothing sounds."""
 
-    def push(self, samples: Samples) -> Iterator[Array]:
-        """The features of the blocks that ``samples`` complete, in the order of ``FEATURE_NAMES``.
+    def push(self, samples: Samples) -> Iterator[Look]:
+        """What is seen of the blocks that ``samples`` complete.
 
         :raises SensesError: a model failed.
         """
@@ -203,7 +211,7 @@ class FloorFeatures:
             block, self._pending = np.split(self._pending, [BLOCK_SAMPLES])
             yield self._look(block)
 
-    def _look(self, block: Samples) -> Array:
+    def _look(self, block: Samples) -> Look:
         self._recent = np.concatenate([self._recent, block])[-len(self._recent) :]
         fresh = log_mel(self._recent[-(BLOCK_SAMPLES + _WINDOW - _HOP) :])
         self._frames = np.concatenate([self._frames, fresh])[-_PATCH:]
@@ -222,7 +230,7 @@ class FloorFeatures:
             self._age = 1 if self._rest > 6 else self._age + 1
             self._rest = 0
         since_onset = max(_LEAST_FRAMES, min(_PATCH, 5 * (self._age + self._rest)))
-        self.scores = None
+        whole: Array | None = None
         if self._rest > _LONG_REST:
             scores = _NOTHING
         else:
@@ -230,7 +238,7 @@ class FloorFeatures:
             long = self._yamnet.logits(self._frames[-since_onset:])
             scores = (*_grouped(self._yamnet.logits(short)), *_grouped(long))
             if since_onset == _PATCH:
-                self.scores = long
+                whole = long
         features = [
             *scores,
             _log_odds(float(np.mean(self._voice[-3:]))),
@@ -243,7 +251,7 @@ class FloorFeatures:
             min(self._age, 20) / 20.0,
             max(-70.0, level) / 10.0,
         ]
-        return np.array(features, np.float32)
+        return Look(np.array(features, np.float32), whole)
 
 
 def _pitch(window: Samples) -> tuple[float, float]:

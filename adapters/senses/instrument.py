@@ -73,15 +73,12 @@ _FEWEST: Final = 40
 _MOST: Final = 100
 """... and by which the mean goes on."""
 
-_FORGOTTEN: Final = 80
-"""After so many looks (4 s) without music somebody else may play: what was heard does not count."""
-
 _AGAIN: Final = 100
 """What is still heard is said again after so many scores: it may have been forgotten."""
 
-_PAUSE: Final = 20
-"""After so many looks (1 s) without music a new take may begin: what plays is said anew, by scores
-that were heard since."""
+_PAUSE: Final = 15
+"""After so many looks (0.75 s) without music somebody else may play: what was heard before does not
+count. (The floor still says "playing" for half a second after the sound.)"""
 
 
 class InstrumentEar:
@@ -94,14 +91,16 @@ class InstrumentEar:
         self._told: Instrument | None = None
         self._rest = 0
 
+    @property
+    def heard_for(self) -> int:
+        """How many looks back what is known was heard."""
+        return min(self._count, _MOST)
+
     def rest(self) -> None:
         """There was no music, or not only music."""
         self._rest += 1
-        if self._rest == _FORGOTTEN:
-            self._count = 0
-        if self._rest in (_PAUSE, _FORGOTTEN):
-            self._told = None
-            self._due = self._count + _FEWEST
+        if self._rest == _PAUSE:
+            self._count, self._due, self._told = 0, _FEWEST, None
 
     def hear(self, scores: NDArray[np.float32]) -> Instrument | None:
         """Take in YAMNet's scores (logits) for a second of nothing but music.
@@ -112,7 +111,7 @@ class InstrumentEar:
         best = np.array([scores[list(sound.classes)].max() for sound in _SOUNDS.values()])
         probabilities = 1.0 / (1.0 + np.exp(-np.clip(best, -30.0, 30.0)))
         self._count += 1
-        self._mean += (probabilities - self._mean) / min(self._count, _MOST)
+        self._mean += (probabilities - self._mean) / self.heard_for
         known = self._known
         if known is None or (self._count < self._due and self._told in (None, known)):
             return None

@@ -254,22 +254,23 @@ class YamnetFloor:
         if self._start is None:
             self._start = chunk.start
         told: list[FloorEvent] = []
-        for features in self._features.push(chunk.samples):
+        for look in self._features.push(chunk.samples):
             self._blocks += 1
-            label = self._judge.label(features)
+            label = self._judge.label(look.features)
             if label is not self._label:
                 since = self._time(self._blocks - self._age_of(label))
                 told.append(FloorChanged(at=self._time(self._blocks), label=label, since=since))
                 self._label = label
-            told += self._hear_instrument()
+            told += self._hear_instrument(look.scores)
         return told
 
-    def _hear_instrument(self) -> list[FloorEvent]:
-        scores = self._features.scores
-        if scores is None or self._label not in (FloorLabel.PLAYING, FloorLabel.SINGING):
-            self._instrument.rest()
-        elif instrument := self._instrument.hear(scores):
-            return [InstrumentHeard(at=self._time(self._blocks), instrument=instrument)]
+    def _hear_instrument(self, scores: NDArray[np.float32] | None) -> list[FloorEvent]:
+        ear, now = self._instrument, self._blocks
+        if self._label not in (FloorLabel.PLAYING, FloorLabel.SINGING):
+            ear.rest()
+        elif scores is not None and (instrument := ear.hear(scores)):
+            since = self._time(now - ear.heard_for)
+            return [InstrumentHeard(at=self._time(now), since=since, instrument=instrument)]
         return []
 
     def _age_of(self, label: FloorLabel) -> int:

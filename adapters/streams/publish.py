@@ -344,7 +344,7 @@ class PyavPublish:
         """
         if self._closed:
             return
-        if self._url.is_file and self._next_slot is None:
+        if self._url.is_file and self._shown is None and not self._broken:
             # A file of nothing would not play, and FFmpeg crashes at the end of such an MP4.
             with contextlib.suppress(StreamError):
                 self.write(np.zeros(SLICE_SAMPLES, np.float32), None)

@@ -257,7 +257,7 @@ def _floor(clips: Sequence[Clip]) -> None:
 def _named(heard: Heard, clip: Clip) -> str:
     if not heard.instruments:
         return "not named"
-    if all(instrument.value in clip.instrument for instrument in heard.instruments):
+    if {clip.instrument.partition(" (")[0]} == heard.instruments:
         return "named right"
     print("    named wrong:", clip.name, ", ".join(sorted(heard.instruments)))
     return "named wrong"

@@ -70,6 +70,9 @@ class TakeEnded:
 
 TakeEvent = TakeStarted | TakeEnded
 
+_BEFORE_IT_SOUNDS = 0.5
+"""By how much (s) the floor may be ahead of a take's first onset, and mean the same sound."""
+
 
 class _Take:
     """A take while it runs."""
@@ -85,7 +88,7 @@ class _Take:
         self.start = start
         self.last_sound = start
         self.version = 0
-        self._instrument: Instrument | None = None
+        self._instruments: set[Instrument] = set()
         self._settings = settings
         self._sealed = TakeStatistics()
         self._before: Passage | None = None
@@ -113,10 +116,15 @@ class _Take:
                 self._levels.append((event.at, event.level_db))
 
     def played_on(self, instrument: Instrument) -> None:
-        """It is known what plays."""
-        if instrument is not self._instrument:
-            self._instrument = instrument
+        """It is known what plays, or one of those that do."""
+        if instrument not in self._instruments:
+            self._instruments.add(instrument)
             self.version += 1
+
+    @property
+    def instrument(self) -> Instrument | None:
+        """The only one that was heard."""
+        return next(iter(self._instruments)) if len(self._instruments) == 1 else None
 
     def _seal_if_long(self) -> None:
         notes, settings = self._notes, self._settings
@@ -190,7 +198,7 @@ class _Take:
                 )
             )
         made = summarise_take(
-            known, number=self.number, running=running, instrument=self._instrument
+            known, number=self.number, running=running, instrument=self.instrument
         )
         self._summarised = (self.version, running, made)
         return made
@@ -261,9 +269,12 @@ class PerformanceAccumulator:
         """Somebody spoke at ``at``. Playing after it, in a long enough rest, is a new take."""
         self._spoken_at = at
 
-    def instrument_heard(self, at: float, instrument: Instrument) -> None:
-        """It is known that ``instrument`` is what has been playing up to ``at``."""
-        if self._take is not None and self._take.start <= at:
+    def instrument_heard(self, since: float, instrument: Instrument) -> None:
+        """It is known that ``instrument`` is what has been playing since ``since``.
+
+        A take in which several are heard is none's.
+        """
+        if self._take is not None and self._take.start <= since + _BEFORE_IT_SOUNDS:
             self._take.played_on(instrument)
 
     def advance(self, at: float) -> tuple[TakeEvent, ...]:

@@ -37,9 +37,9 @@ class BesideTheMusic:
         elif before.is_music and not after.is_music:
             self._wait(at, self._accumulator.music_stopped)
 
-    def instrument(self, at: float, instrument: Instrument) -> None:
-        """What plays at ``at`` is known."""
-        self._wait(at, partial(self._heard, instrument))
+    def instrument(self, at: float, since: float, instrument: Instrument) -> None:
+        """It is known at ``at`` what has been playing since ``since``."""
+        self._wait(at, partial(self._heard, since, instrument))
 
     def speech(self, at: float) -> None:
         """Somebody said something at ``at``."""
@@ -48,8 +48,8 @@ class BesideTheMusic:
     def _wait(self, at: float, tell: _Tell) -> None:
         insort(self._waiting, (at, tell), key=itemgetter(0))
 
-    def _heard(self, instrument: Instrument, at: float) -> tuple[TakeEvent, ...]:
-        self._accumulator.instrument_heard(at, instrument)
+    def _heard(self, since: float, instrument: Instrument, at: float) -> tuple[TakeEvent, ...]:
+        self._accumulator.instrument_heard(since, instrument)
         return ()
 
     def _spoken(self, at: float) -> tuple[TakeEvent, ...]:

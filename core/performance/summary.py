@@ -121,8 +121,9 @@ class TakeSummary:
     of their time, 50 when even, and ``long_short_ratio`` the longer over the shorter.
     ``articulation`` is sounding time over inter-onset time. ``intonation`` is the overall
     deviation, ``intonation_spread`` the spread of single notes around their own pitch class.
-    ``instrument`` is what it was played on, where that is known for sure.
-    ``fixed_pitch`` says whether keys or frets make the pitch; ``None`` is not known. ``tuning_hz``
+    ``instrument`` is what it was played on, where only one was heard, and that is known for sure.
+    ``fixed_pitch`` says whether keys or frets make the pitch: by the pitches, and where they are
+    too few, by the instrument; ``None`` is not known. ``tuning_hz``
     is where the take's A4 lies. ``dynamics_range`` is between the soft and the loud passages;
     ``balance`` how much louder the low voice is than the high one. ``practice_tempo_bpm`` is a
     slower tempo to practise at, derived from the measured one.

@@ -7,7 +7,7 @@ and short lists, so that its size does not grow with the take. :func:`summarise_
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, median, median_low
 from typing import TypeVar
 
@@ -36,6 +36,8 @@ MOST_FITTED = 60  # of them that a line is laid through
 FEWEST_TUNED = 4
 FEWEST_PAIRS = 4
 FEWEST_REPEATED = 8
+FEWEST_COMPARED = 3
+KEYS_STRAY_CENTS = 12.0
 A4_MIDI = 69
 SHORTEST_RAMP = 8.0  # a shorter change of tempo is a gesture, not a drift (s)
 COUNTED_TOO = (0.33, 0.5, 0.67, 1.5, 2.0, 3.0)  # nobody counts four beats for three
@@ -159,7 +161,6 @@ def summarise_take(
 ) -> TakeSummary:
     """The figures of a take. Those that could not be measured are ``None``."""
     start, end = known.start, known.end
-    instrument, fixed = _played_on(known, instrument)
 
     def figure(
         value: float,
@@ -186,6 +187,7 @@ def summarise_take(
     _tempo(known, figure, measured)
     _rhythm(known, figure, measured)
     pitch_classes = _intonation(known, figure, measured)
+    instrument, fixed = _played_on(known, instrument, measured)
     shape = _dynamics(known, figure, measured)
     key = find_key(known.durations)
     if key is not None and key.clarity < CLEAR_KEY:
@@ -464,19 +466,31 @@ def _is_fixed(known: TakeStatistics) -> bool | None:
 
 
 def _played_on(
-    known: TakeStatistics, instrument: Instrument | None
+    known: TakeStatistics, instrument: Instrument | None, measured: Mapping[str, Figure]
 ) -> tuple[Instrument | None, bool | None]:
     """The instrument, and whether its pitch is fixed.
 
     The pitches are the better witness: an instrument that cannot have made them was misheard.
     """
     fixed = _is_fixed(known)
-    if instrument is None:
-        return None, fixed
-    expected = instrument.has_fixed_pitch
-    if fixed is None:
-        return instrument, expected
-    return (instrument if expected in (None, fixed) else None), fixed
+    expected = None if instrument is None else instrument.has_fixed_pitch
+    if expected is None:
+        return instrument, fixed
+    misheard = expected is not fixed if fixed is not None else _belies(known, expected, measured)
+    return (None, fixed) if misheard else (instrument, expected)
+
+
+def _belies(known: TakeStatistics, fixed: bool, measured: Mapping[str, Figure]) -> bool:
+    """Do the few pitches that there are speak against a ``fixed`` pitch, or for one?"""
+    compared = known.repeated >= FEWEST_COMPARED
+    if not fixed:
+        return compared and known.repeated_alike == known.repeated
+    tuning, spread = measured.get("intonation"), measured.get("intonation_spread")
+    if tuning is not None and abs(tuning.value) > KEYS_STRAY_CENTS:
+        return True
+    if spread is not None and spread.value > KEYS_STRAY_CENTS:
+        return True
+    return compared and known.repeated_alike == 0
 
 
 # --- dynamics -------------------------------------------------------------------

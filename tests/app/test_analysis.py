@@ -140,7 +140,8 @@ def test_an_instrument_is_laid_beside_the_notes_it_was_heard_with() -> None:
             told: list[FloorEvent] = [*super().push(chunk)]
             if chunk.end == 16_000 * 20:
                 at = from_samples(chunk.end, chunk.rate_hz)
-                told.append(InstrumentHeard(at=at, instrument=Instrument.CELLO))
+                since = from_seconds(17.0)
+                told.append(InstrumentHeard(at=at, since=since, instrument=Instrument.CELLO))
             return told
 
     floor = Known(

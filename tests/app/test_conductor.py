@@ -267,6 +267,18 @@ def test_what_was_written_down_before_the_ear_died_is_answered(lesson: Lesson) -
     assert FloorLabel.SILENCE is lesson.of(log.Floor)[-1].label
 
 
+def test_an_ear_that_dies_after_the_last_word_ends_the_utterance_there(lesson: Lesson) -> None:
+    lesson.speech(1.0)
+    lesson.interim(1.8, "Teacher, comment.")
+    lesson.conductor.heard(SpeechStopped(at=lesson.time(2.2), since=from_seconds(2.0)))
+    lesson.time(2.3)
+    lesson.conductor.ear_lost()
+
+    (wake,) = lesson.of(log.Wake)
+    assert 2.0 == wake.end
+    assert 1 == len(lesson.of(log.SpeechStopped))
+
+
 def test_an_ear_that_dies_in_silence_changes_nothing(lesson: Lesson) -> None:
     lesson.time(1.0)
     lesson.conductor.ear_lost()
@@ -639,7 +651,11 @@ def test_an_instrument_belongs_to_the_take_it_is_heard_in(lesson: Lesson) -> Non
     for number, instrument in enumerate((Instrument.VIOLIN, Instrument.FLUTE)):
         begin = 1.0 + 10 * number
         lesson.floor(begin + 0.2, FloorLabel.PLAYING)
-        lesson.conductor.heard(InstrumentHeard(at=lesson.time(begin + 2.5), instrument=instrument))
+        lesson.conductor.heard(
+            InstrumentHeard(
+                at=lesson.time(begin + 2.5), since=from_seconds(begin + 0.5), instrument=instrument
+            )
+        )
         lesson.floor(begin + 4.5, FloorLabel.SILENCE)
         for step in range(8):
             lesson.conductor.music(

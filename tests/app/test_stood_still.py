@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import time
 
 import pytest
 from fakes import stood_still
@@ -87,3 +88,10 @@ def test_what_was_measured_is_how_long_nothing_ran() -> None:
     with stood_still.watched() as found:
         ctypes.PyDLL(None).usleep(100_000)
     assert 0.08 < found.longest < 5
+
+
+def test_who_computes_all_the_time_holds_itself_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "process_time", time.monotonic)
+    with stood_still.watched() as found:
+        ctypes.PyDLL(None).usleep(100_000)
+    assert found.longest < 0.001

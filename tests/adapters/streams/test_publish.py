@@ -97,6 +97,16 @@ def test_a_file_to_which_nothing_is_written_plays_too(tmp_path: Path, name: str)
     assert 1 == streams.recorded(path).frames
 
 
+def test_a_file_whose_first_picture_is_wrong_plays_too(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.mp4"
+    output = PyavPublish(StreamUrl.parse(str(path)), width=streams.SIZE, height=streams.SIZE)
+    with pytest.raises(ValueError, match="the picture is"):
+        output.write(np.zeros(1920, np.float32), np.zeros((4, 4, 3), np.uint8))
+    output.close()
+
+    assert 1 == streams.recorded(path).frames
+
+
 @pytest.mark.parametrize("sign", [signal.SIGKILL])
 def test_a_killed_mp4_plays(tmp_path: Path, sign: signal.Signals) -> None:
     path = tmp_path / "lesson.mp4"

@@ -20,6 +20,7 @@ from maestra.core.performance.accumulator import (
     TakeStarted,
 )
 from maestra.core.performance.notes import Beat, Level, Onset, PerformedNote
+from maestra.core.performance.observations import ObservationKind, observe
 
 SETTINGS = AccumulatorSettings()
 
@@ -206,8 +207,9 @@ def test_what_began_before_a_clear_and_comes_late_is_forgotten_too() -> None:
 
 def test_a_take_says_what_it_was_played_on_where_that_is_known() -> None:
     accumulator = PerformanceAccumulator()
-    accumulator.instrument_heard(0.5, Instrument.HARP)  # of what was played before anything counts
+    accumulator.instrument_heard(0.5, Instrument.HARP)  # nothing was played yet
     told = [accumulator.add(each) for each in melody(1.0)]
+    accumulator.instrument_heard(0.4, Instrument.HARP)  # it began before the take
     accumulator.instrument_heard(3.0, Instrument.FLUTE)
     (running,) = accumulator.summary().takes
     told += [accumulator.add(each) for each in melody(30.0)]
@@ -220,6 +222,18 @@ def test_a_take_says_what_it_was_played_on_where_that_is_known() -> None:
     accumulator.clear()
     for each in melody(60.0):
         accumulator.add(each)
+    assert accumulator.summary().takes[0].instrument is None
+
+
+def test_a_take_of_several_instruments_is_none_s() -> None:
+    accumulator = PerformanceAccumulator()
+    for each in melody(1.0, count=40):
+        accumulator.add(each)
+    accumulator.instrument_heard(1.0, Instrument.GUITAR)
+    assert Instrument.GUITAR is accumulator.summary().takes[0].instrument
+    accumulator.instrument_heard(15.0, Instrument.PIANO)
+    assert accumulator.summary().takes[0].instrument is None
+    accumulator.instrument_heard(17.0, Instrument.PIANO)
     assert accumulator.summary().takes[0].instrument is None
 
 
@@ -248,6 +262,31 @@ def test_the_pitches_are_a_better_witness_than_the_sound(
     (take,) = accumulator.summary().takes
 
     assert (known, fixed) == (take.instrument, take.fixed_pitch)
+
+
+@pytest.mark.parametrize(
+    ("heard", "flat", "known"),
+    [
+        (Instrument.PIANO, 30.0, None),
+        (Instrument.PIANO, 2.0, Instrument.PIANO),
+        (Instrument.GUITAR, 30.0, Instrument.GUITAR),
+        (Instrument.VIOLIN, 30.0, Instrument.VIOLIN),
+    ],
+)
+def test_what_was_misheard_hides_no_fault(
+    heard: Instrument, flat: float, known: Instrument | None
+) -> None:
+    """A scale goes up once: no pitch is played twice."""
+    accumulator = PerformanceAccumulator()
+    for k in range(24):
+        played = note(1.0 + 0.5 * k, 0.45, 50 + k)
+        accumulator.add(evolve(played, f0_hz=300.0, deviation_cents=-flat + 3 * (k % 3)))
+    accumulator.instrument_heard(5.0, heard)
+    summary = accumulator.summary()
+    kinds = {each.kind for each in observe(summary)}
+
+    assert summary.takes[0].instrument is known
+    assert (flat > 18) == (ObservationKind.FLAT in kinds)
 
 
 def test_empty_until_something_is_played() -> None:
