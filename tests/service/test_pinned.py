@@ -149,7 +149,7 @@ async def test_the_workers_are_told_where_it_was_judged_to_lead(
         def nothing(self) -> None:
             pass
 
-        listen = stop = join = nothing
+        listen = stop = kill = join = nothing
 
     monkeypatch.setattr(session, "Worker", Worker)
     mine, hers = (StreamUrl.parse(f"rtmp://{NAME}/live/{one}") for one in ("student", "teacher"))
