@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Self
 
 import numpy as np
@@ -89,61 +90,57 @@ class Lesson:
             )
             self.heard_to += CHUNK
 
+    async def loses_its_ear(self, floor: FloorLabel) -> None:
+        """After two seconds of ``floor``; the next says nothing for nine."""
+        self.floor(floor, 0.0)
+        self.plays(2.0)
+        self.says(Progress(worker="hearing", up_to=from_seconds(2.0)))
+        assert await self.session._start_anew("hearing")
+        self.plays(9.0)
+
     @property
     def analysed(self) -> list[FloorLabel]:
         """With which floor the music analysis got each chunk."""
         return [message.floor for message in self.music.told if isinstance(message, Feed)]
 
 
-async def test_music_that_is_played_while_an_ear_loads_is_music(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def lesson(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lesson]:
     with EventLog() as event_log:
-        lesson = Lesson(monkeypatch, event_log)
-        lesson.floor(FloorLabel.PLAYING, 0.0)
-        lesson.plays(2.0)
-        lesson.says(Progress(worker="hearing", up_to=from_seconds(2.0)))
-        assert await lesson.session._start_anew("hearing")
-        lesson.plays(9.0)
-        assert len(lesson.analysed) > 150 and {*lesson.analysed} == {FloorLabel.PLAYING}
-
-        # The new ear has heard it all, and says that nobody has played since the fifth second.
-        lesson.floor(FloorLabel.PLAYING, 2.0)
-        lesson.floor(FloorLabel.SILENCE, 5.0)
-        lesson.says(Progress(worker="hearing", up_to=from_seconds(11.0)))
-        assert FloorLabel.SILENCE is lesson.analysed[-1]
+        yield Lesson(monkeypatch, event_log)
 
 
-async def test_who_spoke_when_the_ear_died_may_play_by_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    with EventLog() as event_log:
-        lesson = Lesson(monkeypatch, event_log)
-        lesson.floor(FloorLabel.SPEECH, 0.0)
-        lesson.plays(2.0)
-        lesson.says(Progress(worker="hearing", up_to=from_seconds(2.0)))
-        assert await lesson.session._start_anew("hearing")
-        lesson.plays(9.0)
-        assert FloorLabel.SILENCE is lesson.analysed[-1], "and is not taken to speak on"
+async def test_music_that_is_played_while_an_ear_loads_is_music(lesson: Lesson) -> None:
+    await lesson.loses_its_ear(FloorLabel.PLAYING)
+    assert len(lesson.analysed) > 150 and {*lesson.analysed} == {FloorLabel.PLAYING}
+
+    # The new ear has heard it all, and says that nobody has played since the fifth second.
+    lesson.floor(FloorLabel.PLAYING, 2.0)
+    lesson.floor(FloorLabel.SILENCE, 5.0)
+    lesson.says(Progress(worker="hearing", up_to=from_seconds(11.0)))
+    assert FloorLabel.SILENCE is lesson.analysed[-1]
 
 
-async def test_an_ear_that_comes_anew_is_told_what_has_changed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_who_spoke_when_the_ear_died_may_play_by_now(lesson: Lesson) -> None:
+    await lesson.loses_its_ear(FloorLabel.SPEECH)
+    assert FloorLabel.SILENCE is lesson.analysed[-1], "and is not taken to speak on"
+
+
+async def test_an_ear_that_comes_anew_is_told_what_has_changed(lesson: Lesson) -> None:
     said = Transcript(
         at=MediaTime(0), utterance=7, text="", start=MediaTime(0), end=MediaTime(0), final=True
     )
-    with EventLog() as event_log:
-        lesson = Lesson(monkeypatch, event_log)
-        before = lesson.ear
-        await lesson.session.update_config({"conversation.wake_phrases": ["maestra"]})
-        await lesson.session.update_config({"conversation.strictness": "low"})
-        lesson.says(Heard(event=said))
-        assert await lesson.session._start_anew("hearing")
+    before = lesson.ear
+    await lesson.session.update_config({"conversation.wake_phrases": ["maestra"]})
+    await lesson.session.update_config({"conversation.strictness": "low"})
+    lesson.says(Heard(event=said))
+    assert await lesson.session._start_anew("hearing")
 
-        assert lesson.ear is not before
-        assert isinstance(lesson.ear.settings, HearingSettings)
-        assert (7, True) == (lesson.ear.settings.utterances, lesson.ear.settings.anew)
-        (told,) = [message for message in lesson.ear.told if isinstance(message, Configure)]
-        assert {
-            "conversation.wake_phrases": ["maestra"],
-            "conversation.strictness": "low",
-        } == told.values
+    assert lesson.ear is not before
+    assert isinstance(lesson.ear.settings, HearingSettings)
+    assert (7, True) == (lesson.ear.settings.utterances, lesson.ear.settings.anew)
+    (told,) = [message for message in lesson.ear.told if isinstance(message, Configure)]
+    assert {
+        "conversation.wake_phrases": ["maestra"],
+        "conversation.strictness": "low",
+    } == told.values

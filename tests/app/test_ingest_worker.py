@@ -237,7 +237,7 @@ def test_a_file_in_real_time(tmp_path: Path) -> None:
             assert isinstance(message, Feed)
             delays.append(time.monotonic() - anchor - message.chunk.end / RATE)
             assert len(message.chunk.samples) == CHUNK or message.chunk.end > 0.59 * RATE
-    assert min(delays) >= 0 and float(np.median(delays)) < 0.2
+    assert min(delays) >= 0 and max(delays) < 0.2
 
 
 def test_a_bad_file_is_refused_before_the_lesson(tmp_path: Path) -> None:
@@ -272,14 +272,14 @@ def test_a_late_input_is_bridged_with_silence() -> None:
         elapsed = time.monotonic() - anchor
     found = feeds(messages)
     end = found[-1].chunk.end / RATE
-    assert elapsed - 0.6 < end <= elapsed + 0.2
+    assert elapsed - 0.25 < end <= elapsed + 0.1
     lost = [message for message in messages if isinstance(message, InputLost)]
     assert lost and lost[0].text.startswith("rtmp://127.0.0.1/live/*** is late")
-    assert lost[0].at < from_samples(RATE, RATE)
+    assert from_samples(round(0.3 * RATE), RATE) < lost[0].at < from_samples(RATE, RATE)
     real = [feed for feed in found if feed.chunk.samples.any()]
     assert not any(feed.bridged for feed in real)
     bridged = sum(len(feed.chunk.samples) for feed in found if feed.bridged) / RATE
-    assert 0.2 < bridged < 1.2
+    assert 0.3 < bridged < 0.9
     assert not any(isinstance(message, Restored) for message in messages)  # it was not gone
 
 
@@ -373,7 +373,7 @@ def test_a_publisher_that_goes(end_on_close: bool) -> None:
     found = feeds(messages)
     assert isinstance(messages[-1], EndOfStream) == end_on_close
     heard = sum(feed.chunk.samples.any() for feed in found)
-    assert heard >= (4 if end_on_close else 8)
+    assert heard >= (8 if end_on_close else 16)
 
 
 def test_an_input_that_may_not_be_opened_is_fatal() -> None:
@@ -407,7 +407,7 @@ def test_a_student_whose_machine_restarts_in_mid_lesson(tmp_path: Path) -> None:
                         heard += len(message.chunk.samples)
         elapsed = time.monotonic() - anchor
         found = feeds(messages)
-    assert abs(found[-1].chunk.end / RATE - elapsed) < 1.0
+    assert abs(found[-1].chunk.end / RATE - elapsed) < 0.4
     assert any(isinstance(message, InputLost) for message in messages)
 
 

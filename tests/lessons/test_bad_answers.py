@@ -50,11 +50,6 @@ LINES = (
 MAX_WORDS = 30
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def spoken(lines: Sequence[str], path: Path, *, apart: float) -> Path:
     """A recording of ``lines``, by James, with ``apart`` seconds from one to the next."""
     (_, build), *_ = composition.voices(Config(), composition.persona("teacher_james_v1"))

@@ -15,12 +15,6 @@ from maestra.app.demo import LESSON
 pytestmark = [pytest.mark.timeout(90), pytest.mark.models]
 
 
-@pytest.fixture(autouse=True)
-def embedded_default() -> None:
-    for package in ("faster_whisper", "piper", "torch"):
-        pytest.importorskip(package)
-
-
 def maestra(*arguments: str | Path) -> tuple[int, str]:
     """The exit code and all that was printed."""
     done = subprocess.run(

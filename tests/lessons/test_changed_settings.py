@@ -26,11 +26,6 @@ SECONDS = 45
 """So much of the lesson: some talk, a take, a wake phrase, and its answer."""
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def beginning(path: Path) -> Path:
     resampler = av.AudioResampler(format="s16", layout="mono", rate=32_000)
     with av.open(str(LESSON)) as lesson, wave.open(str(path), "wb") as file:

@@ -46,17 +46,6 @@ ANSWER = openai_chat.Play(
 )
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(autouse=True)
-def embedded_default() -> None:
-    for package in ("faster_whisper", "piper", "torch"):
-        pytest.importorskip(package)
-
-
 @define
 class Cloud:
     """The three services, and the shipped preset with nothing changed but where they are."""

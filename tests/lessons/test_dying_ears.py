@@ -25,17 +25,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(autouse=True)
-def embedded_default() -> None:
-    for package in ("faster_whisper", "piper", "torch"):
-        pytest.importorskip(package)
-
-
 def excerpt(path: Path, begin: float, end: float) -> Path:
     """The demo lesson from ``begin`` to ``end`` seconds, as a file."""
     with wave.open(str(path), "wb") as file:

@@ -60,11 +60,6 @@ def build(config, who):
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another distribution brings the face ``failing``, here and in the speaker's process."""
     for package in ("faster_whisper", "piper", "torch"):

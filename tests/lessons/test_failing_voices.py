@@ -56,11 +56,6 @@ def build(config, who):
 '''
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.mark.parametrize("what", ["hangs", "breaks", "says nothing"])
 async def test_the_next_voice_is_heard_within_two_seconds(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

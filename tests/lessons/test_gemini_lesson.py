@@ -25,11 +25,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def test_a_whole_lesson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for package in ("faster_whisper", "piper", "torch"):
         pytest.importorskip(package)

@@ -36,17 +36,6 @@ from .event_logs import records
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180), pytest.mark.models]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(autouse=True)
-def embedded_default() -> None:
-    for package in ("faster_whisper", "piper", "torch"):
-        pytest.importorskip(package)
-
-
 @pytest.fixture(autouse=True)
 def leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory

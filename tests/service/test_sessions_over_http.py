@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import statistics
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -121,7 +122,7 @@ async def test_a_setting_applies_within_a_tenth_of_a_second(caller: Caller) -> N
     ]
     applied = [record["wall"] for record in found if record["type"] == "config_changed"]
     took = [at - before for before, at in zip(asked, applied, strict=True)]
-    assert min(took) < 0.1  # the machine has other work
+    assert statistics.median(took) < 0.1  # the machine has other work
 
 
 @pytest.mark.parametrize(("how", "text"), [("busy", "the stream is busy"), ("back", "")])

@@ -267,7 +267,7 @@ def test_a_server_that_refuses_or_hangs(scheme: str, server: str) -> None:
         port = mute if server == "hangs" else streams.free_port()
         begun = time.monotonic()
         output = publish(f"{scheme}://127.0.0.1:{port}/live/key", timeout=1.0)
-        assert time.monotonic() - begun < 1.0  # opening waits for nobody
+        assert time.monotonic() - begun < 0.3  # opening waits for nobody
         with pytest.raises(StreamError) as caught:
             for _, sound, picture in streams.slices(500):
                 output.write(sound, picture)
@@ -275,7 +275,7 @@ def test_a_server_that_refuses_or_hangs(scheme: str, server: str) -> None:
         assert time.monotonic() - begun < 4
         begun = time.monotonic()
         output.close()
-        assert time.monotonic() - begun < 1.0
+        assert time.monotonic() - begun < 0.1
     assert not isinstance(caught.value, StreamRefused)
     assert "key" not in str(caught.value)
 
